@@ -1,0 +1,196 @@
+# ferrio's commands; `make help` lists them. `make demo` and `make test` need nothing done before: whatever they
+# need, they make, and a second run does only what has changed.
+#
+# One virtual environment and one Rust target directory per Python version, because PyO3 is built for one version at a
+# time and would otherwise be built anew at every change of Python. The extension itself lands in python/ferrio/ under
+# a name that carries the version, so that all of them can stand side by side.
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# Two cores are the size this is planned for, and cargo takes them both.
+.NOTPARALLEL:
+
+# The interpreter: `make PYTHON=python3.11 test`. Otherwise the newest of 3.13, 3.12 and 3.11 on this machine.
+ifndef PYTHON
+PYTHON := $(lastword $(shell sh .ci/pythons --default))
+endif
+VERSION := $(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+VENV := .venv-$(VERSION)
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+
+# Rust that does not go into the extension (tests, clippy) shares target/; see above for the other.
+export PYO3_PYTHON := $(abspath $(BIN))/python
+MATURIN := VIRTUAL_ENV="$(abspath $(VENV))" CARGO_TARGET_DIR=target/python-$(VERSION) $(BIN)/maturin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+
+comma := ,
+say = @printf '==> %s\n' "$(1)"
+
+.PHONY: help
+help:  ## list the commands
+	@printf 'ferrio: asyncio, written in Rust.   Python here: %s\n\n' "$(if $(VERSION),$(VERSION) ($(PYTHON)),none found)"
+	@awk -F ':.*##' '/^[a-z][a-z-]*:.*##/ { printf "  make %-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\n  make PYTHON=python3.NN ...   another Python than the newest of 3.13, 3.12, 3.11\n'
+
+# ---------------------------------------------------------------------------------------------- building
+
+.PHONY: prerequisites
+prerequisites:
+	@sh .ci/prerequisites "$(PYTHON)"
+
+$(STAMPS)/venv:
+	@sh .ci/prerequisites "$(PYTHON)"
+	$(call say,making $(VENV) with $(PYTHON))
+	@rm -rf $(VENV)
+	@"$(PYTHON)" -m venv $(VENV)
+	@mkdir -p $(STAMPS)
+	@touch $@
+
+# What each requirements file asks for is installed when the file changes.
+$(STAMPS)/%.installed: requirements/%.txt $(STAMPS)/venv
+	$(call say,installing $< into $(VENV))
+	@$(PIP) install -r $<
+	@touch $@
+
+$(STAMPS)/bench.installed: bench/requirements.txt $(STAMPS)/venv
+	$(call say,installing $< into $(VENV))
+	@$(PIP) install -r $<
+	@touch $@
+
+$(STAMPS)/release: $(RUST_SOURCES) pyproject.toml $(STAMPS)/test.installed
+	@sh .ci/prerequisites "$(PYTHON)"
+	$(call say,building ferrio for Python $(VERSION) (release; the first time takes some minutes))
+	@$(MATURIN) develop --release --quiet
+	@rm -f $(STAMPS)/debug
+	@touch $@
+
+$(STAMPS)/debug: $(RUST_SOURCES) pyproject.toml $(STAMPS)/test.installed
+	@sh .ci/prerequisites "$(PYTHON)"
+	$(call say,building ferrio for Python $(VERSION) (debug: with assertions and reference count checks))
+	@$(MATURIN) develop --quiet
+	@rm -f $(STAMPS)/release
+	@touch $@
+
+.PHONY: build
+build: $(STAMPS)/release  ## build the extension in release mode, into a virtual environment
+	$(call say,ferrio is built in $(VENV))
+
+.PHONY: develop
+develop: $(STAMPS)/debug  ## build it in debug mode instead: quick, checks reference counts, slow at run time
+
+.PHONY: wheel
+wheel: $(STAMPS)/test.installed  ## build a release wheel into target/wheels/
+	$(call say,building a wheel for Python $(VERSION) into target/wheels/)
+	@$(MATURIN) build --release --quiet --out target/wheels
+	@ls target/wheels/*cp$(subst .,,$(VERSION))*.whl
+
+# ---------------------------------------------------------------------------------------------- using
+
+.PHONY: demo
+demo: build $(STAMPS)/ecosystem.installed  ## build, then run unmodified asyncio programs and a small comparison
+	@$(BIN)/python examples/demo.py
+
+.PHONY: bench
+bench: build $(STAMPS)/bench.installed  ## measure against stock asyncio, uvloop and rloop; results in bench/results/
+	$(call say,measuring on Python $(VERSION) (leave the machine alone meanwhile))
+	@$(BIN)/python bench/run.py $(BENCH) --json bench/results/$(VERSION).json \
+		--table bench/results/$(VERSION).md --plot bench/results/$(VERSION).svg
+
+# ---------------------------------------------------------------------------------------------- testing
+
+.PHONY: test
+test: build $(STAMPS)/ecosystem.installed  ## build, then all tests but the ecosystem's; the last line is the sum
+	$(call say,testing on Python $(VERSION))
+	@$(BIN)/python tests/run_all.py
+
+.PHONY: ecosystem
+ecosystem: build $(STAMPS)/ecosystem.installed  ## run real programs (uvicorn, aiohttp, ...) unmodified on ferrio
+	$(call say,running real programs on Python $(VERSION))
+	@$(BIN)/python tests/run_all.py ecosystem
+
+.PHONY: conformance
+conformance: build  ## run all of CPython's own asyncio tests against ferrio
+	$(call say,running CPython $(VERSION)'s test.test_asyncio against ferrio)
+	@$(BIN)/python tests/conformance/run.py --package ferrio $(CONFORMANCE)
+
+.PHONY: leaks
+leaks: build  ## create and drop a million of everything; memory has to stay flat
+	$(call say,looking for leaks on Python $(VERSION): a million of each kind$(comma) this takes a while)
+	@FERRIO_LEAK_SCALE=1 $(BIN)/python -m pytest --timeout 1800 tests/gc
+
+.PHONY: matrix
+matrix:  ## make test on every Python from 3.11 to 3.15 that this machine has
+	@failed=""; \
+	for python in $$(sh .ci/pythons | cut -f2); do \
+		$(MAKE) PYTHON="$$python" test || failed="$$failed $$python"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed on:$$failed" >&2; exit 1; fi
+
+# ---------------------------------------------------------------------------------------------- checking
+
+# The benchmark's load generator is a workspace of its own: nothing of it goes into ferrio.
+LOADGEN := cd bench/loadgen && cargo
+
+.PHONY: format
+format: $(STAMPS)/lint.installed  ## format Rust and Python
+	@cargo fmt --all
+	@$(LOADGEN) fmt
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+.PHONY: lint
+lint: prerequisites lint-rust lint-python lint-dependencies  ## formatting, lints, types, boundaries, licences
+
+.PHONY: lint-rust
+lint-rust: $(STAMPS)/venv
+	$(call say,cargo fmt and clippy)
+	@cargo fmt --all -- --check -l && $(LOADGEN) fmt -- --check -l || { echo "\`make format\` formats these" >&2; exit 1; }
+	@cargo clippy --quiet --workspace --all-targets -- -D warnings
+	@$(LOADGEN) clippy --quiet --all-targets -- -D warnings
+	$(call say,ferrio-core has no Python in it)
+	@tree=$$(cargo tree --package ferrio-core --edges normal,build,dev --prefix none) || exit 1; \
+	if echo "$$tree" | grep -E '^(pyo3[^ ]*|ferrio-object|ferrio) v'; then \
+		echo "ferrio-core may not depend on the crates above" >&2; exit 1; \
+	fi
+
+.PHONY: lint-python
+lint-python: $(STAMPS)/lint.installed
+	$(call say,ruff and mypy)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy
+
+# cargo-deny is a few minutes' build of its own: where it is missing, CI makes it and a developer is told how.
+# Without the network its database of advisories cannot be had, so it is not asked for that.
+CARGO_DENY := $(firstword $(wildcard .work/tools/bin/cargo-deny) $(shell command -v cargo-deny))
+.PHONY: lint-dependencies
+lint-dependencies:
+ifneq ($(CARGO_DENY)$(CI),)
+	@if [ -z "$(CARGO_DENY)" ]; then \
+		echo "==> building cargo-deny into .work/tools (some minutes)"; $(MAKE) cargo-deny; fi
+	$(call say,cargo deny: licences and sources of what is linked in)
+	@PATH="$(abspath .work/tools/bin):$$PATH" cargo-deny --log-level error check --hide-inclusion-graph \
+		licenses bans sources
+else
+	@echo "==> licences of dependencies not checked: cargo-deny is missing (\`make cargo-deny\` builds it)"
+endif
+
+.PHONY: cargo-deny
+cargo-deny:  ## build the checker of dependencies' licences into .work/tools
+	@cargo install --quiet --locked --root .work/tools cargo-deny
+
+.PHONY: check
+check: lint build $(STAMPS)/ecosystem.installed  ## everything that CI does: lint, test, ecosystem
+	$(call say,testing on Python $(VERSION))
+	@$(BIN)/python tests/run_all.py --all
+
+.PHONY: clean
+clean:  ## remove everything that was made here: environments, builds, caches
+	rm -rf .venv-* target .work .pytest_cache .mypy_cache .ruff_cache bench/loadgen/target
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f python/ferrio/_ferrio*.so

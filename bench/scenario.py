@@ -1,0 +1,136 @@
+"""What a scenario is, and the list of all of them.
+
+A scenario's code is the same for every implementation: it says `import asyncio` and no more. It declares
+itself with one of three decorators, by how it has to be measured:
+
+- `in_process`: a coroutine function that does `n` operations; the measured process times it (`child.py`);
+- `echo_server`: a coroutine function that starts a server; a load generator measures it from outside
+  (`load.py`);
+- `cold_process`: a statement whose cost is that of whole new processes (`cold.py`).
+
+Imported in the measured process, so it may import neither asyncio nor anything that does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from importlib import import_module
+from typing import Any
+
+MODULES = ("scenarios_core", "scenarios_sync", "scenarios_net", "cold")
+"""Where scenarios live, in the order in which the table shows them."""
+
+Body = Callable[[int], Awaitable[None]]
+StartServer = Callable[[], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One scenario: how to measure it, and what one operation is."""
+
+    name: str
+    module: str
+    per: str
+    """The operation that the figures are for, as the table's reader should read it."""
+    body: Body | None = None
+    multiple: int = 1
+    """`n` is always a multiple of this (children per gather, say)."""
+    fixed: int | None = None
+    """If set, `n` is exactly this: the size is part of what is measured."""
+    start: StartServer | None = None
+    connections: int = 1
+    message_bytes: int = 64
+    limit: bool = False
+    """Measure the bare epoll server beside the implementations."""
+    statements: dict[str, str] = field(default_factory=dict)
+    """Implementation -> the statement that a cold process runs."""
+
+    @property
+    def kind(self) -> str:
+        """`in-process`, `server` or `cold`."""
+        if self.body is not None:
+            return "in-process"
+        return "server" if self.start is not None else "cold"
+
+
+_REGISTRY: dict[str, Scenario] = {}
+
+
+def _add(scenario: Scenario) -> None:
+    if scenario.name in _REGISTRY:
+        raise ValueError(f"two scenarios are called {scenario.name}")
+    _REGISTRY[scenario.name] = scenario
+
+
+def in_process(per: str, *, multiple: int = 1, fixed: int | None = None) -> Callable[[Body], Body]:
+    """Declare a coroutine function `body(n)` that does `n` operations, each called `per` in the table."""
+
+    def declare(body: Body) -> Body:
+        _add(
+            Scenario(
+                _name(body),
+                body.__module__.rpartition(".")[2],
+                per,
+                body=body,
+                multiple=multiple,
+                fixed=fixed,
+            )
+        )
+        return body
+
+    return declare
+
+
+def echo_server(
+    *, connections: int, message_bytes: int = 64, limit: bool = False
+) -> Callable[[StartServer], StartServer]:
+    """Declare a coroutine function that starts an echo server on a free loopback port and returns it."""
+
+    def declare(start: StartServer) -> StartServer:
+        _add(
+            Scenario(
+                _name(start),
+                start.__module__.rpartition(".")[2],
+                "message",
+                start=start,
+                connections=connections,
+                message_bytes=message_bytes,
+                limit=limit,
+            )
+        )
+        return start
+
+    return declare
+
+
+def cold_process(name: str, per: str, module: str, statements: dict[str, str]) -> None:
+    """Declare a statement per implementation, measured as a new process less a bare interpreter."""
+    _add(Scenario(name, module.rpartition(".")[2], per, statements=statements))
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return str(function.__name__)
+
+
+def all_scenarios() -> list[Scenario]:
+    """Import every scenario module and return the scenarios in order. Not for the measured process."""
+    for module in MODULES:
+        import_module(f"bench.{module}")
+    # Not in the order of declaration: that depends on which module was imported first, and by whom.
+    return sorted(_REGISTRY.values(), key=lambda scenario: MODULES.index(scenario.module))
+
+
+def select(patterns: list[str]) -> list[Scenario]:
+    """The scenarios that match any of the shell-style `patterns`; all of them if there are none."""
+    scenarios = all_scenarios()
+    if not patterns:
+        return scenarios
+    return [s for s in scenarios if any(fnmatchcase(s.name, pattern) for pattern in patterns)]
+
+
+def load(module: str, name: str) -> Scenario:
+    """Import one scenario module and return the scenario `name` in it."""
+    import_module(f"bench.{module}")
+    return _REGISTRY[name]

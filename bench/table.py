@@ -1,0 +1,136 @@
+"""The results as Markdown, padded so that the same text reads well in a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from bench.implementations import LIMIT
+from bench.results import Figure, Results, ScenarioResult, read_targets
+
+RIVALS = ("stock", "uvloop", "rloop")
+Row = list[str]
+
+
+def render(results: Results) -> str:
+    """The whole report: machine, times, echo servers, what is missing."""
+    marks: Counter[str] = Counter()
+    timed = [s for s in results.scenarios if s.kind != "server"]
+    servers = [s for s in results.scenarios if s.kind == "server"]
+    parts = [_heading(results)]
+    if timed:
+        parts += ["## Time per operation", _times(results, timed, marks)]
+    if servers:
+        parts += ["## Echo servers, 64-byte messages", _servers(results, servers, marks)]
+    if "ferrio" in results.implementations:
+        counts = ", ".join(f"{marks[mark]} {mark}" for mark in ("met", "missed"))
+        parts.append(f"Targets (least ratio in brackets): {counts}.")
+    if notes := _notes(results):
+        parts += ["## Not measured", "\n".join(notes)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _heading(results: Results) -> str:
+    machine = results.environment
+    rounds = f"{results.rounds} round{'s' if results.rounds > 1 else ''} of {results.budget:g} s"
+    versions = ", ".join(f"{name} {version}" for name, version in results.implementations.items())
+    return (
+        f"# Benchmark of {machine['date'][:10]}\n\n"
+        f"Python {machine['python']}, {machine['system']}, {machine['cpu']}, {machine['cpus']} CPUs; "
+        f"load average {machine['load_average_at_start']} at the start.\n"
+        f"{versions}.\n"
+        f"{rounds}. Figures are medians over the rounds ± half the interquartile range; ratios are medians "
+        "of the rounds' own ratios; above 1, ferrio is faster."
+    )
+
+
+def _times(results: Results, scenarios: list[ScenarioResult], marks: Counter[str]) -> str:
+    columns = list(results.implementations)
+    rivals = _rivals(results)
+    rows = [["scenario", "per", *columns, *[f"ferrio vs {name}" for name in rivals]]]
+    for scenario in scenarios:
+        cells = [_time(scenario.figure(name)) for name in columns]
+        rows.append([scenario.name, scenario.per, *cells, *_ratios(scenario, rivals, "ns", marks)])
+    return _markdown(rows, text_columns=2)
+
+
+def _servers(results: Results, scenarios: list[ScenarioResult], marks: Counter[str]) -> str:
+    columns = list(results.implementations)
+    if any(LIMIT in scenario.samples for scenario in scenarios):
+        columns.append(LIMIT)
+    rivals = _rivals(results)
+    rows = [["scenario", "measure", *columns, *[f"ferrio vs {name}" for name in rivals]]]
+    for scenario in scenarios:
+        cpu = [_time(scenario.figure(name)) for name in columns]
+        rate = [_rate(scenario.figure(name, "messages_per_second")) for name in columns]
+        # Targets are marked on CPU time only, the steadier of the two.
+        rows.append([scenario.name, "server CPU per message", *cpu, *_ratios(scenario, rivals, "ns", marks)])
+        rows.append(["", "messages/s", *rate, *_ratios(scenario, rivals, "messages_per_second", None)])
+    return _markdown(rows, text_columns=2)
+
+
+def _rivals(results: Results) -> list[str]:
+    if "ferrio" not in results.implementations:
+        return []
+    return [name for name in RIVALS if name in results.implementations]
+
+
+def _ratios(
+    scenario: ScenarioResult, rivals: list[str], measure: str, marks: Counter[str] | None
+) -> list[str]:
+    targets = read_targets().get(scenario.name, {})
+    cells = []
+    for rival in rivals:
+        ratio = scenario.ratio("ferrio", rival, measure)
+        cell = "n/a" if ratio is None else f"{ratio.value:.2f}×"
+        target = targets.get(rival)
+        if target is not None and ratio is not None and marks is not None:
+            mark = "met" if ratio.value >= target else "missed"
+            marks[mark] += 1
+            cell += f" (≥{target:g} {mark})"
+        cells.append(cell)
+    return cells
+
+
+def _time(figure: Figure | None) -> str:
+    if figure is None:
+        return "n/a"
+    value = figure.value
+    # Bare interpreters vary by more than a cheap import takes, so a difference may come out below nothing.
+    for unit, size in (("ms", 1e6), ("µs", 1e4)):
+        if abs(value) >= size:
+            scaled = value / (1e6 if unit == "ms" else 1e3)
+            return f"{scaled:.1f} {unit}{_spread(figure)}"
+    return f"{value:.0f} ns{_spread(figure)}"
+
+
+def _rate(figure: Figure | None) -> str:
+    return "n/a" if figure is None else f"{figure.value:,.0f}{_spread(figure)}"
+
+
+def _spread(figure: Figure) -> str:
+    return "" if figure.spread is None else f" ±{figure.spread:.0%}"
+
+
+def _notes(results: Results) -> list[str]:
+    notes = [f"- {name}: {reason}" for name, reason in results.unavailable.items()]
+    for scenario in results.scenarios:
+        notes += [f"- {scenario.name}, {name}: {reason}" for name, reason in scenario.missing.items()]
+    return notes
+
+
+def _markdown(rows: list[Row], text_columns: int) -> str:
+    """A Markdown table: the first `text_columns` to the left, figures to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+
+    def line(row: Row) -> str:
+        cells = [
+            cell.ljust(width) if column < text_columns else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        return f"| {' | '.join(cells)} |"
+
+    rule = [
+        "-" * width if column < text_columns else "-" * (width - 1) + ":"
+        for column, width in enumerate(widths)
+    ]
+    return "\n".join([line(rows[0]), line(rule), *[line(row) for row in rows[1:]]])

@@ -1,0 +1,296 @@
+//! The epoll backend (Linux).
+//!
+//! Level-triggered: asyncio's `add_reader` promises to call again for as long as there is something to read.
+//!
+//! Timeouts go through `epoll_pwait2` (Linux 5.11), which takes nanoseconds. Without it a timeout is rounded *up* to
+//! milliseconds: a timer that fires late is asyncio's contract, one that fires early spins the loop. Whether the
+//! kernel has the call is found out by calling it: `ENOSYS` says no, and so does `EPERM`, which seccomp filters of
+//! older container runtimes answer to calls they do not know. It is called by number because glibc has a wrapper
+//! only since 2.35, and wheels are built against older ones.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::{Backend, Event, Events, Interest, Token, Waker, sys};
+
+/// How finely the kernel lets us wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// `epoll_pwait2`, as long as the kernel does not turn out to lack it.
+    Nanoseconds,
+    /// `epoll_wait` only.
+    Milliseconds,
+}
+
+/// One epoll instance and the eventfd that wakes it.
+#[derive(Debug)]
+pub struct Epoll {
+    fd: OwnedFd,
+    waker: Arc<Waker>,
+    /// Cleared for good when the kernel says that it has no `epoll_pwait2`.
+    nanoseconds: AtomicBool,
+}
+
+/// The kernel's `__kernel_timespec`: 64 bits on every architecture, unlike libc's `timespec`.
+#[repr(C)]
+struct KernelTimespec {
+    tv_sec: i64,
+    tv_nsec: i64,
+}
+
+impl Epoll {
+    pub fn new() -> io::Result<Self> {
+        Self::with_precision(Precision::Nanoseconds)
+    }
+
+    /// With [`Precision::Milliseconds`] the fallback is taken from the start.
+    pub fn with_precision(precision: Precision) -> io::Result<Self> {
+        // SAFETY: takes no pointers.
+        let fd = sys::once(|| unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let waker = Arc::new(Waker::new()?);
+        let this = Self { fd, waker, nanoseconds: AtomicBool::new(precision == Precision::Nanoseconds) };
+        this.control(libc::EPOLL_CTL_ADD, this.waker.fd(), Token::WAKE, libc::EPOLLIN | libc::EPOLLET)?;
+        Ok(this)
+    }
+
+    /// What is in use now; [`Precision::Nanoseconds`] until the kernel was found to lack it.
+    pub fn precision(&self) -> Precision {
+        if self.nanoseconds.load(Ordering::Relaxed) {
+            Precision::Nanoseconds
+        } else {
+            Precision::Milliseconds
+        }
+    }
+
+    fn control(&self, operation: i32, fd: RawFd, token: Token, bits: i32) -> io::Result<()> {
+        let mut record = libc::epoll_event { events: bits as u32, u64: token.to_u64() };
+        // SAFETY: `record` lives through the call, which only reads it.
+        sys::once(|| unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), operation, fd, &raw mut record) })?;
+        Ok(())
+    }
+
+    /// Fills `raw` up to its capacity. `None` waits without end.
+    fn wait(&self, raw: &mut Vec<libc::epoll_event>, timeout: Option<Duration>) -> io::Result<()> {
+        raw.clear();
+        let millis = match timeout {
+            None => -1,
+            Some(Duration::ZERO) => 0,
+            Some(timeout) if self.precision() == Precision::Nanoseconds => {
+                match self.wait_nanos(raw, timeout) {
+                    Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+                        self.nanoseconds.store(false, Ordering::Relaxed);
+                        whole_millis(timeout)
+                    }
+                    result => return result,
+                }
+            }
+            Some(timeout) => whole_millis(timeout),
+        };
+        // SAFETY: the buffer is live, and the kernel writes at most its capacity.
+        let filled = sys::once(|| unsafe {
+            libc::epoll_wait(self.fd.as_raw_fd(), raw.as_mut_ptr(), raw.capacity() as i32, millis)
+        })?;
+        // SAFETY: the kernel has written this many records.
+        unsafe { raw.set_len(filled as usize) };
+        Ok(())
+    }
+
+    fn wait_nanos(&self, raw: &mut Vec<libc::epoll_event>, timeout: Duration) -> io::Result<()> {
+        let timeout = KernelTimespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(timeout.subsec_nanos()),
+        };
+        // SAFETY: buffer and timespec are live, the kernel writes at most the capacity; a null signal mask (whose
+        // size is then not looked at) leaves the mask as it is.
+        let filled = sys::once(|| unsafe {
+            libc::syscall(
+                libc::SYS_epoll_pwait2,
+                self.fd.as_raw_fd(),
+                raw.as_mut_ptr(),
+                raw.capacity() as i32,
+                &raw const timeout,
+                ptr::null::<libc::sigset_t>(),
+                0_usize,
+            ) as isize
+        })?;
+        // SAFETY: the kernel has written this many records.
+        unsafe { raw.set_len(filled as usize) };
+        Ok(())
+    }
+}
+
+impl Backend for Epoll {
+    fn register(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, token, bits_of(interest))
+    }
+
+    fn reregister(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd, token, bits_of(interest))
+    }
+
+    fn deregister(&self, fd: RawFd) -> io::Result<()> {
+        // The record is ignored, but kernels before 2.6.9 wanted a pointer: passing one costs nothing.
+        self.control(libc::EPOLL_CTL_DEL, fd, Token::WAKE, 0)
+    }
+
+    fn poll(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        events.clear();
+        if events.raw.capacity() == 0 {
+            events.grow();
+        }
+        // Out of the buffer while it is read, so that the translated events can go in.
+        let mut raw = std::mem::take(&mut events.raw);
+        let result = self.wait(&mut raw, timeout);
+        for record in &raw {
+            let (bits, word) = (record.events as i32, record.u64);
+            let token = Token::from_u64(word);
+            if token == Token::WAKE {
+                self.waker.acknowledge();
+                events.set_woken();
+            } else {
+                events.push(Event {
+                    token,
+                    readable: bits & !libc::EPOLLOUT != 0,
+                    writable: bits & !libc::EPOLLIN != 0,
+                });
+            }
+        }
+        let full = raw.len() == raw.capacity();
+        events.raw = raw;
+        if full {
+            events.grow();
+        }
+        result
+    }
+
+    fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.waker)
+    }
+}
+
+fn bits_of(interest: Interest) -> i32 {
+    let mut bits = 0;
+    if interest.is_readable() {
+        bits |= libc::EPOLLIN;
+    }
+    if interest.is_writable() {
+        bits |= libc::EPOLLOUT;
+    }
+    bits
+}
+
+/// Rounded up, so that no wait is early, and at most what the kernel takes.
+fn whole_millis(timeout: Duration) -> i32 {
+    i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn millis_are_rounded_up() {
+        assert_eq!(whole_millis(Duration::from_nanos(1)), 1);
+        assert_eq!(whole_millis(Duration::from_micros(999)), 1);
+        assert_eq!(whole_millis(Duration::from_millis(1)), 1);
+        assert_eq!(whole_millis(Duration::from_nanos(1_000_001)), 2);
+        assert_eq!(whole_millis(Duration::from_secs(3)), 3000);
+        assert_eq!(whole_millis(Duration::MAX), i32::MAX);
+    }
+
+    #[test]
+    fn descriptors_close_on_exec() {
+        let epoll = Epoll::new().unwrap();
+        for fd in [epoll.fd.as_raw_fd(), epoll.waker.fd()] {
+            // SAFETY: takes no pointers.
+            let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+            assert_ne!(flags & libc::FD_CLOEXEC, 0);
+        }
+    }
+
+    /// A signal must come back to the loop as `EINTR`, whichever call is waiting.
+    #[test]
+    fn a_signal_interrupts() {
+        extern "C" fn ignore(_: i32) {}
+        // SAFETY: an all-zero sigaction is a valid one (no flags, empty mask, default handler).
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = ignore as extern "C" fn(i32) as usize;
+        // SAFETY: the handler does nothing, and no other test uses this signal.
+        assert_eq!(unsafe { libc::sigaction(libc::SIGUSR2, &raw const action, ptr::null_mut()) }, 0);
+
+        for (precision, timeout) in [
+            (Precision::Nanoseconds, None),
+            (Precision::Nanoseconds, Some(Duration::from_secs(3600))),
+            (Precision::Milliseconds, Some(Duration::from_secs(3600))),
+        ] {
+            let epoll = Epoll::with_precision(precision).unwrap();
+            let (send, recv) = std::sync::mpsc::channel();
+            let waiting = std::thread::spawn(move || {
+                // SAFETY: takes nothing.
+                send.send(unsafe { libc::pthread_self() }).unwrap();
+                epoll.poll(&mut Events::new(), timeout)
+            });
+            let thread = recv.recv().unwrap();
+            while !waiting.is_finished() {
+                // A signal before the thread is in the call interrupts nothing, so it is sent until it does.
+                // SAFETY: the thread has not been joined, so its id is still valid.
+                unsafe { libc::pthread_kill(thread, libc::SIGUSR2) };
+                std::thread::yield_now();
+            }
+            let error = waiting.join().unwrap().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+        }
+    }
+
+    /// Makes the kernel answer `error` to `epoll_pwait2`, for the calling thread and for good.
+    fn forbid_epoll_pwait2(error: i32) {
+        let step = |code: u32, jump_if: u8, jump_else: u8, k: u32| libc::sock_filter {
+            code: code as u16,
+            jt: jump_if,
+            jf: jump_else,
+            k,
+        };
+        let mut filter = [
+            // The syscall's number is the first word of what a filter sees.
+            step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+            step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_epoll_pwait2 as u32),
+            step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | error as u32),
+            step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+        ];
+        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+        // SAFETY: the program and its steps live through the call, which copies them.
+        unsafe {
+            assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+            let set = libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program);
+            assert_eq!(set, 0, "{}", io::Error::last_os_error());
+        }
+    }
+
+    /// Old kernels say `ENOSYS`, old container runtimes `EPERM`.
+    #[test]
+    fn a_kernel_without_nanoseconds_is_noticed() {
+        for error in [libc::ENOSYS, libc::EPERM] {
+            let epoll = std::thread::spawn(move || {
+                forbid_epoll_pwait2(error);
+                let epoll = Epoll::new().unwrap();
+                assert_eq!(epoll.precision(), Precision::Nanoseconds);
+                let mut events = Events::new();
+                let start = std::time::Instant::now();
+                epoll.poll(&mut events, Some(Duration::from_micros(200))).unwrap();
+                assert!(start.elapsed() >= Duration::from_micros(200));
+                assert!(events.is_empty());
+                epoll.waker().wake();
+                epoll.poll(&mut events, Some(Duration::from_secs(600))).unwrap();
+                assert!(events.woken());
+                epoll
+            });
+            assert_eq!(epoll.join().unwrap().precision(), Precision::Milliseconds);
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The one translation from a syscall's return value to `io::Result`, and the one retry on `EINTR`.
+
+use std::io;
+
+/// A count or descriptor that is negative on failure, with `errno` set.
+pub(super) trait Returned: Copy {
+    fn failed(self) -> bool;
+}
+
+impl Returned for isize {
+    fn failed(self) -> bool {
+        self < 0
+    }
+}
+
+impl Returned for i32 {
+    fn failed(self) -> bool {
+        self < 0
+    }
+}
+
+/// Runs `call` once.
+pub(super) fn once<T: Returned>(call: impl FnOnce() -> T) -> io::Result<T> {
+    let returned = call();
+    if returned.failed() { Err(io::Error::last_os_error()) } else { Ok(returned) }
+}
+
+/// Runs `call` until it is not interrupted by a signal. Only for calls on non-blocking descriptors: one that can
+/// block must come back, so that Python's signal handlers run.
+pub(super) fn retry<T: Returned>(mut call: impl FnMut() -> T) -> io::Result<T> {
+    loop {
+        match once(&mut call) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Calls on the hot path: vectorcall without tuples, `send` into a coroutine, entering a context, the thread's state.
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use smallvec::SmallVec;
+
+use crate::obj::Obj;
+
+/// What a coroutine answered.
+pub enum Sent {
+    /// It yielded.
+    Next(Obj),
+    /// It returned.
+    Return(Obj),
+}
+
+/// Calls `callable(*args)` without building a tuple.
+///
+/// # Errors
+/// What the callable raises.
+#[inline]
+pub fn vectorcall(py: Python<'_>, callable: &Obj, args: &[Obj]) -> PyResult<Obj> {
+    // One free word before the arguments lets a bound method put its `self` there instead of copying.
+    let mut frame: SmallVec<[*mut ffi::PyObject; 6]> = SmallVec::with_capacity(args.len() + 1);
+    frame.push(std::ptr::null_mut());
+    frame.extend(args.iter().map(Obj::as_ptr));
+    // SAFETY: valid objects; the offset flag is true to its word.
+    unsafe {
+        let result = ffi::PyObject_Vectorcall(
+            callable.as_ptr(),
+            frame.as_ptr().add(1),
+            args.len() | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
+            std::ptr::null_mut(),
+        );
+        if result.is_null() { Err(PyErr::fetch(py)) } else { Ok(Obj::from_owned(result)) }
+    }
+}
+
+/// Sends `value` (or `None`) into a coroutine or iterator.
+///
+/// # Errors
+/// What it raises.
+#[inline]
+pub fn send(py: Python<'_>, coro: &Obj, value: Option<&Obj>) -> PyResult<Sent> {
+    let mut result = std::ptr::null_mut();
+    // SAFETY: valid objects, and a place for the result.
+    unsafe {
+        let value = value.map_or_else(|| ffi::Py_None(), Obj::as_ptr);
+        match ffi::PyIter_Send(coro.as_ptr(), value, &raw mut result) {
+            ffi::PySendResult::PYGEN_NEXT => Ok(Sent::Next(Obj::from_owned(result))),
+            ffi::PySendResult::PYGEN_RETURN => Ok(Sent::Return(Obj::from_owned(result))),
+            ffi::PySendResult::PYGEN_ERROR => Err(PyErr::fetch(py)),
+        }
+    }
+}
+
+/// Whether `obj` is a coroutine made by `async def`.
+#[inline]
+pub fn is_python_coroutine(obj: &Obj) -> bool {
+    // SAFETY: a valid object.
+    unsafe { ffi::PyCoro_CheckExact(obj.as_ptr()) != 0 }
+}
+
+/// Whether `obj` is a generator.
+#[inline]
+pub fn is_generator(obj: &Obj) -> bool {
+    // SAFETY: a valid object.
+    unsafe { ffi::PyGen_CheckExact(obj.as_ptr()) != 0 }
+}
+
+/// The iterator behind an awaitable: itself for a coroutine, else what `__await__` gives.
+///
+/// # Errors
+/// `TypeError` if `obj` cannot be awaited.
+pub fn await_iter(py: Python<'_>, obj: &Obj) -> PyResult<Obj> {
+    // SAFETY: valid objects; `am_await` gives an owned reference or null with an error set.
+    unsafe {
+        let ty = obj.type_ptr();
+        if ffi::PyCoro_CheckExact(obj.as_ptr()) != 0 {
+            return Ok(obj.clone());
+        }
+        let am_await = (!(*ty).tp_as_async.is_null()).then(|| (*(*ty).tp_as_async).am_await).flatten();
+        if let Some(am_await) = am_await {
+            let iter = am_await(obj.as_ptr());
+            if iter.is_null() {
+                return Err(PyErr::fetch(py));
+            }
+            return Ok(Obj::from_owned(iter));
+        }
+    }
+    if let Ok(true) = is_iterable_coroutine(obj.bind(py)) {
+        return Ok(obj.clone());
+    }
+    let name = obj.bind(py).get_type().name()?;
+    Err(pyo3::exceptions::PyTypeError::new_err(format!("object {name} can't be used in 'await' expression")))
+}
+
+/// Whether `obj` is a generator made awaitable by `types.coroutine`.
+fn is_iterable_coroutine(obj: &Bound<'_, PyAny>) -> PyResult<bool> {
+    const CO_ITERABLE_COROUTINE: i64 = 0x100;
+    let Some(code) = obj.getattr_opt(pyo3::intern!(obj.py(), "gi_code"))? else { return Ok(false) };
+    Ok(code.getattr("co_flags")?.extract::<i64>()? & CO_ITERABLE_COROUTINE != 0)
+}
+
+/// Contexts and other state of the running thread.
+pub struct ThreadState;
+
+impl ThreadState {
+    /// A copy of the current context.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    #[inline]
+    pub fn copy_context(py: Python<'_>) -> PyResult<Obj> {
+        // SAFETY: attached.
+        unsafe {
+            let context = ffi::PyContext_CopyCurrent();
+            if context.is_null() { Err(PyErr::fetch(py)) } else { Ok(Obj::from_owned(context)) }
+        }
+    }
+
+    /// `threading.get_ident()`.
+    #[inline]
+    pub fn ident() -> u64 {
+        // SAFETY: may be called from any thread.
+        unsafe { ffi::PyThread_get_thread_ident() as u64 }
+    }
+
+    /// Whether `obj` is a `contextvars.Context`.
+    pub fn is_context(obj: &Obj) -> bool {
+        // SAFETY: a valid object.
+        unsafe { ffi::PyContext_CheckExact(obj.as_ptr()) != 0 }
+    }
+
+    /// Runs `f` in `context`.
+    ///
+    /// # Errors
+    /// `RuntimeError` if the context is entered already, `TypeError` if it is none, and what `f` raises.
+    #[inline]
+    pub fn in_context<R>(py: Python<'_>, context: &Obj, f: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
+        struct Exit<'a>(&'a Obj);
+        impl Drop for Exit<'_> {
+            fn drop(&mut self) {
+                // SAFETY: attached (the guard does not leave `in_context`); the context was entered there. It can
+                // fail only if somebody else left contexts unbalanced, which is reported where it was done.
+                unsafe {
+                    if ffi::PyContext_Exit(self.0.as_ptr()) < 0 {
+                        ffi::PyErr_WriteUnraisable(self.0.as_ptr());
+                    }
+                }
+            }
+        }
+        // SAFETY: attached; the function checks that it is given a context.
+        if unsafe { ffi::PyContext_Enter(context.as_ptr()) } < 0 {
+            return Err(PyErr::fetch(py));
+        }
+        let exit = Exit(context);
+        // A Rust error holds the exception outside of the interpreter's indicator, so leaving the context with an
+        // error in hand is fine.
+        let result = f();
+        drop(exit);
+        result
+    }
+}
+
+/// The contents of an exact or derived `bytes` object; they never change.
+#[inline]
+pub fn bytes_of(obj: &Obj) -> Option<&[u8]> {
+    // SAFETY: the check shows the layout; bytes are immutable and live as long as the object.
+    unsafe {
+        if ffi::PyBytes_Check(obj.as_ptr()) == 0 {
+            return None;
+        }
+        let data = ffi::PyBytes_AS_STRING(obj.as_ptr()).cast::<u8>();
+        Some(std::slice::from_raw_parts(data, ffi::PyBytes_Size(obj.as_ptr()) as usize))
+    }
+}
+
+/// A contiguous buffer exported by an object (`bytearray`, `memoryview`, `array` …), held until dropped.
+pub struct Buffer {
+    view: Box<ffi::Py_buffer>,
+}
+
+impl Buffer {
+    /// Asks `obj` for its bytes.
+    ///
+    /// # Errors
+    /// `TypeError` if it has none, `BufferError` if they are not contiguous (or not writable, if asked for).
+    pub fn get(py: Python<'_>, obj: &Obj, writable: bool) -> PyResult<Buffer> {
+        let mut view = Box::new(ffi::Py_buffer::new());
+        let flags = if writable { ffi::PyBUF_WRITABLE } else { ffi::PyBUF_SIMPLE };
+        // SAFETY: a place for the view, which stays where it is (boxed) until released.
+        if unsafe { ffi::PyObject_GetBuffer(obj.as_ptr(), &raw mut *view, flags) } < 0 {
+            return Err(PyErr::fetch(py));
+        }
+        Ok(Buffer { view })
+    }
+
+    /// How many bytes there are.
+    pub fn len(&self) -> usize {
+        self.view.len as usize
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.view.len == 0
+    }
+
+    /// A copy of the bytes.
+    pub fn to_vec(&self, _py: Python<'_>) -> Vec<u8> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        // SAFETY: the exporter keeps `len` bytes at `buf` while the view is held; attached, so nobody writes now.
+        unsafe { std::slice::from_raw_parts(self.view.buf.cast::<u8>(), self.len()) }.to_vec()
+    }
+
+    /// Calls `f` with the bytes. `f` must not run Python code: the owner of the buffer might write to it.
+    pub fn with<R>(&self, _py: Python<'_>, f: impl FnOnce(&[u8]) -> R) -> R {
+        if self.is_empty() {
+            return f(&[]);
+        }
+        // SAFETY: as in `to_vec`.
+        f(unsafe { std::slice::from_raw_parts(self.view.buf.cast::<u8>(), self.len()) })
+    }
+
+    /// Calls `f` with the bytes of a buffer that was asked for as writable. `f` must not run Python code.
+    pub fn with_mut<R>(&mut self, _py: Python<'_>, f: impl FnOnce(&mut [u8]) -> R) -> R {
+        assert!(self.view.readonly == 0, "a read-only buffer cannot be written");
+        if self.is_empty() {
+            return f(&mut []);
+        }
+        // SAFETY: as in `to_vec`; writable as asserted; the GIL keeps every other user of the memory out.
+        f(unsafe { std::slice::from_raw_parts_mut(self.view.buf.cast::<u8>(), self.len()) })
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // SAFETY: a view that was filled by PyObject_GetBuffer, released once. `Buffer` is `!Send` by its pointers.
+        unsafe { ffi::PyBuffer_Release(&raw mut *self.view) }
+    }
+}

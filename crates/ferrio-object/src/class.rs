@@ -1,0 +1,282 @@
+//! Where the contents of an object lie in memory, and the objects that stand for a class.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::os::raw::{c_int, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3::ffi;
+
+use crate::builder::Class;
+use crate::obj::{Any, Obj, ObjCell};
+
+/// An instance in memory: the instance of the base class, then the contents of this one.
+#[repr(C)]
+pub struct Instance<T: Class> {
+    base: <T::Base as Layout>::Instance,
+    contents: T,
+}
+
+/// What every link of a class chain can do; implemented for [`Any`], the root, and for every [`Class`].
+pub trait Layout: Sized + 'static {
+    /// The instance as CPython sees it.
+    type Instance;
+    /// The contents of the whole chain, root first.
+    type Contents;
+    #[doc(hidden)]
+    fn blank_chain() -> Self::Contents;
+    /// # Safety
+    /// `obj` is memory for an instance of this class whose contents are not yet initialised.
+    #[doc(hidden)]
+    unsafe fn write_chain(obj: *mut ffi::PyObject, contents: Self::Contents);
+    /// # Safety
+    /// `obj`'s contents are initialised, and nobody uses them afterwards.
+    #[doc(hidden)]
+    unsafe fn drop_chain(obj: *mut ffi::PyObject);
+    /// # Safety
+    /// `obj` is a valid instance.
+    #[doc(hidden)]
+    unsafe fn traverse_chain(obj: *mut ffi::PyObject, visit: &mut Visit<'_>);
+    /// # Safety
+    /// `obj` is a valid instance.
+    #[doc(hidden)]
+    unsafe fn clear_chain(obj: *mut ffi::PyObject);
+    #[doc(hidden)]
+    fn base_type() -> *mut ffi::PyTypeObject;
+    /// Offsets of the weak-reference list and the dict from the object's address.
+    #[doc(hidden)]
+    fn weaklist_offset() -> Option<usize>;
+    #[doc(hidden)]
+    fn dict_offset() -> Option<usize>;
+}
+
+/// The contents with which an instance is created: `(parts of the base, contents)`; for a class without a base
+/// among ours `((), contents)`.
+pub type Parts<T> = <T as Layout>::Contents;
+
+impl Layout for Any {
+    type Instance = ffi::PyObject;
+    type Contents = ();
+
+    fn blank_chain() {}
+    unsafe fn write_chain(_obj: *mut ffi::PyObject, (): ()) {}
+    unsafe fn drop_chain(_obj: *mut ffi::PyObject) {}
+    unsafe fn traverse_chain(_obj: *mut ffi::PyObject, _visit: &mut Visit<'_>) {}
+    unsafe fn clear_chain(_obj: *mut ffi::PyObject) {}
+
+    fn base_type() -> *mut ffi::PyTypeObject {
+        &raw mut ffi::PyBaseObject_Type
+    }
+    fn weaklist_offset() -> Option<usize> {
+        None
+    }
+    fn dict_offset() -> Option<usize> {
+        None
+    }
+}
+
+impl<T: Class> Layout for T {
+    type Instance = Instance<T>;
+    type Contents = (<T::Base as Layout>::Contents, T);
+
+    #[inline]
+    fn blank_chain() -> Self::Contents {
+        (T::Base::blank_chain(), T::blank())
+    }
+
+    #[inline]
+    unsafe fn write_chain(obj: *mut ffi::PyObject, (base, contents): Self::Contents) {
+        // SAFETY: forwarded contract; `Instance<T>` begins with the base's instance.
+        unsafe {
+            T::Base::write_chain(obj, base);
+            ptr::write(&raw mut (*obj.cast::<Instance<T>>()).contents, contents);
+        }
+    }
+
+    #[inline]
+    unsafe fn drop_chain(obj: *mut ffi::PyObject) {
+        // SAFETY: forwarded contract. The derived part goes first, as constructors ran the other way round.
+        unsafe {
+            ptr::drop_in_place(&raw mut (*obj.cast::<Instance<T>>()).contents);
+            T::Base::drop_chain(obj);
+        }
+    }
+
+    #[inline]
+    unsafe fn traverse_chain(obj: *mut ffi::PyObject, visit: &mut Visit<'_>) {
+        // SAFETY: forwarded contract.
+        unsafe {
+            T::Base::traverse_chain(obj, visit);
+            contents::<T>(obj).traverse(visit);
+        }
+    }
+
+    unsafe fn clear_chain(obj: *mut ffi::PyObject) {
+        // SAFETY: forwarded contract.
+        unsafe {
+            contents::<T>(obj).clear();
+            T::Base::clear_chain(obj);
+        }
+    }
+
+    fn base_type() -> *mut ffi::PyTypeObject {
+        type_ptr::<T>()
+    }
+
+    fn weaklist_offset() -> Option<usize> {
+        T::WEAKLIST.map(|at| std::mem::offset_of!(Instance<T>, contents) + at).or_else(T::Base::weaklist_offset)
+    }
+
+    fn dict_offset() -> Option<usize> {
+        T::DICT.map(|at| std::mem::offset_of!(Instance<T>, contents) + at).or_else(T::Base::dict_offset)
+    }
+}
+
+/// The contents of an instance.
+///
+/// # Safety
+/// `obj` is an instance of `T`'s class that outlives `'a`.
+#[inline]
+pub(crate) unsafe fn contents<'a, T: Class>(obj: *mut ffi::PyObject) -> &'a T {
+    // SAFETY: by contract.
+    unsafe { &(*obj.cast::<Instance<T>>()).contents }
+}
+
+/// Holds a class's type object once it has been made; a `static` per class, handed out by [`Class::type_cell`].
+pub struct TypeCell(AtomicPtr<ffi::PyTypeObject>);
+
+impl TypeCell {
+    /// An empty cell.
+    pub const fn new() -> Self {
+        TypeCell(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> *mut ffi::PyTypeObject {
+        // Relaxed is enough: it is written once, under the GIL, before any instance exists.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, ty: *mut ffi::PyTypeObject) {
+        self.0.store(ty, Ordering::Relaxed);
+    }
+}
+
+impl Default for TypeCell {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The type object of a class.
+///
+/// # Panics
+/// If the class was not defined (a bug in the module's `init`).
+#[inline]
+pub(crate) fn type_ptr<T: Class>() -> *mut ffi::PyTypeObject {
+    let ty = T::type_cell().get();
+    debug_assert!(!ty.is_null(), "class used before it was defined");
+    ty
+}
+
+#[inline]
+pub(crate) fn is_exact<T: Class>(obj: *mut ffi::PyObject) -> bool {
+    // SAFETY: `obj` is a valid object by the invariant of its holder.
+    ptr::eq(unsafe { ffi::Py_TYPE(obj) }, T::type_cell().get())
+}
+
+#[inline]
+pub(crate) fn is_instance<T: Class>(obj: *mut ffi::PyObject) -> bool {
+    if is_exact::<T>(obj) {
+        return true;
+    }
+    // SAFETY: both are valid types; the second is null only before the module is initialised, when no instance exists.
+    let class = T::type_cell().get();
+    !class.is_null() && unsafe { ffi::PyType_IsSubtype(ffi::Py_TYPE(obj), class) != 0 }
+}
+
+/// What the garbage collector hands to [`Class::traverse`].
+pub struct Visit<'a> {
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+    result: c_int,
+    borrow: PhantomData<&'a ()>,
+}
+
+impl Visit<'_> {
+    pub(crate) fn new(visit: ffi::visitproc, arg: *mut c_void) -> Self {
+        Visit { visit, arg, result: 0, borrow: PhantomData }
+    }
+
+    pub(crate) fn result(&self) -> c_int {
+        self.result
+    }
+
+    /// Visits one reference.
+    #[inline]
+    pub fn obj<T: 'static>(&mut self, obj: &Obj<T>) {
+        self.raw(obj.as_ptr());
+    }
+
+    /// Visits what a cell holds.
+    #[inline]
+    pub fn cell<T: 'static>(&mut self, cell: &ObjCell<T>) {
+        if let Some(obj) = cell.peek() {
+            self.raw(obj.as_ptr());
+        }
+    }
+
+    #[inline]
+    pub(crate) fn raw(&mut self, obj: *mut ffi::PyObject) {
+        // A non-zero answer stops the walk: the collector asked for no more.
+        if self.result == 0 && !obj.is_null() {
+            // SAFETY: the collector's own function, with its own argument, on a valid object.
+            self.result = unsafe { (self.visit)(obj, self.arg) };
+        }
+    }
+
+    /// Visits what an object *without* garbage collection of its own refers to, provided that nobody but the caller
+    /// holds it: then those references are the caller's in all but name. If it is shared, nothing may be visited,
+    /// since the other holder might be alive.
+    #[inline]
+    pub fn through<T: Class>(&mut self, obj: &Obj<T>) {
+        if obj.refcount() == 1 {
+            (**obj).traverse(self);
+        }
+    }
+}
+
+/// A field that makes instances weakly referenceable; name it in [`Class::WEAKLIST`].
+#[repr(transparent)]
+pub struct WeakList(Cell<*mut ffi::PyObject>);
+
+/// A field that gives instances a `__dict__`; name it in [`Class::DICT`].
+#[repr(transparent)]
+pub struct DictSlot(Cell<*mut ffi::PyObject>);
+
+impl WeakList {
+    /// No weak references yet.
+    pub const fn new() -> Self {
+        WeakList(Cell::new(ptr::null_mut()))
+    }
+}
+
+impl DictSlot {
+    /// No dict yet.
+    pub const fn new() -> Self {
+        DictSlot(Cell::new(ptr::null_mut()))
+    }
+}
+
+impl Default for WeakList {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Default for DictSlot {
+    fn default() -> Self {
+        Self::new()
+    }
+}

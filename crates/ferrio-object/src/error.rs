@@ -1,0 +1,67 @@
+//! The one path between Rust's `Result` and the interpreter's error indicator.
+
+use std::any::Any as StdAny;
+
+use pyo3::exceptions::PySystemError;
+use pyo3::prelude::*;
+use pyo3::types::PyAny;
+
+use crate::obj::Obj;
+
+/// Turns a caught panic into the `SystemError` that the Python caller gets.
+pub(crate) fn panic_to_err(payload: &(dyn StdAny + Send)) -> PyErr {
+    let what = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("of unknown kind");
+    PySystemError::new_err(format!("ferrio panicked: {what}"))
+}
+
+/// A `PyErr` that raises `exc`, an exception instance (or class), as `raise exc` would.
+pub fn raise(py: Python<'_>, exc: &Obj) -> PyErr {
+    PyErr::from_value(exc.bind(py).clone())
+}
+
+/// Drops an error that is deliberately not passed on; the caller says why. A plain drop may be deferred by PyO3 if
+/// the thread was attached by the interpreter itself rather than by PyO3.
+pub fn swallow(py: Python<'_>, err: PyErr) {
+    drop(err.into_value(py).into_bound(py));
+}
+
+/// Runs `f` with the error indicator clear, and puts back afterwards what was in it. For finalizers, which may run
+/// in the middle of an unwinding.
+pub fn with_saved_error<R>(py: Python<'_>, f: impl FnOnce() -> R) -> R {
+    let saved = PyErr::take(py);
+    let result = f();
+    if let Some(err) = saved {
+        err.restore(py);
+    }
+    result
+}
+
+/// The exception that is being handled (`sys.exception()`), if any.
+pub fn handled_exception(py: Python<'_>) -> Option<Obj> {
+    #[cfg(Py_3_11)]
+    // SAFETY: attached; gives an owned reference, or null when nothing is handled.
+    unsafe {
+        let exc = pyo3::ffi::PyErr_GetHandledException();
+        if exc.is_null() {
+            return None;
+        }
+        let exc: Bound<'_, PyAny> = Bound::from_owned_ptr(py, exc);
+        (!exc.is_none()).then(|| Obj::from(exc))
+    }
+}
+
+/// Sets an exception's `__context__` without the normalisation that `raise` would do.
+pub fn restore_context(py: Python<'_>, exc: &Obj, context: Option<&Obj>) {
+    // SAFETY: attached; `exc` is an exception instance as checked; SetContext steals a reference to the context.
+    unsafe {
+        if pyo3::ffi::PyExceptionInstance_Check(exc.as_ptr()) != 0 {
+            let context = context.map_or(std::ptr::null_mut(), |c| c.clone().into_ptr());
+            pyo3::ffi::PyException_SetContext(exc.as_ptr(), context);
+        }
+    }
+    let _ = py;
+}

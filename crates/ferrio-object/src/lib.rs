@@ -1,0 +1,48 @@
+//! CPython objects at C speed, declared in safe Rust.
+//!
+//! A class is a plain Rust struct whose fields are [`Cell`](std::cell::Cell)s, an implementation of [`Class`]
+//! that says how the garbage collector walks it, and a table of methods given to a [`ClassBuilder`]. From that
+//! this crate makes a heap type through `PyType_FromModuleAndSpec` with FASTCALL methods, getters, a freelist,
+//! weak references, an instance `__dict__`, vectorcall construction and the slots of iterators and coroutines.
+//!
+//! # Safety
+//!
+//! This is the one room of ferrio for raw FFI on Python objects. What holds everywhere in it:
+//!
+//! * **Attached.** Every function here runs while the thread holds the GIL: it was called by the interpreter
+//!   through a trampoline, or its caller shows a `Python<'py>` token. [`Obj`] is neither `Send` nor `Sync`, so an
+//!   owned reference never leaves the attached thread; [`GilStatic`] and [`GilShared`] ask for the token.
+//! * **Shared.** A reference to the contents of an object is always `&T`, because Python may reach the same object
+//!   again from any call. Contents change through cells; a cell's old value is moved out first and dropped after,
+//!   so that a `__del__` that comes back finds a consistent object.
+//! * **Initialised.** `tp_new` writes the contents before anybody sees the object, so every instance of a type made
+//!   here, or of a Python subclass of it, has valid contents, whether or not `__init__` ran.
+//! * **No unwinding into C.** Each entry point catches panics and raises `SystemError`.
+//!
+//! No asyncio in here: this crate knows objects, not event loops.
+
+mod args;
+mod builder;
+mod call;
+mod class;
+mod error;
+mod lifecycle;
+mod obj;
+mod roster;
+mod shared;
+mod stop_iteration;
+mod trampoline;
+
+pub use args::{Args, Signature};
+pub use builder::{Class, ClassBuilder, ClassDef};
+pub use call::{
+    Buffer, Sent, ThreadState, await_iter, bytes_of, is_generator, is_python_coroutine, send, vectorcall,
+};
+pub use lifecycle::FreeList;
+pub use class::{DictSlot, Instance, Layout, Parts, TypeCell, Visit, WeakList};
+pub use error::{handled_exception, raise, restore_context, swallow, with_saved_error};
+pub use obj::{Any, Obj, ObjCell};
+pub use roster::{Membership, Roster};
+pub use shared::{GilShared, GilStatic};
+pub use stop_iteration::clear_recycled;
+pub use trampoline::IntoResult;

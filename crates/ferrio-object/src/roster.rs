@@ -1,0 +1,109 @@
+//! A roster: the live instances of a class that asked to be on it, held weakly. `asyncio.all_tasks()` reads one.
+//!
+//! A weak set of Python weak references would cost an allocation and a dict entry for every task; here being on the
+//! roster is an index, and leaving it happens when the instance's contents are dropped.
+
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+
+use pyo3::{Python, ffi};
+
+use crate::builder::Class;
+use crate::obj::Obj;
+use crate::shared::GilStatic;
+
+#[derive(Default)]
+struct Slots {
+    entries: Vec<*mut ffi::PyObject>,
+    free: Vec<u32>,
+}
+
+/// The list itself; a `static`.
+pub struct Roster<T: Class> {
+    slots: GilStatic<RefCell<Slots>>,
+    class: PhantomData<fn() -> T>,
+}
+
+/// A place on a [`Roster`], kept in the contents of the instance that stands on it; dropping it gives the place up.
+pub struct Membership<T: Class> {
+    place: Cell<Option<(&'static Roster<T>, u32)>>,
+}
+
+impl<T: Class> Roster<T> {
+    /// An empty roster.
+    pub const fn new() -> Self {
+        Roster {
+            slots: GilStatic::new(RefCell::new(Slots { entries: Vec::new(), free: Vec::new() })),
+            class: PhantomData,
+        }
+    }
+
+    /// Puts `obj` on the roster; `membership` must be the field in `obj`'s own contents.
+    ///
+    /// # Panics
+    /// If `membership` is not part of `obj`'s contents.
+    pub fn join(&'static self, py: Python<'_>, obj: &Obj<T>, membership: &Membership<T>) {
+        // What makes the raw pointer safe to keep: the membership dies no later than the object it lies in.
+        let contents = std::ptr::from_ref::<T>(obj) as usize;
+        let field = std::ptr::from_ref(membership) as usize;
+        assert!((contents..contents + size_of::<T>()).contains(&field), "membership of another object");
+        if membership.place.get().is_some() {
+            return;
+        }
+        let mut slots = self.slots.get(py).borrow_mut();
+        let place = if let Some(place) = slots.free.pop() {
+            slots.entries[place as usize] = obj.as_ptr();
+            place
+        } else {
+            slots.entries.push(obj.as_ptr());
+            (slots.entries.len() - 1) as u32
+        };
+        membership.place.set(Some((self, place)));
+    }
+
+    /// Strong references to all that are on the roster now and for which `wanted` holds.
+    pub fn collect(&self, py: Python<'_>, wanted: impl Fn(&T) -> bool) -> Vec<Obj<T>> {
+        self.slots
+            .get(py)
+            .borrow()
+            .entries
+            .iter()
+            .filter(|ptr| !ptr.is_null())
+            // SAFETY: a non-null entry's membership has not been dropped, so neither have the contents of the object
+            // it lies in; an object whose count is zero is being deallocated and may not be brought back.
+            .filter(|ptr| unsafe { ffi::Py_REFCNT(**ptr) > 0 && wanted(crate::class::contents::<T>(**ptr)) })
+            // SAFETY: as above; attached.
+            .map(|ptr| unsafe { Obj::from_borrowed(*ptr) })
+            .collect()
+    }
+}
+
+impl<T: Class> Default for Roster<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Class> Membership<T> {
+    /// On no roster yet.
+    pub const fn none() -> Self {
+        Membership { place: Cell::new(None) }
+    }
+
+    /// Gives the place up, if there is one.
+    pub fn leave(&self) {
+        if let Some((roster, place)) = self.place.take() {
+            // SAFETY: contents of objects are used and dropped on attached threads only.
+            let py = unsafe { Python::assume_attached() };
+            let mut slots = roster.slots.get(py).borrow_mut();
+            slots.entries[place as usize] = std::ptr::null_mut();
+            slots.free.push(place);
+        }
+    }
+}
+
+impl<T: Class> Drop for Membership<T> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

@@ -1,0 +1,514 @@
+//! The functions that CPython calls: one shape per calling convention, instantiated per Rust function.
+//!
+//! A method is given to the builder as a Rust function item, whose type has no size and stands for exactly that
+//! function. So a trampoline needs no pointer to it: it is generic over the type and conjures the value.
+
+use std::os::raw::c_int;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::{self, NonNull};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::pyclass::CompareOp;
+use pyo3::types::{PyFloat, PyString};
+
+use crate::args::Args;
+use crate::builder::Class;
+use crate::call::Sent;
+use crate::class::Layout;
+use crate::error::panic_to_err;
+use crate::obj::Obj;
+
+/// A value of a function item's type. `F` must be zero-sized: that is checked at compile time.
+#[inline]
+fn conjure<F: Copy + 'static>() -> F {
+    const { assert!(size_of::<F>() == 0, "methods are function items, not closures with captures") };
+    // SAFETY: a zero-sized Copy value is read from any aligned non-null address; the builder was given one, so the
+    // type is inhabited.
+    unsafe { NonNull::<F>::dangling().read() }
+}
+
+/// What a method may return, and how it becomes an object.
+pub trait IntoResult {
+    /// The object, owned by the caller; `Err` is raised.
+    fn into_result(self, py: Python<'_>) -> PyResult<*mut ffi::PyObject>;
+}
+
+impl IntoResult for () {
+    #[inline]
+    fn into_result(self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+        Ok(Obj::none(py).into_ptr())
+    }
+}
+
+impl IntoResult for bool {
+    #[inline]
+    fn into_result(self, _py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+        // SAFETY: attached; `True` and `False` are always valid.
+        Ok(unsafe {
+            let obj = if self { ffi::Py_True() } else { ffi::Py_False() };
+            ffi::Py_INCREF(obj);
+            obj
+        })
+    }
+}
+
+impl IntoResult for f64 {
+    #[inline]
+    fn into_result(self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+        Ok(PyFloat::new(py, self).into_any().into_ptr())
+    }
+}
+
+macro_rules! int_result {
+    ($($int:ty),*) => {$(
+        impl IntoResult for $int {
+            #[inline]
+            fn into_result(self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+                let Ok(obj) = self.into_pyobject(py);
+                Ok(obj.into_any().into_ptr())
+            }
+        }
+    )*};
+}
+int_result!(i32, i64, u32, u64, usize, isize);
+
+impl IntoResult for String {
+    fn into_result(self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+        Ok(PyString::new(py, &self).into_any().into_ptr())
+    }
+}
+
+impl IntoResult for &'static str {
+    fn into_result(self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+        Ok(PyString::new(py, self).into_any().into_ptr())
+    }
+}
+
+impl<T: 'static> IntoResult for Obj<T> {
+    #[inline]
+    fn into_result(self, _py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+        Ok(self.into_ptr())
+    }
+}
+
+impl<T: IntoResult> IntoResult for Option<T> {
+    #[inline]
+    fn into_result(self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+        match self {
+            Some(value) => value.into_result(py),
+            None => Ok(Obj::none(py).into_ptr()),
+        }
+    }
+}
+
+impl<T: IntoResult> IntoResult for PyResult<T> {
+    #[inline]
+    fn into_result(self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+        self.and_then(|value| value.into_result(py))
+    }
+}
+
+/// Runs `f` for the interpreter: no panic leaves, an `Err` is raised and gives null.
+#[inline]
+pub(crate) fn boundary(f: impl FnOnce(Python<'_>) -> PyResult<*mut ffi::PyObject>) -> *mut ffi::PyObject {
+    // SAFETY: only the interpreter calls trampolines, on an attached thread.
+    let py = unsafe { Python::assume_attached() };
+    match catch_unwind(AssertUnwindSafe(|| f(py))) {
+        Ok(Ok(obj)) => obj,
+        Ok(Err(err)) => {
+            err.restore(py);
+            ptr::null_mut()
+        }
+        Err(payload) => {
+            panic_to_err(&*payload).restore(py);
+            ptr::null_mut()
+        }
+    }
+}
+
+/// As [`boundary`] for slots that answer with an int, -1 on error.
+#[inline]
+pub(crate) fn boundary_int(f: impl FnOnce(Python<'_>) -> PyResult<isize>) -> isize {
+    // SAFETY: as in `boundary`.
+    let py = unsafe { Python::assume_attached() };
+    match catch_unwind(AssertUnwindSafe(|| f(py))) {
+        Ok(Ok(value)) => value,
+        Ok(Err(err)) => {
+            err.restore(py);
+            -1
+        }
+        Err(payload) => {
+            panic_to_err(&*payload).restore(py);
+            -1
+        }
+    }
+}
+
+// SAFETY of all trampolines below: CPython calls them attached, with `slf` an instance of the class on whose table
+// they stand (the descriptor checks that), and with arguments that outlive the call.
+
+pub(crate) unsafe extern "C" fn noargs<T: Class, F, R>(
+    slf: *mut ffi::PyObject,
+    _unused: *mut ffi::PyObject,
+) -> *mut ffi::PyObject
+where
+    F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> R + Copy + 'static,
+    R: IntoResult,
+{
+    // SAFETY: see above.
+    boundary(|py| conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py).into_result(py))
+}
+
+pub(crate) unsafe extern "C" fn onearg<T: Class, F, R>(
+    slf: *mut ffi::PyObject,
+    arg: *mut ffi::PyObject,
+) -> *mut ffi::PyObject
+where
+    F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, &'a Bound<'py, PyAny>) -> R + Copy + 'static,
+    R: IntoResult,
+{
+    // SAFETY: see above.
+    boundary(|py| unsafe {
+        conjure::<F>()(Obj::from_ref(&slf), py, Bound::ref_from_ptr(py, &arg)).into_result(py)
+    })
+}
+
+pub(crate) unsafe extern "C" fn fastcall<T: Class, F, R>(
+    slf: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    nargs: ffi::Py_ssize_t,
+    kwnames: *mut ffi::PyObject,
+) -> *mut ffi::PyObject
+where
+    F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, Args<'a, 'py>) -> R + Copy + 'static,
+    R: IntoResult,
+{
+    // SAFETY: see above.
+    boundary(|py| unsafe {
+        let args = Args::from_fastcall(py, args, nargs as usize, kwnames);
+        conjure::<F>()(Obj::from_ref(&slf), py, args).into_result(py)
+    })
+}
+
+/// For class methods (`slf` is the class), static methods and functions of a module (`slf` is not looked at).
+pub(crate) unsafe extern "C" fn plain<F, R>(
+    slf: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    nargs: ffi::Py_ssize_t,
+    kwnames: *mut ffi::PyObject,
+) -> *mut ffi::PyObject
+where
+    F: for<'a, 'py> Fn(Python<'py>, Args<'a, 'py>) -> R + Copy + 'static,
+    R: IntoResult,
+{
+    let _ = slf;
+    // SAFETY: see above.
+    boundary(|py| unsafe {
+        let args = Args::from_fastcall(py, args, nargs as usize, kwnames);
+        conjure::<F>()(py, args).into_result(py)
+    })
+}
+
+pub(crate) unsafe extern "C" fn class_getitem(
+    cls: *mut ffi::PyObject,
+    item: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: see above.
+    unsafe { ffi::Py_GenericAlias(cls, item) }
+}
+
+pub(crate) unsafe extern "C" fn getter<T: Class, F, R>(
+    slf: *mut ffi::PyObject,
+    _closure: *mut std::os::raw::c_void,
+) -> *mut ffi::PyObject
+where
+    F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> R + Copy + 'static,
+    R: IntoResult,
+{
+    // SAFETY: see above.
+    boundary(|py| conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py).into_result(py))
+}
+
+/// `value` is `None` when the attribute is deleted.
+pub(crate) unsafe extern "C" fn setter<T: Class, F>(
+    slf: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    _closure: *mut std::os::raw::c_void,
+) -> c_int
+where
+    F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, Option<&'a Bound<'py, PyAny>>) -> PyResult<()>
+        + Copy
+        + 'static,
+{
+    boundary_int(|py| {
+        // SAFETY: see above.
+        let value = (!value.is_null()).then(|| unsafe { Bound::ref_from_ptr(py, &value) });
+        conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py, value).map(|()| 0)
+    }) as c_int
+}
+
+pub(crate) unsafe extern "C" fn init<T: Class, F>(
+    slf: *mut ffi::PyObject,
+    args: *mut ffi::PyObject,
+    kwargs: *mut ffi::PyObject,
+) -> c_int
+where
+    F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, Args<'a, 'py>) -> PyResult<()> + Copy + 'static,
+{
+    boundary_int(|py| {
+        // SAFETY: see above.
+        unsafe {
+            let this = Obj::from_ref(&slf);
+            Args::with_tuple(py, args, kwargs, |args| conjure::<F>()(this, py, args)).map(|()| 0)
+        }
+    }) as c_int
+}
+
+/// `tp_vectorcall` of the class itself: `Class(...)` without a tuple and a dict. Never inherited by subclasses.
+pub(crate) unsafe extern "C" fn construct<T: Class, F>(
+    ty: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    nargsf: usize,
+    kwnames: *mut ffi::PyObject,
+) -> *mut ffi::PyObject
+where
+    F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, Args<'a, 'py>) -> PyResult<()> + Copy + 'static,
+{
+    let _ = ty;
+    boundary(|py| {
+        let this = crate::lifecycle::create::<T>(py, T::blank_chain())?;
+        // SAFETY: see above.
+        let args = unsafe {
+            Args::from_fastcall(py, args, ffi::PyVectorcall_NARGS(nargsf) as usize, kwnames)
+        };
+        // The arguments outlive the call, the new object does not outlive `this`: two lifetimes, one bound.
+        conjure::<F>()(&this, py, args)?;
+        Ok(this.into_ptr())
+    })
+}
+
+pub(crate) unsafe extern "C" fn call<T: Class, F, R>(
+    slf: *mut ffi::PyObject,
+    args: *mut ffi::PyObject,
+    kwargs: *mut ffi::PyObject,
+) -> *mut ffi::PyObject
+where
+    F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, Args<'a, 'py>) -> R + Copy + 'static,
+    R: IntoResult,
+{
+    // SAFETY: see above.
+    boundary(|py| unsafe {
+        let this = Obj::from_ref(&slf);
+        Args::with_tuple(py, args, kwargs, |args| conjure::<F>()(this, py, args).into_result(py))
+    })
+}
+
+/// `tp_repr`, `tp_iter`, `am_await`, `am_aiter`, `am_anext`.
+pub(crate) unsafe extern "C" fn unary<T: Class, F, R>(slf: *mut ffi::PyObject) -> *mut ffi::PyObject
+where
+    F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> R + Copy + 'static,
+    R: IntoResult,
+{
+    // SAFETY: see above.
+    boundary(|py| conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py).into_result(py))
+}
+
+pub(crate) unsafe extern "C" fn itself(slf: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: see above.
+    unsafe { ffi::Py_INCREF(slf) };
+    slf
+}
+
+/// `sq_length`, `nb_bool`.
+pub(crate) unsafe extern "C" fn length<T: Class, F>(slf: *mut ffi::PyObject) -> ffi::Py_ssize_t
+where
+    F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> PyResult<usize> + Copy + 'static,
+{
+    // SAFETY: see above.
+    boundary_int(|py| conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py).map(|n| n as isize))
+}
+
+/// `tp_richcompare`.
+pub(crate) unsafe extern "C" fn richcompare<T: Class, F>(
+    slf: *mut ffi::PyObject,
+    other: *mut ffi::PyObject,
+    op: c_int,
+) -> *mut ffi::PyObject
+where
+    F: for<'a, 'py> Fn(
+            &'a Obj<T>,
+            Python<'py>,
+            &'a Bound<'py, PyAny>,
+            CompareOp,
+        ) -> PyResult<Option<bool>>
+        + Copy
+        + 'static,
+{
+    boundary(|py| {
+        let op = match op {
+            ffi::Py_LT => CompareOp::Lt,
+            ffi::Py_LE => CompareOp::Le,
+            ffi::Py_EQ => CompareOp::Eq,
+            ffi::Py_NE => CompareOp::Ne,
+            ffi::Py_GT => CompareOp::Gt,
+            _ => CompareOp::Ge,
+        };
+        // SAFETY: see above.
+        let answer =
+            unsafe { conjure::<F>()(Obj::from_ref(&slf), py, Bound::ref_from_ptr(py, &other), op)? };
+        match answer {
+            Some(answer) => answer.into_result(py),
+            None => Ok(py.NotImplemented().into_ptr()),
+        }
+    })
+}
+
+/// `tp_hash`; -1 is the error mark and therefore never a hash.
+pub(crate) unsafe extern "C" fn hash<T: Class, F>(slf: *mut ffi::PyObject) -> ffi::Py_hash_t
+where
+    F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> PyResult<isize> + Copy + 'static,
+{
+    // SAFETY: see above.
+    boundary_int(|py| {
+        let hash = conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py)?;
+        Ok(if hash == -1 { -2 } else { hash })
+    })
+}
+
+/// `tp_setattro`: `F` may look at what is set and answers whether it has dealt with it.
+pub(crate) unsafe extern "C" fn setattr<T: Class, F>(
+    slf: *mut ffi::PyObject,
+    name: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+) -> c_int
+where
+    F: for<'a, 'py> Fn(
+            &'a Obj<T>,
+            Python<'py>,
+            &'a Bound<'py, PyAny>,
+            Option<&'a Bound<'py, PyAny>>,
+        ) -> PyResult<bool>
+        + Copy
+        + 'static,
+{
+    boundary_int(|py| {
+        // SAFETY: see above.
+        unsafe {
+            let set = (!value.is_null()).then(|| Bound::ref_from_ptr(py, &value));
+            if conjure::<F>()(Obj::from_ref(&slf), py, Bound::ref_from_ptr(py, &name), set)? {
+                return Ok(0);
+            }
+            match ffi::PyObject_GenericSetAttr(slf, name, value) {
+                0 => Ok(0),
+                _ => Err(PyErr::fetch(py)),
+            }
+        }
+    }) as c_int
+}
+
+/// `am_send`.
+pub(crate) unsafe extern "C" fn am_send<T: Class, F>(
+    slf: *mut ffi::PyObject,
+    arg: *mut ffi::PyObject,
+    result: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult
+where
+    F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, Option<&'a Bound<'py, PyAny>>) -> PyResult<Sent>
+        + Copy
+        + 'static,
+{
+    let mut how = ffi::PySendResult::PYGEN_ERROR;
+    let obj = boundary(|py| {
+        // SAFETY: see above; `arg` is a valid object.
+        let sent = unsafe { conjure::<F>()(Obj::from_ref(&slf), py, Some(Bound::ref_from_ptr(py, &arg)))? };
+        Ok(match sent {
+            Sent::Next(obj) => {
+                how = ffi::PySendResult::PYGEN_NEXT;
+                obj.into_ptr()
+            }
+            Sent::Return(obj) => {
+                how = ffi::PySendResult::PYGEN_RETURN;
+                obj.into_ptr()
+            }
+        })
+    });
+    // SAFETY: the caller's place for the result.
+    unsafe { *result = obj };
+    how
+}
+
+fn sent_to_object(sent: Sent, none_needs_no_exception: bool) -> *mut ffi::PyObject {
+    match sent {
+        Sent::Next(obj) => obj.into_ptr(),
+        Sent::Return(value) => {
+            // `tp_iternext` may end without an exception, which stands for StopIteration(None).
+            if !(none_needs_no_exception && value.is_none()) {
+                // SAFETY: attached; the value is handed over.
+                unsafe { crate::stop_iteration::raise_stop_iteration(value.into_ptr()) };
+            }
+            ptr::null_mut()
+        }
+    }
+}
+
+/// `tp_iternext` of something that has `am_send`.
+pub(crate) unsafe extern "C" fn iternext_send<T: Class, F>(slf: *mut ffi::PyObject) -> *mut ffi::PyObject
+where
+    F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, Option<&'a Bound<'py, PyAny>>) -> PyResult<Sent>
+        + Copy
+        + 'static,
+{
+    // SAFETY: see above.
+    boundary(|py| {
+        let sent = conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py, None)?;
+        Ok(sent_to_object(sent, true))
+    })
+}
+
+/// `send()` of something that has `am_send`.
+pub(crate) unsafe extern "C" fn send_method<T: Class, F>(
+    slf: *mut ffi::PyObject,
+    arg: *mut ffi::PyObject,
+) -> *mut ffi::PyObject
+where
+    F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, Option<&'a Bound<'py, PyAny>>) -> PyResult<Sent>
+        + Copy
+        + 'static,
+{
+    // SAFETY: see above.
+    boundary(|py| {
+        let sent =
+            unsafe { conjure::<F>()(Obj::from_ref(&slf), py, Some(Bound::ref_from_ptr(py, &arg)))? };
+        Ok(sent_to_object(sent, false))
+    })
+}
+
+/// `throw()` of a coroutine: what it yields or returns next, as `send()` would give it.
+pub(crate) unsafe extern "C" fn throw_method<T: Class, F>(
+    slf: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    nargs: ffi::Py_ssize_t,
+    kwnames: *mut ffi::PyObject,
+) -> *mut ffi::PyObject
+where
+    F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, Args<'a, 'py>) -> PyResult<Sent> + Copy + 'static,
+{
+    // SAFETY: see above.
+    boundary(|py| unsafe {
+        let args = Args::from_fastcall(py, args, nargs as usize, kwnames);
+        let sent = conjure::<F>()(Obj::from_ref(&slf), py, args)?;
+        Ok(sent_to_object(sent, false))
+    })
+}
+
+/// `tp_iternext` of a plain iterator: `None` ends it.
+pub(crate) unsafe extern "C" fn iternext<T: Class, F>(slf: *mut ffi::PyObject) -> *mut ffi::PyObject
+where
+    F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> PyResult<Option<Obj>> + Copy + 'static,
+{
+    // SAFETY: see above.
+    boundary(|py| {
+        Ok(conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py)?.map_or(ptr::null_mut(), Obj::into_ptr))
+    })
+}

@@ -1,0 +1,225 @@
+//! Functions, callbacks and coroutines as text: asyncio's `format_helpers` and `coroutines._format_coroutine`.
+
+use std::cell::RefCell;
+
+use ferrio_object::{Args, GilStatic, Obj, Signature};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+static SHOWING: GilStatic<RefCell<Vec<(u64, usize)>>> = GilStatic::new(RefCell::new(Vec::new()));
+
+/// Keeps a `repr` from going round in circles, per object and thread, as `reprlib.recursive_repr` does.
+pub(crate) struct ReprGuard<'py> {
+    py: Python<'py>,
+    key: (u64, usize),
+}
+
+impl<'py> ReprGuard<'py> {
+    /// `None` if the object's `repr` is being made already.
+    pub(crate) fn enter(py: Python<'py>, obj: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
+        let key = (super::thread_id(), obj.as_ptr() as usize);
+        let mut showing = SHOWING.get(py).borrow_mut();
+        if showing.contains(&key) {
+            return Ok(None);
+        }
+        showing.push(key);
+        Ok(Some(ReprGuard { py, key }))
+    }
+}
+
+impl Drop for ReprGuard<'_> {
+    fn drop(&mut self) {
+        SHOWING.get(self.py).borrow_mut().retain(|key| *key != self.key);
+    }
+}
+
+/// File and line of a function, unwrapped; `None` for what has no Python code.
+fn function_source(py: Python<'_>, func: &Bound<'_, PyAny>) -> PyResult<Option<(String, i64)>> {
+    let func = py.import("inspect")?.call_method1("unwrap", (func,))?;
+    if let Some(code) = func.getattr_opt(intern!(py, "__code__"))?
+        && func.hasattr(intern!(py, "__globals__"))?
+    {
+        return Ok(Some((code.getattr("co_filename")?.extract()?, code.getattr("co_firstlineno")?.extract()?)));
+    }
+    let functools = py.import("functools")?;
+    if func.is_instance(&functools.getattr("partial")?)? {
+        return function_source(py, &func.getattr("func")?);
+    }
+    if func.is_instance(&functools.getattr("partialmethod")?)? {
+        return function_source(py, &func.getattr("func")?);
+    }
+    if let Some(inner) = func.getattr_opt(intern!(py, "__func__"))? {
+        return function_source(py, &inner);
+    }
+    Ok(None)
+}
+
+fn format_arguments(py: Python<'_>, args: &[Obj], kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<String> {
+    let reprlib = py.import("reprlib")?;
+    let mut items = Vec::new();
+    for arg in args {
+        items.push(reprlib.call_method1("repr", (arg,))?.extract::<String>()?);
+    }
+    if let Some(kwargs) = kwargs {
+        for (name, value) in kwargs.iter() {
+            items.push(format!("{name}={}", reprlib.call_method1("repr", (value,))?.extract::<String>()?));
+        }
+    }
+    Ok(format!("({})", items.join(", ")))
+}
+
+fn format_callback(
+    py: Python<'_>,
+    func: &Bound<'_, PyAny>,
+    args: Option<(&[Obj], Option<&Bound<'_, PyDict>>)>,
+    suffix: &str,
+) -> PyResult<String> {
+    if func.is_instance(&py.import("functools")?.getattr("partial")?)? {
+        let shown = match args {
+            Some((args, kwargs)) => format_arguments(py, args, kwargs)?,
+            None => String::new(),
+        };
+        let bound: Vec<Obj> =
+            func.getattr("args")?.try_iter()?.map(|arg| arg.map(Obj::from)).collect::<PyResult<_>>()?;
+        let keywords = func.getattr("keywords")?.cast_into::<PyDict>()?;
+        let suffix = format!("{shown}{suffix}");
+        return format_callback(py, &func.getattr("func")?, Some((&bound, Some(&keywords))), &suffix);
+    }
+    let name = |attribute: &str| -> PyResult<Option<String>> {
+        match func.getattr_opt(attribute)? {
+            Some(name) if name.is_truthy()? => Ok(Some(name.str()?.to_string())),
+            _ => Ok(None),
+        }
+    };
+    let name = match name("__qualname__")? {
+        Some(name) => name,
+        None => match name("__name__")? {
+            Some(name) => name,
+            None => func.repr()?.to_string(),
+        },
+    };
+    let shown = match args {
+        Some((args, kwargs)) => format_arguments(py, args, kwargs)?,
+        None => String::new(),
+    };
+    Ok(format!("{name}{shown}{suffix}"))
+}
+
+/// `name(args) at file:line`. `debug` off (since 3.13.1): the arguments are left out, they may be secret or huge.
+///
+/// # Errors
+/// What a `repr` raises.
+pub(crate) fn format_callback_source(
+    py: Python<'_>,
+    func: &Bound<'_, PyAny>,
+    args: &[Obj],
+    debug: Option<bool>,
+) -> PyResult<String> {
+    let _ = debug;
+    let mut text = format_callback(py, func, Some((args, None)), "")?;
+    if let Some((file, line)) = function_source(py, func)? {
+        use std::fmt::Write as _;
+        let _ = write!(text, " at {file}:{line}");
+    }
+    Ok(text)
+}
+
+/// A coroutine as `repr` of its task shows it.
+///
+/// # Errors
+/// What the coroutine's attributes raise.
+pub(crate) fn format_coroutine(_py: Python<'_>, coro: &Bound<'_, PyAny>) -> PyResult<String> {
+    let attribute = |names: [&str; 2]| -> PyResult<Option<Bound<'_, PyAny>>> {
+        for name in names {
+            if let Some(value) = coro.getattr_opt(name)?
+                && !value.is_none()
+            {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    };
+    let name = match attribute(["__qualname__", "__name__"])? {
+        Some(name) if name.is_truthy()? => name.str()?.to_string(),
+        // Extensions' coroutines may have no name at all.
+        _ => format!("<{} without __name__>", coro.get_type().name()?),
+    };
+    let running = match attribute(["cr_running", "gi_running"])? {
+        Some(running) => running.is_truthy()?,
+        None => false,
+    };
+    let code = attribute(["cr_code", "gi_code"])?;
+    let Some(code) = code else {
+        return Ok(if running { format!("{name}() running") } else { format!("{name}()") });
+    };
+    let frame = attribute(["gi_frame", "cr_frame"])?;
+    let file = code.getattr("co_filename")?;
+    let file = if file.is_truthy()? { file.str()?.to_string() } else { "<empty co_filename>".to_owned() };
+    if let Some(frame) = frame {
+        let line = frame.getattr("f_lineno")?.str()?;
+        return Ok(format!("{name}() running at {file}:{line}"));
+    }
+    let line = code.getattr("co_firstlineno")?.str()?;
+    Ok(format!("{name}() done, defined at {file}:{line}"))
+}
+
+fn args_and_kwargs<'py>(
+    args: Option<&Bound<'py, PyAny>>,
+    kwargs: Option<&Bound<'py, PyAny>>,
+) -> PyResult<(Vec<Obj>, Option<Bound<'py, PyDict>>)> {
+    let list = match args {
+        Some(args) if !args.is_none() => args.try_iter()?.map(|arg| arg.map(Obj::from)).collect::<PyResult<_>>()?,
+        _ => Vec::new(),
+    };
+    let dict = match kwargs {
+        Some(kwargs) if !kwargs.is_none() => Some(kwargs.clone().cast_into::<PyDict>()?),
+        _ => None,
+    };
+    Ok((list, dict))
+}
+
+pub(crate) fn py_get_function_source(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Option<Obj>> {
+    let [func] = args.bind(&Signature::new("_get_function_source", ["func"]))?;
+    let Some(func) = func else { return Ok(None) };
+    match function_source(py, func)? {
+        Some((file, line)) => {
+            let pair = PyTuple::new(py, [file.into_pyobject(py)?.into_any(), line.into_pyobject(py)?.into_any()])?;
+            Ok(Some(pair.into()))
+        }
+        None => Ok(None),
+    }
+}
+
+pub(crate) fn py_format_callback_source(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Option<String>> {
+    const SIGNATURE: Signature<3> =
+        Signature::new("_format_callback_source", ["func", "args", "debug"]).required(2);
+    let [func, arguments, debug] = args.bind(&SIGNATURE)?;
+    let Some(func) = func else { return Ok(None) };
+    let (list, _) = args_and_kwargs(arguments, None)?;
+    let debug = debug.map(pyo3::types::PyAnyMethods::is_truthy).transpose()?;
+    format_callback_source(py, func, &list, debug).map(Some)
+}
+
+pub(crate) fn py_format_callback(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Option<String>> {
+    const SIGNATURE: Signature<5> =
+        Signature::new("_format_callback", ["func", "args", "kwargs", "debug", "suffix"]).required(3);
+    let [func, arguments, kwargs, _debug, suffix] = args.bind(&SIGNATURE)?;
+    let Some(func) = func else { return Ok(None) };
+    let (list, dict) = args_and_kwargs(arguments, kwargs)?;
+    let suffix = suffix.map_or_else(|| Ok(String::new()), pyo3::types::PyAnyMethods::extract)?;
+    format_callback(py, func, Some((&list, dict.as_ref())), &suffix).map(Some)
+}
+
+pub(crate) fn py_format_args_and_kwargs(py: Python<'_>, args: Args<'_, '_>) -> PyResult<String> {
+    const SIGNATURE: Signature<3> =
+        Signature::new("_format_args_and_kwargs", ["args", "kwargs", "debug"]).required(2);
+    let [arguments, kwargs, _debug] = args.bind(&SIGNATURE)?;
+    let (list, dict) = args_and_kwargs(arguments, kwargs)?;
+    format_arguments(py, &list, dict.as_ref())
+}
+
+pub(crate) fn py_format_coroutine(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Option<String>> {
+    let [coro] = args.bind(&Signature::new("_format_coroutine", ["coro"]))?;
+    coro.map(|coro| format_coroutine(py, coro)).transpose()
+}

@@ -1,0 +1,286 @@
+//! Running until something is done, closing, and what happens around both: the running-loop mark, async generators.
+
+use ferrio_object::{Args, ClassBuilder, Obj, Signature};
+use pyo3::exceptions::{PyResourceWarning, PyRuntimeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use super::{Loop, turn};
+use crate::loop_ref::LoopRef;
+use crate::{coro, debug, exceptions, running, task};
+
+/// What `run_forever` has set up and must put back.
+pub(super) struct Setup {
+    asyncgen_hooks: Obj,
+    outer: Option<Obj>,
+}
+
+impl Setup {
+    pub(super) fn enter(this: &Obj<Loop>, py: Python<'_>) -> PyResult<Setup> {
+        let sys = py.import("sys")?;
+        let asyncgen_hooks = sys.call_method0("get_asyncgen_hooks")?.into();
+        if this.debug.get() {
+            debug::track_coroutine_origins(this, py, true)?;
+        }
+        this.thread_id.set(debug::thread_id());
+        let hooks = PyDict::new(py);
+        hooks.set_item("firstiter", this.bind(py).getattr("_asyncgen_firstiter_hook")?)?;
+        hooks.set_item("finalizer", this.bind(py).getattr("_asyncgen_finalizer_hook")?)?;
+        sys.call_method("set_asyncgen_hooks", (), Some(&hooks))?;
+        let outer = running::set(py, Some(this.as_any().clone()));
+        Ok(Setup { asyncgen_hooks, outer })
+    }
+
+    pub(super) fn leave(self, this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+        this.thread_id.set(0);
+        running::set(py, self.outer);
+        debug::track_coroutine_origins(this, py, false)?;
+        let hooks = self.asyncgen_hooks.bind(py);
+        py.import("sys")?.call_method1("set_asyncgen_hooks", (hooks.get_item(0)?, hooks.get_item(1)?))?;
+        Ok(())
+    }
+}
+
+fn run_until_complete(this: &Obj<Loop>, py: Python<'_>, future: &Bound<'_, PyAny>) -> PyResult<Obj> {
+    this.check_closed()?;
+    turn::check_running(this, py)?;
+    let new_task = !crate::future_likes::is_future(py, future)?;
+    let future = task::ensure_future(py, future, Some(&LoopRef::Native(this.clone())))?;
+    if new_task {
+        // An exception raised here tells of itself; "destroyed but pending" would only add noise.
+        future.bind(py).setattr(intern!(py, "_log_destroy_pending"), false)?;
+    }
+    let stopper = StopWhenDone::callable(py)?;
+    future.bind(py).call_method1(intern!(py, "add_done_callback"), (&stopper,))?;
+    let outcome = this.bind(py).call_method0(intern!(py, "run_forever"));
+    let fut = future.bind(py);
+    if let Err(err) = outcome {
+        let done = fut.call_method0(intern!(py, "done"))?.is_truthy()?;
+        if new_task && done && !fut.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+            // The coroutine raised BaseException: mark it as retrieved, it is on its way to the caller.
+            fut.call_method0(intern!(py, "exception"))?;
+        }
+        fut.call_method1(intern!(py, "remove_done_callback"), (&stopper,))?;
+        return Err(err);
+    }
+    fut.call_method1(intern!(py, "remove_done_callback"), (&stopper,))?;
+    if !fut.call_method0(intern!(py, "done"))?.is_truthy()? {
+        return Err(PyRuntimeError::new_err("Event loop stopped before Future completed."));
+    }
+    Ok(fut.call_method0(intern!(py, "result"))?.into())
+}
+
+/// The done-callback of `run_until_complete`.
+struct StopWhenDone;
+
+impl StopWhenDone {
+    fn callable(py: Python<'_>) -> PyResult<Obj> {
+        crate::native_fn::function(py, "_run_until_complete_cb", Vec::new(), |py, _held, args| {
+            let Some(fut) = args.get(0) else { return Ok(()) };
+            if !fut.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+                let exc = fut.call_method0(intern!(py, "exception"))?;
+                if !exc.is_none() {
+                    let err = PyErr::from_value(exc);
+                    // The loop has stopped already, by this very exception passing through it.
+                    if exceptions::is_exit(py, &err) {
+                        return Ok(());
+                    }
+                }
+            }
+            let event_loop = crate::future_likes::loop_of(py, fut)?;
+            event_loop.bind(py).call_method0(intern!(py, "stop"))?;
+            Ok(())
+        })
+    }
+}
+
+fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    if this.thread_id.get() != 0 {
+        return Err(PyRuntimeError::new_err("Cannot close a running event loop"));
+    }
+    if this.closed.get() {
+        return Ok(());
+    }
+    crate::signals::remove_all(this, py)?;
+    this.closed.set(true);
+    // Each container is emptied before its contents are dropped: dropping runs Python code.
+    let ready = std::mem::take(&mut *this.ready.borrow_mut());
+    for item in &ready {
+        if let super::Ready::Call(handle) = item {
+            handle.empty();
+        }
+    }
+    drop(ready);
+    let timers: Vec<_> = this.timers.borrow_mut().drain().collect();
+    for timer in &timers {
+        if let super::Timer::Call(timer) = timer {
+            timer.key.set(None);
+            timer.base().empty();
+        }
+    }
+    drop(timers);
+    super::io::close(this);
+    this.executor_shutdown_called.set(true);
+    if let Some(executor) = this.default_executor.take() {
+        let kwargs = PyDict::new(py);
+        kwargs.set_item("wait", false)?;
+        executor.bind(py).call_method("shutdown", (), Some(&kwargs))?;
+    }
+    let driver = this.driver.borrow_mut().take();
+    drop(driver);
+    Ok(())
+}
+
+/// `__del__` of a loop that nobody closed.
+pub(super) fn finalize(this: &Obj<Loop>, py: Python<'_>) {
+    if this.closed.get() || this.driver.borrow().is_none() {
+        return;
+    }
+    let warn = || -> PyResult<()> {
+        let message = format!("unclosed event loop {}", this.bind(py).repr()?);
+        let category = py.get_type::<PyResourceWarning>();
+        let kwargs = PyDict::new(py);
+        kwargs.set_item("source", this)?;
+        py.import("warnings")?.call_method("warn", (message, category), Some(&kwargs))?;
+        Ok(())
+    };
+    if let Err(err) = warn() {
+        err.write_unraisable(py, Some(this.bind(py)));
+    }
+    if this.thread_id.get() == 0
+        && let Err(err) = this.bind(py).call_method0("close")
+    {
+        err.write_unraisable(py, Some(this.bind(py)));
+    }
+}
+
+fn asyncgens<'py>(this: &Obj<Loop>, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    if let Some(asyncgens) = this.asyncgens.get() {
+        return Ok(asyncgens.into_bound(py));
+    }
+    let set = py.import("weakref")?.getattr("WeakSet")?.call0()?;
+    this.asyncgens.set(Some((&set).into()));
+    Ok(set)
+}
+
+fn asyncgen_firstiter(this: &Obj<Loop>, py: Python<'_>, generator: &Bound<'_, PyAny>) -> PyResult<()> {
+    if this.asyncgens_shutdown_called.get() {
+        let message = format!(
+            "asynchronous generator {} was scheduled after loop.shutdown_asyncgens() call",
+            generator.repr()?
+        );
+        let kwargs = PyDict::new(py);
+        kwargs.set_item("source", this)?;
+        py.import("warnings")?
+            .call_method("warn", (message, py.get_type::<PyResourceWarning>()), Some(&kwargs))?;
+    }
+    asyncgens(this, py)?.call_method1("add", (generator,))?;
+    Ok(())
+}
+
+fn asyncgen_finalizer(this: &Obj<Loop>, py: Python<'_>, generator: &Bound<'_, PyAny>) -> PyResult<()> {
+    asyncgens(this, py)?.call_method1("discard", (generator,))?;
+    if !this.closed.get() {
+        // May come from any thread: garbage collection runs where it likes.
+        let create_task = this.bind(py).getattr("create_task")?;
+        let aclose = generator.call_method0("aclose")?;
+        this.bind(py).call_method1("call_soon_threadsafe", (create_task, aclose))?;
+    }
+    Ok(())
+}
+
+fn shutdown_asyncgens(this: &Obj<Loop>, py: Python<'_>) -> PyResult<Obj> {
+    let this = this.clone();
+    coro::coroutine(py, "shutdown_asyncgens", move |co| async move {
+        let waiting = {
+            let py = co.py();
+            this.asyncgens_shutdown_called.set(true);
+            let set = asyncgens(&this, py)?;
+            if set.len()? == 0 {
+                return Ok(Obj::none(py));
+            }
+            let closing = PyList::empty(py);
+            for generator in set.try_iter()? {
+                closing.append(generator?)?;
+            }
+            set.call_method0("clear")?;
+            closing.unbind()
+        };
+        let (outcome, generators) = {
+            let py = co.py();
+            let generators: Vec<Obj> = waiting.bind(py).iter().map(Obj::from).collect();
+            let acloses: PyResult<Vec<Obj>> = generators
+                .iter()
+                .map(|generator| Ok(generator.bind(py).call_method0("aclose")?.into()))
+                .collect();
+            (crate::gather::gather_objects(py, &acloses?, true)?, generators)
+        };
+        let results = co.wait(outcome).await?;
+        let py = co.py();
+        for (result, generator) in results.bind(py).try_iter()?.zip(generators) {
+            let result = result?;
+            if result.is_instance_of::<pyo3::exceptions::PyBaseException>() {
+                let context = PyDict::new(py);
+                let shown = generator.bind(py).repr()?;
+                context.set_item(
+                    "message",
+                    format!("an error occurred during closing of asynchronous generator {shown}"),
+                )?;
+                context.set_item("exception", result)?;
+                context.set_item("asyncgen", &generator)?;
+                this.bind(py).call_method1("call_exception_handler", (context,))?;
+            }
+        }
+        Ok(Obj::none(py))
+    })
+}
+
+fn repr(this: &Obj<Loop>, py: Python<'_>) -> PyResult<String> {
+    let name = this.bind(py).get_type().name()?;
+    Ok(format!(
+        "<{name} running={} closed={} debug={}>",
+        if this.thread_id.get() == 0 { "False" } else { "True" },
+        if this.closed.get() { "True" } else { "False" },
+        this.bind(py).call_method0(intern!(py, "get_debug"))?.repr()?,
+    ))
+}
+
+fn set_debug(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    let [enabled] = args.bind(&Signature::new("set_debug", ["enabled"]))?;
+    let enabled = enabled.map_or(Ok(false), pyo3::types::PyAnyMethods::is_truthy)?;
+    this.debug.set(enabled);
+    if this.thread_id.get() != 0 {
+        debug::track_coroutine_origins(this, py, enabled)?;
+    }
+    Ok(())
+}
+
+pub(super) fn define(class: &mut ClassBuilder<Loop>) {
+    class
+        .repr(repr)
+        .method1("run_until_complete", run_until_complete, "run_until_complete($self, future, /)\n--\n\n\
+            Run until the future (or the coroutine, as a task) is done; return its result or raise its exception.\n\n\
+            Raises RuntimeError if the loop is running or closed, or was stopped before the future was done.")
+        .method0("close", close, "close($self, /)\n--\n\nClose the loop: nothing scheduled runs any more.\n\n\
+            Raises RuntimeError if the loop is running. Closing again does nothing.")
+        .method0("is_running", |this: &Obj<Loop>, _py: Python<'_>| this.thread_id.get() != 0,
+            "is_running($self, /)\n--\n\nWhether the loop is running.")
+        .method0("is_closed", |this: &Obj<Loop>, _py: Python<'_>| this.closed.get(),
+            "is_closed($self, /)\n--\n\nWhether the loop was closed.")
+        .method0("get_debug", |this: &Obj<Loop>, _py: Python<'_>| this.debug.get(),
+            "get_debug($self, /)\n--\n\nWhether debug mode is on.")
+        .method("set_debug", set_debug, "set_debug($self, /, enabled)\n--\n\nSwitch debug mode on or off.")
+        .method0("shutdown_asyncgens", shutdown_asyncgens, "shutdown_asyncgens($self, /)\n--\n\n\
+            Coroutine: close all asynchronous generators that were iterated on this loop (since 3.6).")
+        .method1("_asyncgen_firstiter_hook", asyncgen_firstiter, "")
+        .method1("_asyncgen_finalizer_hook", asyncgen_finalizer, "")
+        .method0("_check_closed", |this: &Obj<Loop>, _py: Python<'_>| this.check_closed(), "")
+        .method0("__del__", |this: &Obj<Loop>, py: Python<'_>| finalize(this, py), "")
+        .getter("_asyncgens", |this: &Obj<Loop>, py: Python<'_>| asyncgens(this, py).map(Obj::from), "")
+        .getter("_closed", |this: &Obj<Loop>, _py: Python<'_>| this.closed.get(), "")
+        .getter("_debug", |this: &Obj<Loop>, _py: Python<'_>| this.debug.get(), "")
+        .getter("_thread_id", |this: &Obj<Loop>, _py: Python<'_>| {
+            Some(this.thread_id.get()).filter(|id| *id != 0)
+        }, "");
+}

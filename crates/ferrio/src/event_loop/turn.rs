@@ -1,0 +1,276 @@
+//! One turn of the loop, and running turns until somebody stops it.
+//!
+//! ```text
+//! poll the driver (if it is time to) -> due timers -> everything that was ready when the turn began -> flush writes
+//! ```
+//!
+//! Polling costs as much as a whole task switch, so while work is ready it is done only now and then. The bound, which
+//! `tests/test_fairness.py` holds: readiness and due timers are looked at again after at most [`MAX_TURNS`] turns, and
+//! after the turn in which [`MAX_ITEMS`] items or [`MAX_DELAY`] seconds have gone by since the last look, where the
+//! clock is read every [`CLOCK_TURNS`] turns.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use ferrio_core::clock;
+use ferrio_core::driver::Events;
+use ferrio_object::{ClassBuilder, Obj};
+use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::{FromIo, Hooks, Loop, Ready, Timer, io, replaced};
+use crate::handle::Handle;
+use crate::{debug, future, gather, running, task};
+
+/// Turns with work after which the driver is polled whatever happens.
+const MAX_TURNS: u32 = 64;
+/// Items run after which the driver is polled before the next turn.
+const MAX_ITEMS: u32 = 64;
+/// Seconds of work after which the driver is polled before the next turn.
+const MAX_DELAY: f64 = 50e-6;
+/// The clock is read in every so many turns.
+const CLOCK_TURNS: u32 = 8;
+/// Seconds after which the GIL is let go once, even if nothing blocks: C-level callbacks do not reach the
+/// interpreter's own check, and another thread was measured starving (DESIGN.md section 3).
+const SWITCH_INTERVAL: f64 = 5e-3;
+
+/// What has happened since the driver was last polled.
+pub(super) struct Pace {
+    turns: Cell<u32>,
+    items: Cell<u32>,
+    polled_at: Cell<f64>,
+    released_at: Cell<f64>,
+}
+
+impl Pace {
+    pub(super) const fn new() -> Self {
+        Pace {
+            turns: Cell::new(MAX_TURNS),
+            items: Cell::new(0),
+            polled_at: Cell::new(0.0),
+            released_at: Cell::new(0.0),
+        }
+    }
+
+    #[inline]
+    fn time_to_poll(&self) -> bool {
+        let turns = self.turns.get() + 1;
+        self.turns.set(turns);
+        turns > MAX_TURNS
+            || self.items.get() > MAX_ITEMS
+            || (turns.is_multiple_of(CLOCK_TURNS) && clock::monotonic() - self.polled_at.get() > MAX_DELAY)
+    }
+
+    /// Makes the next turn poll.
+    pub(super) fn poll_next(&self) {
+        self.turns.set(MAX_TURNS);
+    }
+}
+
+/// One iteration of a loop of which nothing is replaced.
+pub(super) fn run_once(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    let idle = this.ready.borrow().is_empty();
+    if idle || this.pace.time_to_poll() {
+        poll(this, py, idle)?;
+    }
+    run_ready(this, py)?;
+    if !this.dirty.borrow().is_empty() {
+        io::flush_writes(this, py)?;
+    }
+    Ok(())
+}
+
+/// Polls the driver, queues what became ready, and moves due timers to the ready queue.
+fn poll(this: &Obj<Loop>, py: Python<'_>, idle: bool) -> PyResult<()> {
+    let mut now = clock::monotonic();
+    let timeout = if !idle || this.stopping.get() {
+        Some(Duration::ZERO)
+    } else {
+        let next = this.timers.borrow_mut().next_deadline();
+        next.map(|when| Duration::try_from_secs_f64((when - now).max(0.0)).unwrap_or(MAX_WAIT).min(MAX_WAIT))
+    };
+    let blocks = timeout != Some(Duration::ZERO);
+    let mut events = this.events.take();
+    let outcome = poll_driver(this, py, &mut events, timeout, blocks, now);
+    if blocks {
+        now = clock::monotonic();
+    }
+    let outcome = outcome.and_then(|()| io::queue_events(this, py, &events));
+    this.events.replace(events);
+    outcome?;
+    this.pace.turns.set(0);
+    this.pace.items.set(0);
+    this.pace.polled_at.set(now);
+    queue_due_timers(this, now + this.clock_resolution.get());
+    Ok(())
+}
+
+/// asyncio's own bound on one wait; a deadline further away is waited for in steps.
+const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+fn poll_driver(
+    this: &Obj<Loop>,
+    py: Python<'_>,
+    events: &mut Events,
+    timeout: Option<Duration>,
+    blocks: bool,
+    now: f64,
+) -> PyResult<()> {
+    let driver = this.driver()?;
+    let polled = if blocks || now - this.pace.released_at.get() > SWITCH_INTERVAL {
+        // From here on a thread that pushes has to wake us: it can get the GIL any time.
+        this.polling.set(true);
+        let polled = py.detach(|| driver.poll(events, timeout));
+        this.polling.set(false);
+        this.pace.released_at.set(clock::monotonic());
+        // A signal that arrived while we were in there has its Python handler called now.
+        py.check_signals()?;
+        polled
+    } else {
+        driver.poll(events, timeout)
+    };
+    match polled {
+        Ok(()) => Ok(()),
+        Err(err) if err.kind() == std::io::ErrorKind::Interrupted => {
+            events.clear();
+            py.check_signals()
+        }
+        Err(err) => Err(PyOSError::new_err_from_io(err)),
+    }
+}
+
+/// Moves the timers that are due at `until` (seconds) to the ready queue.
+pub(super) fn queue_due_timers(this: &Obj<Loop>, until: f64) {
+    loop {
+        let due = {
+            let mut timers = this.timers.borrow_mut();
+            match timers.pop_due(until) {
+                Some((_, timer)) => timer,
+                None => return,
+            }
+        };
+        match due {
+            Timer::Call(timer) => {
+                timer.key.set(None);
+                this.push(Ready::Call(timer.into_base()));
+            }
+            Timer::Resolve(fut) => this.push(Ready::Resolve(fut)),
+        }
+    }
+}
+
+/// Runs everything that is ready now; what is queued meanwhile waits for the next turn.
+pub(super) fn run_ready(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    let count = this.ready.borrow().len();
+    this.pace.items.set(this.pace.items.get().saturating_add(count as u32));
+    if this.debug.get() {
+        return run_ready_watched(this, py, count);
+    }
+    for _ in 0..count {
+        let Some(item) = this.ready.borrow_mut().pop_front() else { break };
+        run(this, py, item)?;
+    }
+    Ok(())
+}
+
+/// As [`run_ready`], timing each item and telling of the slow ones.
+fn run_ready_watched(this: &Obj<Loop>, py: Python<'_>, count: usize) -> PyResult<()> {
+    for _ in 0..count {
+        let Some(item) = this.ready.borrow_mut().pop_front() else { break };
+        let shown = debug::Shown::of(&item);
+        let before = clock::monotonic();
+        run(this, py, item)?;
+        let took = clock::monotonic() - before;
+        if took >= this.slow_callback_duration.get() {
+            shown.warn_slow(py, took)?;
+        }
+        shown.done();
+    }
+    Ok(())
+}
+
+#[inline]
+fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> PyResult<()> {
+    match item {
+        Ready::Step(task) => task::wake(&task, py),
+        Ready::Call(handle) => {
+            if handle.cancelled.get() {
+                return Ok(());
+            }
+            Handle::run(&handle, py)?;
+            // Nobody will call it again; in debug mode the report on slow callbacks still wants to show it.
+            if !this.debug.get() {
+                handle.finished();
+            }
+            Ok(())
+        }
+        Ready::GatherChild(outer, child) => gather::child_done(&outer, py, &child),
+        Ready::Resolve(fut) => {
+            if fut.is_done() {
+                return Ok(());
+            }
+            future::set_result(&fut, py, Obj::none(py))
+        }
+        Ready::Io { token, readable, writable } => io::dispatch(this, py, token, readable, writable),
+    }
+}
+
+fn run_forever(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    this.check_closed()?;
+    check_running(this, py)?;
+    let setup = super::lifecycle::Setup::enter(this, py)?;
+    this.pace.poll_next();
+    let outcome = run_turns(this, py);
+    this.stopping.set(false);
+    let left = setup.leave(this, py);
+    outcome.and(left)
+}
+
+fn run_turns(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    loop {
+        if this.hooked(Hooks::RUN_ONCE) {
+            this.bind(py).call_method0(intern!(py, "_run_once"))?;
+        } else {
+            turn(this, py)?;
+        }
+        if this.stopping.get() {
+            return Ok(());
+        }
+    }
+}
+
+/// One iteration as `_run_once()` makes it.
+fn turn(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    if replaced::any(this) { replaced::run_once(this, py) } else { run_once(this, py) }
+}
+
+pub(super) fn check_running(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    if this.thread_id.get() != 0 {
+        return Err(PyRuntimeError::new_err("This event loop is already running"));
+    }
+    if running::get(py).is_some() {
+        return Err(PyRuntimeError::new_err("Cannot run the event loop while another loop is running"));
+    }
+    Ok(())
+}
+
+fn stop(this: &Obj<Loop>, _py: Python<'_>) {
+    this.stopping.set(true);
+}
+
+pub(super) fn define(class: &mut ClassBuilder<Loop>) {
+    class
+        .method0("run_forever", run_forever, "run_forever($self, /)\n--\n\nRun until stop() is called.")
+        .method0("stop", stop, "stop($self, /)\n--\n\nStop after the current turn of the loop.\n\n\
+            Callbacks scheduled before are run; those that they schedule are not.")
+        .method0("_run_once", turn, "_run_once($self, /)\n--\n\nOne turn of the loop.")
+        .method("_check_running", |this: &Obj<Loop>, py: Python<'_>, _args: ferrio_object::Args<'_, '_>| {
+            check_running(this, py)
+        }, "")
+        .getset("_stopping", |this: &Obj<Loop>, _py: Python<'_>| this.stopping.get(),
+            |this: &Obj<Loop>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                this.stopping.set(value.map_or(Ok(false), pyo3::types::PyAnyMethods::is_truthy)?);
+                Ok(())
+            }, "");
+}

@@ -1,0 +1,121 @@
+//! Who is told when a future is done, and how they are scheduled.
+
+use ferrio_object::{Obj, Visit};
+use pyo3::prelude::*;
+
+use super::Future;
+use crate::event_loop::Ready;
+use crate::gather::Gathering;
+use crate::loop_ref::LoopRef;
+use crate::task::Task;
+
+/// One of those who are told.
+#[derive(Clone)]
+pub(crate) enum Callback {
+    /// A task of ours that awaits the future: it is stepped.
+    Task(Obj<Task>),
+    /// A `gather()` that counts its children.
+    Gather(Obj<Gathering>),
+    /// `callback(future)` in `context`.
+    Call { callback: Obj, context: Obj },
+}
+
+impl Callback {
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        match self {
+            Callback::Task(task) => visit.obj(task),
+            Callback::Gather(outer) => visit.obj(outer),
+            Callback::Call { callback, context } => {
+                visit.obj(callback);
+                visit.obj(context);
+            }
+        }
+    }
+}
+
+/// All of them, in order. Nearly every future has none or one.
+pub(crate) enum Callbacks {
+    None,
+    One(Callback),
+    Many(Vec<Callback>),
+}
+
+impl Callbacks {
+    #[inline]
+    pub(crate) fn push(&mut self, callback: Callback) {
+        match std::mem::replace(self, Callbacks::None) {
+            Callbacks::None => *self = Callbacks::One(callback),
+            Callbacks::One(first) => *self = Callbacks::Many(vec![first, callback]),
+            Callbacks::Many(mut all) => {
+                all.push(callback);
+                *self = Callbacks::Many(all);
+            }
+        }
+    }
+
+    pub(crate) fn to_vec(&self) -> Vec<Callback> {
+        match self {
+            Callbacks::None => Vec::new(),
+            Callbacks::One(one) => vec![one.clone()],
+            Callbacks::Many(all) => all.clone(),
+        }
+    }
+
+    pub(crate) fn from_vec(mut all: Vec<Callback>) -> Self {
+        match all.len() {
+            0 => Callbacks::None,
+            1 => all.pop().map_or(Callbacks::None, Callbacks::One),
+            _ => Callbacks::Many(all),
+        }
+    }
+
+    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
+        match self {
+            Callbacks::None => {}
+            Callbacks::One(one) => one.traverse(visit),
+            Callbacks::Many(all) => all.iter().for_each(|callback| callback.traverse(visit)),
+        }
+    }
+}
+
+/// Schedules all callbacks of a future that has just become done.
+#[inline]
+pub(super) fn schedule(fut: &Obj<Future>, py: Python<'_>, event_loop: &LoopRef) -> PyResult<()> {
+    let callbacks = fut.callbacks.replace(Callbacks::None);
+    match callbacks {
+        Callbacks::None => Ok(()),
+        Callbacks::One(one) => schedule_one(fut, py, event_loop, one),
+        Callbacks::Many(all) => {
+            all.into_iter().try_for_each(|callback| schedule_one(fut, py, event_loop, callback))
+        }
+    }
+}
+
+/// Schedules one callback.
+#[inline]
+pub(super) fn schedule_one(
+    fut: &Obj<Future>,
+    py: Python<'_>,
+    event_loop: &LoopRef,
+    callback: Callback,
+) -> PyResult<()> {
+    let item = match callback {
+        Callback::Task(task) => Ready::Step(task),
+        Callback::Gather(outer) => Ready::GatherChild(outer, fut.clone()),
+        Callback::Call { callback, context } => {
+            return event_loop.call_soon(py, &callback, &[fut.as_any().clone()], Some(&context));
+        }
+    };
+    match event_loop.push(item)? {
+        None => Ok(()),
+        Some(Ready::Step(task)) => {
+            let wakeup = crate::task::wakeup_callable(py, &task)?;
+            event_loop.call_soon(py, &wakeup, &[fut.as_any().clone()], task.context.get())
+        }
+        Some(Ready::GatherChild(outer, child)) => {
+            let done = crate::gather::done_callable(py, &outer)?;
+            event_loop.call_soon(py, &done, &[child.as_any().clone()], None)
+        }
+        Some(_) => unreachable!("only the two items made above"),
+    }
+}

@@ -1,0 +1,86 @@
+//! What `await fut` drives: yields the future once, then gives its result.
+
+use ferrio_object::{Any, Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Sent, TypeCell, Visit};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use super::Future;
+
+/// The contents of a `FutureIter`.
+pub struct FutureIter {
+    fut: ObjCell<Future>,
+}
+
+impl FutureIter {
+    /// The iterator over `fut`.
+    ///
+    /// # Errors
+    /// `RuntimeError` if the future's `__init__` did not run.
+    #[inline]
+    pub(crate) fn over(fut: &Obj<Future>, py: Python<'_>) -> PyResult<Obj<FutureIter>> {
+        fut.get_loop()?;
+        Obj::create(py, ((), FutureIter { fut: ObjCell::new(fut.clone()) }))
+    }
+
+    #[inline]
+    fn resume(this: &Obj<Self>, py: Python<'_>, _sent: Option<&Bound<'_, PyAny>>) -> PyResult<Sent> {
+        let Some(fut) = this.fut.get() else { return Ok(Sent::Return(Obj::none(py))) };
+        if fut.is_done() {
+            this.fut.set(None);
+            return fut.get_result(py).map(Sent::Return);
+        }
+        if fut.blocking.replace(true) {
+            this.fut.set(None);
+            return Err(PyRuntimeError::new_err("await wasn't used with future"));
+        }
+        Ok(Sent::Next(fut.into_any()))
+    }
+
+    fn throw(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Sent> {
+        let err = crate::coro::thrown_error(py, &args)?;
+        this.fut.set(None);
+        Err(err)
+    }
+
+    fn close(this: &Obj<Self>, _py: Python<'_>) {
+        this.fut.set(None);
+    }
+}
+
+impl Class for FutureIter {
+    type Base = Any;
+    const NAME: &'static str = "_asyncio.FutureIter";
+    const DOC: &'static str = "";
+    const SUBCLASS: bool = false;
+    const NEW: bool = false;
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn freelist() -> Option<&'static FreeList> {
+        static LIST: FreeList = FreeList::new();
+        Some(&LIST)
+    }
+
+    fn blank() -> Self {
+        FutureIter { fut: ObjCell::empty() }
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.cell(&self.fut);
+    }
+
+    fn clear(&self) {
+        self.fut.set(None);
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class
+            .iter_itself()
+            .send(Self::resume)
+            .throw(Self::throw)
+            .method0("close", Self::close, "close($self, /)\n--\n\nLet go of the future.");
+    }
+}

@@ -1,0 +1,278 @@
+//! What Python sees of a Future.
+
+use ferrio_object::{Args, ClassBuilder, Obj, Signature, ThreadState};
+use pyo3::exceptions::{
+    PyAttributeError, PyBaseException, PyRuntimeError, PyStopIteration, PyTypeError, PyValueError,
+};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple, PyType};
+
+use super::{Callback, Callbacks, Future, FutureIter, State, report};
+use crate::exceptions;
+
+fn init(this: &Obj<Future>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    const SIGNATURE: Signature<1> = Signature::new("Future", ["loop"]).positional(0);
+    let [event_loop] = args.bind(&SIGNATURE)?;
+    this.initialize(py, event_loop)
+}
+
+fn result(this: &Obj<Future>, py: Python<'_>) -> PyResult<Obj> {
+    this.get_loop()?;
+    this.get_result(py)
+}
+
+fn exception(this: &Obj<Future>, py: Python<'_>) -> PyResult<Option<Obj>> {
+    this.get_loop()?;
+    match this.state.get() {
+        State::Pending => Err(exceptions::invalid_state(py, "Exception is not set.")),
+        State::Cancelled => Err(ferrio_object::raise(py, &this.make_cancelled(py)?)),
+        State::Finished => {
+            this.log_traceback.set(false);
+            let Some(exc) = this.exception.get() else { return Ok(None) };
+            let tb = this.exception_tb.get().unwrap_or_else(|| Obj::none(py));
+            Ok(Some(exc.bind(py).call_method1(intern!(py, "with_traceback"), (tb,))?.into()))
+        }
+    }
+}
+
+fn set_result(this: &Obj<Future>, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    this.get_loop()?;
+    if this.is_done() {
+        return Err(invalid_transition(this, py));
+    }
+    super::set_result(this, py, value.into())
+}
+
+fn set_exception(this: &Obj<Future>, py: Python<'_>, exc: &Bound<'_, PyAny>) -> PyResult<()> {
+    set_exception_checked(this, py, exc)
+}
+
+fn invalid_transition(this: &Obj<Future>, py: Python<'_>) -> PyErr {
+    // asyncio's pure Python says "FINISHED: <Future …>", its C part "invalid state"; the former helps more.
+    let repr = this.bind(py).repr().map_or_else(|_| String::new(), |text| text.to_string());
+    exceptions::invalid_state(py, &format!("{}: {repr}", this.state.get().name()))
+}
+
+pub(super) fn set_exception_checked(
+    this: &Obj<Future>,
+    py: Python<'_>,
+    exc: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    this.get_loop()?;
+    if this.is_done() {
+        return Err(invalid_transition(this, py));
+    }
+    let exc = match exc.cast::<PyType>() {
+        Ok(class) if class.is_subclass_of::<PyBaseException>()? => class.call0()?,
+        _ => exc.clone(),
+    };
+    if !exc.is_instance_of::<PyBaseException>() {
+        return Err(PyTypeError::new_err("invalid exception object"));
+    }
+    let exc = if exc.is_instance_of::<PyStopIteration>() {
+        // It would end the coroutine that awaits the future. 3.12 and later wrap it, 3.11 refuses.
+        if cfg!(Py_3_12) {
+            let wrapped = PyRuntimeError::new_err(
+                "StopIteration interacts badly with generators and cannot be raised into a Future",
+            )
+            .into_value(py)
+            .into_bound(py)
+            .into_any();
+            wrapped.setattr(intern!(py, "__cause__"), &exc)?;
+            wrapped.setattr(intern!(py, "__context__"), &exc)?;
+            wrapped
+        } else {
+            return Err(PyTypeError::new_err(
+                "StopIteration interacts badly with generators and cannot be raised into a Future",
+            ));
+        }
+    } else {
+        exc
+    };
+    super::set_raised(this, py, exc.into())
+}
+
+fn add_done_callback(this: &Obj<Future>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    const SIGNATURE: Signature<2> = Signature::new("add_done_callback", ["fn", "context"]).positional(1);
+    let [callback, context] = args.bind(&SIGNATURE)?;
+    let context = match context {
+        Some(context) if !context.is_none() => context.into(),
+        _ => ThreadState::copy_context(py)?,
+    };
+    let Some(callback) = callback else { return Ok(()) };
+    super::add_callback(this, py, Callback::Call { callback: callback.into(), context })
+}
+
+fn remove_done_callback(this: &Obj<Future>, py: Python<'_>, wanted: &Bound<'_, PyAny>) -> PyResult<usize> {
+    this.get_loop()?;
+    // Comparing runs Python code that may add or remove callbacks itself: decide on a copy, then take out what was
+    // found, in place.
+    let mut removed = 0;
+    let all = this.callbacks.borrow().to_vec();
+    for candidate in &all {
+        let object = callback_object(py, candidate)?;
+        if !object.bind(py).eq(wanted)? {
+            continue;
+        }
+        let mut callbacks = this.callbacks.borrow_mut();
+        let mut now = callbacks.to_vec();
+        let Some(at) = now.iter().position(|other| same(other, candidate)) else { continue };
+        let gone = now.remove(at);
+        let old = std::mem::replace(&mut *callbacks, Callbacks::from_vec(now));
+        drop(callbacks);
+        drop((gone, old));
+        removed += 1;
+    }
+    Ok(removed)
+}
+
+fn same(a: &Callback, b: &Callback) -> bool {
+    match (a, b) {
+        (Callback::Task(a), Callback::Task(b)) => a.is(b),
+        (Callback::Gather(a), Callback::Gather(b)) => a.is(b),
+        (Callback::Call { callback: a, context: c }, Callback::Call { callback: b, context: d }) => {
+            a.is(b) && c.is(d)
+        }
+        _ => false,
+    }
+}
+
+/// A callback as the Python object that asyncio would have there.
+pub(super) fn callback_object(py: Python<'_>, callback: &Callback) -> PyResult<Obj> {
+    match callback {
+        Callback::Task(task) => crate::task::wakeup_callable(py, task),
+        Callback::Gather(outer) => crate::gather::done_callable(py, outer),
+        Callback::Call { callback, .. } => Ok(callback.clone()),
+    }
+}
+
+fn cancel(this: &Obj<Future>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<bool> {
+    const SIGNATURE: Signature<1> = Signature::new("cancel", ["msg"]).required(0);
+    let [message] = args.bind(&SIGNATURE)?;
+    super::cancel(this, py, message.filter(|m| !m.is_none()).map(Obj::from))
+}
+
+fn get_loop(this: &Obj<Future>, _py: Python<'_>) -> PyResult<Obj> {
+    Ok(this.get_loop()?.as_any().clone())
+}
+
+fn awaitable(this: &Obj<Future>, py: Python<'_>) -> PyResult<Obj<FutureIter>> {
+    FutureIter::over(this, py)
+}
+
+fn repr(this: &Obj<Future>, py: Python<'_>) -> PyResult<String> {
+    report::repr(py, this.as_any())
+}
+
+fn callbacks_list(this: &Obj<Future>, py: Python<'_>) -> PyResult<Option<Obj>> {
+    let all = this.callbacks.borrow().to_vec();
+    if all.is_empty() {
+        return Ok(None);
+    }
+    let list = PyList::empty(py);
+    for callback in &all {
+        let context = match callback {
+            Callback::Task(task) => task.context.get().cloned(),
+            Callback::Gather(_) => None,
+            Callback::Call { context, .. } => Some(context.clone()),
+        };
+        let object = callback_object(py, callback)?;
+        list.append(PyTuple::new(py, [Some(object), context])?)?;
+    }
+    Ok(Some(list.into()))
+}
+
+fn awaited_by(this: &Obj<Future>, py: Python<'_>) -> PyResult<Option<Obj>> {
+    let Some(awaited_by) = this.awaited_by.get() else { return Ok(None) };
+    let awaited_by = awaited_by.into_bound(py);
+    let items: Vec<Bound<'_, PyAny>> = if awaited_by.is_instance_of::<pyo3::types::PySet>() {
+        awaited_by.try_iter()?.collect::<PyResult<_>>()?
+    } else {
+        vec![awaited_by]
+    };
+    Ok(Some(pyo3::types::PyFrozenSet::new(py, items)?.into()))
+}
+
+fn no_deletion(value: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+    value.ok_or_else(|| PyAttributeError::new_err("cannot delete attribute"))?.is_truthy()
+}
+
+fn set_blocking(this: &Obj<Future>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    this.get_loop()?;
+    this.blocking.set(no_deletion(value)?);
+    Ok(())
+}
+
+fn set_log_traceback(
+    this: &Obj<Future>,
+    _py: Python<'_>,
+    value: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    if no_deletion(value)? {
+        return Err(PyValueError::new_err("_log_traceback can only be set to False"));
+    }
+    this.log_traceback.set(false);
+    Ok(())
+}
+
+fn set_cancel_message(
+    this: &Obj<Future>,
+    _py: Python<'_>,
+    value: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    let value = value.ok_or_else(|| PyAttributeError::new_err("cannot delete attribute"))?;
+    this.cancel_message.set(Some(value.into()));
+    Ok(())
+}
+
+fn make_cancelled_error(this: &Obj<Future>, py: Python<'_>) -> PyResult<Obj> {
+    this.make_cancelled(py)
+}
+
+pub(super) fn define(class: &mut ClassBuilder<Future>) {
+    class
+        .init(init)
+        .repr(repr)
+        .awaitable(awaitable)
+        .iter(awaitable)
+        .generic()
+        .method0("result", result, "result($self, /)\n--\n\nThe result, or the exception raised.\n\n\
+            Raises CancelledError if cancelled, InvalidStateError if not done yet.")
+        .method0("exception", exception, "exception($self, /)\n--\n\nThe exception that was set, or None.\n\n\
+            Raises CancelledError if cancelled, InvalidStateError if not done yet.")
+        .method1("set_result", set_result, "set_result($self, result, /)\n--\n\nFinish with a result.\n\n\
+            Raises InvalidStateError if already done.")
+        .method1("set_exception", set_exception, "set_exception($self, exception, /)\n--\n\n\
+            Finish with an exception, an instance or a class.\n\nRaises InvalidStateError if already done.")
+        .method("add_done_callback", add_done_callback,
+            "add_done_callback($self, fn, /, *, context=<unrepresentable>)\n--\n\n\
+            Call fn(self) through the loop when done; soon, if done already. In `context`, or a copy of the\n\
+            current one. Callbacks are called in the order they were added.")
+        .method1("remove_done_callback", remove_done_callback, "remove_done_callback($self, fn, /)\n--\n\n\
+            Remove all registrations of fn; return how many there were.")
+        .method("cancel", cancel, "cancel($self, /, msg=None)\n--\n\nCancel and schedule the callbacks.\n\n\
+            Returns False if already done, else True. The message goes into the CancelledError (since 3.9).")
+        .method0("cancelled", |this: &Obj<Future>, _py: Python<'_>| this.is_cancelled(),
+            "cancelled($self, /)\n--\n\nWhether it was cancelled.")
+        .method0("done", |this: &Obj<Future>, _py: Python<'_>| this.is_done(),
+            "done($self, /)\n--\n\nWhether it has a result or an exception or was cancelled.")
+        .method0("get_loop", get_loop, "get_loop($self, /)\n--\n\nThe event loop it is bound to (since 3.7).")
+        .method0("_make_cancelled_error", make_cancelled_error,
+            "_make_cancelled_error($self, /)\n--\n\nThe CancelledError to raise.")
+        .getter("_state", |this: &Obj<Future>, _py: Python<'_>| this.state.get().name(), "")
+        .getter("_result", |this: &Obj<Future>, _py: Python<'_>| this.result.get(), "")
+        .getter("_exception", |this: &Obj<Future>, _py: Python<'_>| this.exception.get(), "")
+        .getter("_loop", |this: &Obj<Future>, _py: Python<'_>| {
+            this.event_loop.get().map(|event_loop| event_loop.as_any().clone())
+        }, "")
+        .getter("_callbacks", callbacks_list, "")
+        .getter("_source_traceback", |this: &Obj<Future>, _py: Python<'_>| this.source_traceback.get(), "")
+        .getter("_asyncio_awaited_by", awaited_by, "")
+        .getset("_asyncio_future_blocking", |this: &Obj<Future>, _py: Python<'_>| this.blocking.get(),
+            set_blocking, "")
+        .getset("_log_traceback", |this: &Obj<Future>, _py: Python<'_>| this.log_traceback.get(),
+            set_log_traceback, "")
+        .getset("_cancel_message", |this: &Obj<Future>, _py: Python<'_>| this.cancel_message.get(),
+            set_cancel_message, "");
+}

@@ -1,0 +1,218 @@
+//! Futures that may not be ours: the duck type that asyncio documents (`_asyncio_future_blocking`, `get_loop`,
+//! `add_done_callback(…, context=)`), and `concurrent.futures`.
+
+use ferrio_object::{Args, Obj, Signature};
+use pyo3::exceptions::{PyAssertionError, PyTypeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::future::{self, Future};
+use crate::native_fn;
+use crate::task::Task;
+
+/// Whether `obj` is a future: an object whose class has `_asyncio_future_blocking`, and which has it set.
+#[inline]
+pub(crate) fn is_future(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if Obj::<Future>::from_bound(obj).is_some() {
+        return Ok(true);
+    }
+    // `__class__` and not the type: mocks made from a spec say there whom they imitate.
+    let class = obj.getattr(intern!(py, "__class__"))?;
+    if !class.hasattr(intern!(py, "_asyncio_future_blocking"))? {
+        return Ok(false);
+    }
+    Ok(obj.getattr_opt(intern!(py, "_asyncio_future_blocking"))?.is_some_and(|blocking| !blocking.is_none()))
+}
+
+/// The loop of a future, by `get_loop()` or, of older look-alikes, `_loop`.
+///
+/// # Errors
+/// `RuntimeError` if a future of ours is not initialised, `AttributeError` for what has neither.
+pub(crate) fn loop_of(py: Python<'_>, fut: &Bound<'_, PyAny>) -> PyResult<Obj> {
+    if let Some(ours) = Obj::<Future>::from_bound(fut) {
+        return Ok(ours.get_loop()?.as_any().clone());
+    }
+    match fut.getattr_opt(intern!(py, "get_loop"))? {
+        Some(get_loop) => Ok(get_loop.call0()?.into()),
+        None => Ok(fut.getattr(intern!(py, "_loop"))?.into()),
+    }
+}
+
+/// Cancels a future or task, ours or not, subclassed or not.
+pub(crate) fn cancel(py: Python<'_>, fut: &Obj, message: Option<&Obj>) -> PyResult<bool> {
+    if let Some(task) = fut.cast_exact::<Task>() {
+        return Task::cancel(task, py, message.cloned());
+    }
+    if let Some(ours) = fut.cast_exact::<Future>() {
+        return future::cancel(ours, py, message.cloned());
+    }
+    let kwargs = pyo3::types::PyDict::new(py);
+    if let Some(message) = message {
+        kwargs.set_item(intern!(py, "msg"), message)?;
+    } else {
+        kwargs.set_item(intern!(py, "msg"), py.None())?;
+    }
+    fut.bind(py).call_method(intern!(py, "cancel"), (), Some(&kwargs))?.is_truthy()
+}
+
+pub(crate) fn py_isfuture(py: Python<'_>, args: Args<'_, '_>) -> PyResult<bool> {
+    let [obj] = args.bind(&Signature::new("isfuture", ["obj"]))?;
+    obj.map_or(Ok(false), |obj| is_future(py, obj))
+}
+
+fn is_concurrent(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<bool> {
+    obj.is_instance(&py.import("concurrent.futures")?.getattr("Future")?)
+}
+
+/// `wrap_future(future, *, loop=None)`: a future of ours that ends as the concurrent one does.
+///
+/// # Errors
+/// `AssertionError` for anything else, as asyncio.
+pub(crate) fn wrap_future(
+    py: Python<'_>,
+    concurrent: &Bound<'_, PyAny>,
+    event_loop: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Obj> {
+    if is_future(py, concurrent)? {
+        return Ok(concurrent.into());
+    }
+    if !is_concurrent(py, concurrent)? {
+        let shown = concurrent.repr()?;
+        return Err(PyAssertionError::new_err(format!("concurrent.futures.Future is expected, got {shown}")));
+    }
+    let event_loop: Obj = match event_loop {
+        Some(event_loop) if !event_loop.is_none() => event_loop.into(),
+        _ => crate::running::get_event_loop(py)?,
+    };
+    let fut: Obj = event_loop.bind(py).call_method0(intern!(py, "create_future"))?.into();
+    chain(py, &concurrent.into(), &fut)?;
+    Ok(fut)
+}
+
+pub(crate) fn py_wrap_future(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    const SIGNATURE: Signature<2> = Signature::new("wrap_future", ["future", "loop"]).positional(1);
+    let [fut, event_loop] = args.bind(&SIGNATURE)?;
+    let Some(fut) = fut else { return Err(PyTypeError::new_err("a future is required")) };
+    wrap_future(py, fut, event_loop)
+}
+
+/// Ties two futures, asyncio or concurrent: when `source` ends, `destination` ends alike; when `destination` is
+/// cancelled, `source` is too.
+///
+/// # Errors
+/// `TypeError` if either is no future.
+pub(crate) fn chain(py: Python<'_>, source: &Obj, destination: &Obj) -> PyResult<()> {
+    let source_ours = is_future(py, source.bind(py))?;
+    let destination_ours = is_future(py, destination.bind(py))?;
+    if !source_ours && !is_concurrent(py, source.bind(py))? {
+        return Err(PyTypeError::new_err("A future is required for source argument"));
+    }
+    if !destination_ours && !is_concurrent(py, destination.bind(py))? {
+        return Err(PyTypeError::new_err("A future is required for destination argument"));
+    }
+    let loop_or_none = |ours: bool, fut: &Obj| -> PyResult<Obj> {
+        if ours { loop_of(py, fut.bind(py)) } else { Ok(Obj::none(py)) }
+    };
+    let source_loop = loop_or_none(source_ours, source)?;
+    let destination_loop = loop_or_none(destination_ours, destination)?;
+    let held =
+        vec![source.clone(), destination.clone(), source_loop.clone(), destination_loop.clone()];
+    let cancelled = native_fn::function(py, "_call_check_cancel", held.clone(), check_cancel)?;
+    destination.bind(py).call_method1(intern!(py, "add_done_callback"), (cancelled,))?;
+    let ended = native_fn::function(py, "_call_set_state", held, set_state)?;
+    source.bind(py).call_method1(intern!(py, "add_done_callback"), (ended,))?;
+    Ok(())
+}
+
+fn check_cancel(py: Python<'_>, held: &[Obj], args: Args<'_, '_>) -> PyResult<()> {
+    let ([source, _, source_loop, destination_loop], Some(destination)) = (held, args.get(0)) else {
+        return Ok(());
+    };
+    if !destination.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+        return Ok(());
+    }
+    if source_loop.is_none() || source_loop.is(destination_loop) {
+        source.bind(py).call_method0(intern!(py, "cancel"))?;
+    } else {
+        let cancel = source.bind(py).getattr(intern!(py, "cancel"))?;
+        source_loop.bind(py).call_method1(intern!(py, "call_soon_threadsafe"), (cancel,))?;
+    }
+    Ok(())
+}
+
+fn set_state(py: Python<'_>, held: &[Obj], args: Args<'_, '_>) -> PyResult<()> {
+    let ([_, destination, source_loop, destination_loop], Some(source)) = (held, args.get(0)) else {
+        return Ok(());
+    };
+    let bound = destination.bind(py);
+    let destination_cancelled = || bound.call_method0(intern!(py, "cancelled"))?.is_truthy();
+    if !destination_loop.is_none() && destination_cancelled()? && destination_loop_closed(py, destination_loop)? {
+        return Ok(());
+    }
+    if destination_loop.is_none() || destination_loop.is(source_loop) {
+        return transfer(py, source, destination);
+    }
+    if destination_loop_closed(py, destination_loop)? {
+        return Ok(());
+    }
+    let copy = native_fn::function(py, "_set_state", vec![source.into(), destination.clone()], |py, held, _| {
+        let [source, destination] = held else { return Ok(()) };
+        transfer(py, source.bind(py), destination)
+    })?;
+    destination_loop.bind(py).call_method1(intern!(py, "call_soon_threadsafe"), (copy,))?;
+    Ok(())
+}
+
+fn destination_loop_closed(py: Python<'_>, event_loop: &Obj) -> PyResult<bool> {
+    event_loop.bind(py).call_method0(intern!(py, "is_closed"))?.is_truthy()
+}
+
+/// Copies the outcome of `source` to `destination`, converting exceptions between the two families.
+pub(crate) fn transfer(py: Python<'_>, source: &Bound<'_, PyAny>, destination: &Obj) -> PyResult<()> {
+    let target = destination.bind(py);
+    let ours = is_future(py, target)?;
+    if target.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+        return Ok(());
+    }
+    if ours {
+        if target.call_method0(intern!(py, "done"))?.is_truthy()? {
+            return Ok(());
+        }
+        if source.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+            target.call_method0(intern!(py, "cancel"))?;
+            return Ok(());
+        }
+    } else {
+        if source.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+            target.call_method0(intern!(py, "cancel"))?;
+        }
+        if !target.call_method0(intern!(py, "set_running_or_notify_cancel"))?.is_truthy()? {
+            return Ok(());
+        }
+    }
+    let exception = source.call_method0(intern!(py, "exception"))?;
+    if exception.is_none() {
+        let result = source.call_method0(intern!(py, "result"))?;
+        target.call_method1(intern!(py, "set_result"), (result,))?;
+    } else {
+        let converted = convert_exception(py, &exception)?;
+        target.call_method1(intern!(py, "set_exception"), (converted,))?;
+    }
+    Ok(())
+}
+
+/// concurrent.futures' own exceptions as asyncio's; all others as they are.
+fn convert_exception<'py>(py: Python<'py>, exception: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let concurrent = py.import("concurrent.futures")?;
+    let class = exception.get_type();
+    let ours = if class.is(&concurrent.getattr("CancelledError")?) {
+        crate::exceptions::cancelled_error(py)?.clone()
+    } else if class.is(&concurrent.getattr("InvalidStateError")?) {
+        crate::exceptions::class(py, "InvalidStateError")?
+    } else {
+        return Ok(exception.clone());
+    };
+    let args = exception.getattr(intern!(py, "args"))?;
+    let converted = ours.bind(py).call1(args.cast_into::<pyo3::types::PyTuple>()?)?;
+    converted.call_method1(intern!(py, "with_traceback"), (exception.getattr(intern!(py, "__traceback__"))?,))
+}

@@ -1,0 +1,463 @@
+//! `asyncio.Handle` and `asyncio.TimerHandle`: a callback with its arguments, waiting to be called.
+//!
+//! Neither is tracked by the garbage collector, which halves the cost of a long queue (DESIGN.md section 5). That is
+//! safe because each of the three ends of a handle — it ran, it was cancelled, its loop was closed — empties it, and
+//! because a loop that is dropped unclosed shows the collector what its own handles hold ([`Visit::through`]).
+
+use std::cell::{Cell, RefCell};
+use std::mem::offset_of;
+
+use ferrio_core::timers::TimerKey;
+use ferrio_object::{
+    Any, Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Signature, ThreadState, TypeCell, Visit,
+    WeakList, vectorcall,
+};
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pyclass::CompareOp;
+use pyo3::types::{PyDict, PyTuple};
+use smallvec::SmallVec;
+
+use crate::event_loop::Loop;
+use crate::exceptions;
+use crate::loop_ref::LoopRef;
+
+pub(crate) type ArgVec = SmallVec<[Obj; 2]>;
+
+/// The contents of a `Handle`.
+pub struct Handle {
+    pub(crate) callback: ObjCell,
+    pub(crate) args: RefCell<ArgVec>,
+    pub(crate) context: ObjCell,
+    pub(crate) event_loop: RefCell<Option<LoopRef>>,
+    pub(crate) cancelled: Cell<bool>,
+    pub(crate) source_traceback: ObjCell,
+    repr: ObjCell,
+    weaklist: WeakList,
+}
+
+impl Handle {
+    #[inline]
+    pub(crate) fn new(callback: Obj, args: ArgVec, context: Obj, event_loop: LoopRef) -> Self {
+        Handle {
+            callback: ObjCell::new(callback),
+            args: RefCell::new(args),
+            context: ObjCell::new(context),
+            event_loop: RefCell::new(Some(event_loop)),
+            cancelled: Cell::new(false),
+            source_traceback: ObjCell::empty(),
+            repr: ObjCell::empty(),
+            weaklist: WeakList::new(),
+        }
+    }
+
+    /// Lets go of everything that the handle would have called with.
+    pub(crate) fn empty(&self) {
+        let args = self.args.try_borrow_mut().map(|mut args| std::mem::take(&mut *args));
+        self.callback.set(None);
+        drop(args);
+        self.context.set(None);
+        let event_loop = self.event_loop.try_borrow_mut().map(|mut event_loop| event_loop.take());
+        drop(event_loop);
+    }
+
+    /// The handle has been called by a loop and will not be again. What it called is let go of at once, so that a
+    /// handle kept by its owner keeps nothing else alive; `_loop` stays for those who ask.
+    #[inline]
+    pub(crate) fn finished(&self) {
+        self.callback.set(None);
+        self.context.set(None);
+        let event_loop = self.event_loop.borrow_mut().take();
+        drop(event_loop);
+    }
+
+    fn debug(&self, py: Python<'_>) -> PyResult<bool> {
+        let event_loop = self.event_loop.borrow().clone();
+        event_loop.map_or(Ok(false), |event_loop| event_loop.get_debug(py))
+    }
+
+    /// Cancels the handle: it will not be called.
+    ///
+    /// # Errors
+    /// What a foreign loop's `get_debug` or, in debug mode, a `repr` raises.
+    pub(crate) fn cancel(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        if this.cancelled.get() {
+            return Ok(());
+        }
+        this.cancelled.set(true);
+        if this.debug(py)? {
+            // What it would have called is about to be forgotten; a debugger wants to know it still.
+            this.repr.set(Some(this.bind(py).repr()?.into()));
+        }
+        let event_loop = this.event_loop.borrow().clone();
+        this.empty();
+        // The loop is asked for by reports on cancelled handles in debug mode.
+        *this.event_loop.borrow_mut() = event_loop;
+        Ok(())
+    }
+
+    /// Calls the callback in its context. An exception goes to the loop's exception handler.
+    ///
+    /// # Errors
+    /// `KeyboardInterrupt` and `SystemExit`, which end the loop.
+    #[inline]
+    pub(crate) fn run(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        let (Some(callback), Some(context)) = (this.callback.get(), this.context.get()) else {
+            return Ok(());
+        };
+        // The callback may cancel its own handle, so it runs on what was taken out.
+        let args = std::mem::take(&mut *this.args.borrow_mut());
+        let outcome =
+            ThreadState::in_context(py, &context, || vectorcall(py, &callback, &args).map(drop));
+        match outcome {
+            Ok(()) => {
+                drop(args);
+                Ok(())
+            }
+            Err(err) => {
+                if !this.cancelled.get() {
+                    *this.args.borrow_mut() = args;
+                }
+                Self::failed(this, py, err)
+            }
+        }
+    }
+
+    /// As [`Handle::run`] for a handle that is called again and again: `add_reader` and the like.
+    pub(crate) fn run_again(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        let (Some(callback), Some(context)) = (this.callback.get(), this.context.get()) else {
+            return Ok(());
+        };
+        let args = this.args.borrow().clone();
+        match ThreadState::in_context(py, &context, || vectorcall(py, &callback, &args).map(drop)) {
+            Ok(()) => Ok(()),
+            Err(err) => Self::failed(this, py, err),
+        }
+    }
+
+    #[cold]
+    fn failed(this: &Obj<Self>, py: Python<'_>, err: PyErr) -> PyResult<()> {
+        if exceptions::is_exit(py, &err) {
+            return Err(err);
+        }
+        let event_loop = this.event_loop.borrow().clone();
+        let Some(event_loop) = event_loop else { return Err(err) };
+        let callback = match this.callback.get() {
+            Some(callback) => {
+                let args = this.args.borrow().clone();
+                crate::debug::format_callback_source(py, callback.bind(py), &args, None)?
+            }
+            None => "<cancelled>".to_owned(),
+        };
+        let context = PyDict::new(py);
+        context.set_item("message", format!("Exception in callback {callback}"))?;
+        context.set_item("exception", exceptions::value_of(py, err))?;
+        context.set_item("handle", this)?;
+        if let Some(traceback) = this.source_traceback.get() {
+            context.set_item("source_traceback", traceback)?;
+        }
+        event_loop.call_exception_handler(py, &context)
+    }
+
+    fn init(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+        const SIGNATURE: Signature<4> =
+            Signature::new("Handle", ["callback", "args", "loop", "context"]).required(3);
+        let [callback, args, event_loop, context] = args.bind(&SIGNATURE)?;
+        Self::initialize(this, py, callback, args, event_loop, context)
+    }
+
+    fn initialize(
+        this: &Obj<Self>,
+        py: Python<'_>,
+        callback: Option<&Bound<'_, PyAny>>,
+        args: Option<&Bound<'_, PyAny>>,
+        event_loop: Option<&Bound<'_, PyAny>>,
+        context: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let (Some(callback), Some(args), Some(event_loop)) = (callback, args, event_loop) else {
+            return Err(PyTypeError::new_err("Handle needs a callback, arguments and a loop"));
+        };
+        let context = match context {
+            Some(context) if !context.is_none() => context.into(),
+            _ => ThreadState::copy_context(py)?,
+        };
+        let event_loop = LoopRef::new(event_loop);
+        let debug = event_loop.get_debug(py)?;
+        let args = args.try_iter()?.map(|arg| arg.map(Obj::from)).collect::<PyResult<ArgVec>>()?;
+        this.callback.set(Some(callback.into()));
+        *this.args.borrow_mut() = args;
+        this.context.set(Some(context));
+        *this.event_loop.borrow_mut() = Some(event_loop);
+        this.cancelled.set(false);
+        this.repr.set(None);
+        this.source_traceback.set(if debug { Some(crate::debug::extract_stack(py)?) } else { None });
+        Ok(())
+    }
+
+    fn repr_info(this: &Obj<Self>, py: Python<'_>) -> PyResult<Vec<String>> {
+        let mut info = vec![this.bind(py).get_type().name()?.to_string()];
+        if this.cancelled.get() {
+            info.push("cancelled".to_owned());
+        }
+        if let Some(callback) = this.callback.get() {
+            let args = this.args.borrow().clone();
+            let debug = this.debug(py)?;
+            info.push(crate::debug::format_callback_source(py, callback.bind(py), &args, Some(debug))?);
+        }
+        if let Some(traceback) = this.source_traceback.get() {
+            let traceback = traceback.bind(py);
+            if traceback.is_truthy()? {
+                let frame = traceback.get_item(-1)?;
+                info.push(format!("created at {}:{}", frame.get_item(0)?.str()?, frame.get_item(1)?.str()?));
+            }
+        }
+        Ok(info)
+    }
+
+    fn repr(this: &Obj<Self>, py: Python<'_>) -> PyResult<String> {
+        if let Some(repr) = this.repr.get() {
+            return repr.bind(py).extract();
+        }
+        let info = this.bind(py).call_method0(intern!(py, "_repr_info"))?;
+        let info: Vec<String> = info.extract()?;
+        Ok(format!("<{}>", info.join(" ")))
+    }
+
+    fn get_args(this: &Obj<Self>, py: Python<'_>) -> PyResult<Option<Obj>> {
+        if this.cancelled.get() {
+            return Ok(None);
+        }
+        let args = this.args.borrow().clone();
+        Ok(Some(PyTuple::new(py, args)?.into()))
+    }
+
+    fn set_args(this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let args = match value {
+            Some(value) if !value.is_none() => {
+                value.try_iter()?.map(|arg| arg.map(Obj::from)).collect::<PyResult<ArgVec>>()?
+            }
+            _ => ArgVec::new(),
+        };
+        let old = std::mem::replace(&mut *this.args.borrow_mut(), args);
+        drop(old);
+        Ok(())
+    }
+
+    fn set_callback(this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        this.callback.set(value.filter(|value| !value.is_none()).map(Obj::from));
+        Ok(())
+    }
+
+    fn repr_info_list(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        Ok(pyo3::types::PyList::new(py, Self::repr_info(this, py)?)?.into())
+    }
+}
+
+impl Class for Handle {
+    type Base = Any;
+    const NAME: &'static str = "asyncio.Handle";
+    const DOC: &'static str = "Handle(callback, args, loop, context=None)\n--\n\n\
+        A callback scheduled by call_soon(), call_soon_threadsafe(), add_reader() and the like.";
+    const GC: bool = false;
+    const WEAKLIST: Option<usize> = Some(offset_of!(Handle, weaklist));
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn freelist() -> Option<&'static FreeList> {
+        static LIST: FreeList = FreeList::new();
+        Some(&LIST)
+    }
+
+    fn blank() -> Self {
+        Handle {
+            callback: ObjCell::empty(),
+            args: RefCell::new(ArgVec::new()),
+            context: ObjCell::empty(),
+            event_loop: RefCell::new(None),
+            cancelled: Cell::new(false),
+            source_traceback: ObjCell::empty(),
+            repr: ObjCell::empty(),
+            weaklist: WeakList::new(),
+        }
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.cell(&self.callback);
+        if let Ok(args) = self.args.try_borrow() {
+            args.iter().for_each(|arg| visit.obj(arg));
+        }
+        visit.cell(&self.context);
+        if let Ok(Some(event_loop)) = self.event_loop.try_borrow().as_deref() {
+            event_loop.traverse(visit);
+        }
+    }
+
+    fn clear(&self) {
+        self.empty();
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class
+            .init(Self::init)
+            .repr(Self::repr)
+            .method0("cancel", Self::cancel, "cancel($self, /)\n--\n\nDo not call it, if it was not called yet.")
+            .method0("cancelled", |this: &Obj<Self>, _py: Python<'_>| this.cancelled.get(),
+                "cancelled($self, /)\n--\n\nWhether it was cancelled (since 3.7).")
+            .method0("get_context", |this: &Obj<Self>, _py: Python<'_>| this.context.get(),
+                "get_context($self, /)\n--\n\nThe context it is called in (since 3.12).")
+            .method0("_run", Self::run, "_run($self, /)\n--\n\nCall it.")
+            .method0("_repr_info", Self::repr_info_list, "")
+            .getset("_callback", |this: &Obj<Self>, _py: Python<'_>| this.callback.get(), Self::set_callback, "")
+            .getset("_args", Self::get_args, Self::set_args, "")
+            .getter("_context", |this: &Obj<Self>, _py: Python<'_>| this.context.get(), "")
+            .getter("_cancelled", |this: &Obj<Self>, _py: Python<'_>| this.cancelled.get(), "")
+            .getter("_source_traceback", |this: &Obj<Self>, _py: Python<'_>| this.source_traceback.get(), "")
+            .getter("_loop", |this: &Obj<Self>, _py: Python<'_>| {
+                this.event_loop.borrow().as_ref().map(|event_loop| event_loop.as_any().clone())
+            }, "");
+    }
+}
+
+/// What a `TimerHandle` adds.
+pub struct TimerHandle {
+    pub(crate) when: Cell<f64>,
+    /// Its place among the loop's timers while it waits there.
+    pub(crate) key: Cell<Option<TimerKey>>,
+    /// For loops that keep their own timers (`call_at` replaced): asyncio's mark that it is in the heap.
+    pub(crate) scheduled: Cell<bool>,
+}
+
+impl TimerHandle {
+    #[inline]
+    pub(crate) fn new(when: f64) -> Self {
+        TimerHandle { when: Cell::new(when), key: Cell::new(None), scheduled: Cell::new(false) }
+    }
+
+    fn init(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+        const SIGNATURE: Signature<5> =
+            Signature::new("TimerHandle", ["when", "callback", "args", "loop", "context"]).required(4);
+        let [when, callback, args, event_loop, context] = args.bind(&SIGNATURE)?;
+        let Some(when) = when else { return Ok(()) };
+        this.when.set(when.extract()?);
+        this.scheduled.set(false);
+        Handle::initialize(this.base(), py, callback, args, event_loop, context)
+    }
+
+    fn cancel(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        let handle = this.base();
+        if handle.cancelled.get() {
+            return Ok(());
+        }
+        let event_loop = handle.event_loop.borrow().clone();
+        if let Some(key) = this.key.take() {
+            if let Some(LoopRef::Native(native)) = &event_loop {
+                Loop::forget_timer(native, key);
+            }
+        } else if let Some(event_loop) = &event_loop {
+            // A loop of somebody else's counts its cancelled timers.
+            let told = event_loop.as_any().bind(py).getattr_opt(intern!(py, "_timer_handle_cancelled"))?;
+            if let Some(told) = told {
+                told.call1((this,))?;
+            }
+        }
+        Handle::cancel(handle, py)
+    }
+
+    fn repr_info_list(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        let mut info = Handle::repr_info(this.base(), py)?;
+        let at = if this.base().cancelled.get() { 2 } else { 1 };
+        info.insert(at.min(info.len()), format!("when={}", pyo3::types::PyFloat::new(py, this.when.get()).repr()?));
+        Ok(pyo3::types::PyList::new(py, info)?.into())
+    }
+
+    fn set_scheduled(this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        this.scheduled.set(value.map_or(Ok(false), pyo3::types::PyAnyMethods::is_truthy)?);
+        Ok(())
+    }
+
+    fn equal(this: &Obj<Self>, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<Option<bool>> {
+        let Some(other) = Obj::<TimerHandle>::from_bound(other) else { return Ok(None) };
+        let (a, b) = (this.base(), other.base());
+        if this.is(other) {
+            return Ok(Some(true));
+        }
+        if this.when.get() != other.when.get() || a.cancelled.get() != b.cancelled.get() {
+            return Ok(Some(false));
+        }
+        let callbacks = match (a.callback.get(), b.callback.get()) {
+            (Some(a), Some(b)) => a.bind(py).eq(b)?,
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        let (args_a, args_b) = (a.args.borrow().clone(), b.args.borrow().clone());
+        Ok(Some(callbacks && PyTuple::new(py, args_a)?.eq(PyTuple::new(py, args_b)?)?))
+    }
+
+    fn compare(
+        this: &Obj<Self>,
+        py: Python<'_>,
+        other: &Bound<'_, PyAny>,
+        op: CompareOp,
+    ) -> PyResult<Option<bool>> {
+        let equal = || Self::equal(this, py, other);
+        if matches!(op, CompareOp::Eq) {
+            return equal();
+        }
+        if matches!(op, CompareOp::Ne) {
+            return Ok(equal()?.map(|equal| !equal));
+        }
+        let Some(theirs) = Obj::<TimerHandle>::from_bound(other) else { return Ok(None) };
+        let (a, b) = (this.when.get(), theirs.when.get());
+        Ok(Some(match op {
+            CompareOp::Lt => a < b,
+            CompareOp::Gt => a > b,
+            CompareOp::Le => a < b || equal()? == Some(true),
+            _ => a > b || equal()? == Some(true),
+        }))
+    }
+}
+
+impl Class for TimerHandle {
+    type Base = Handle;
+    const NAME: &'static str = "asyncio.TimerHandle";
+    const DOC: &'static str = "TimerHandle(when, callback, args, loop, context=None)\n--\n\n\
+        A callback scheduled by call_later() or call_at().";
+    const GC: bool = false;
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn freelist() -> Option<&'static FreeList> {
+        static LIST: FreeList = FreeList::new();
+        Some(&LIST)
+    }
+
+    fn blank() -> Self {
+        TimerHandle::new(0.0)
+    }
+
+    fn traverse(&self, _visit: &mut Visit<'_>) {}
+
+    fn clear(&self) {}
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class
+            .init(Self::init)
+            .method0("cancel", Self::cancel, "cancel($self, /)\n--\n\nDo not call it, if it was not called yet.")
+            .method0("when", |this: &Obj<Self>, _py: Python<'_>| this.when.get(),
+                "when($self, /)\n--\n\nWhen it will be called, in seconds of loop.time() (since 3.7).")
+            .compare(Self::compare, |this: &Obj<Self>, py: Python<'_>| {
+                pyo3::types::PyFloat::new(py, this.when.get()).hash()
+            })
+            .method0("_repr_info", Self::repr_info_list, "")
+            .getter("_when", |this: &Obj<Self>, _py: Python<'_>| this.when.get(), "")
+            .getset("_scheduled", |this: &Obj<Self>, _py: Python<'_>| {
+                this.scheduled.get() || this.key.get().is_some()
+            }, Self::set_scheduled, "");
+    }
+}

@@ -1,0 +1,33 @@
+//! The Python extension `ferrio._ferrio`: asyncio's objects, one file (or folder) per name of asyncio's.
+//!
+//! This file only lists what the module holds. No raw FFI in this crate: objects are declared through
+//! `ferrio-object`, and the operating system is reached through `ferrio-core`.
+
+#![forbid(unsafe_code)]
+
+mod coro;
+mod debug;
+mod event_loop;
+mod exceptions;
+mod future;
+mod future_likes;
+mod gather;
+mod handle;
+mod loop_ref;
+mod module;
+mod native_fn;
+mod running;
+mod server;
+mod signals;
+mod sleep;
+mod task;
+mod timeouts;
+mod transports;
+
+use pyo3::prelude::*;
+
+/// asyncio's objects in Rust; the package `ferrio` gives them their places.
+#[pymodule(gil_used = true)]
+fn _ferrio(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module::fill(module)
+}

@@ -1,0 +1,249 @@
+//! `asyncio.sleep`, without a box: the awaitable is its own state machine.
+
+use std::cell::{Cell, RefCell};
+use std::mem::offset_of;
+
+use ferrio_object::{
+    Any, Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Sent, Signature, TypeCell, Visit, WeakList,
+};
+use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::event_loop::{Alarm, resolve_later};
+use crate::future::Future;
+use crate::loop_ref::LoopRef;
+use crate::{coro, native_fn, running};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Created,
+    /// Yielded `None`, because the delay was zero.
+    Yielded,
+    /// Waiting for its future.
+    Waiting,
+    Done,
+}
+
+/// The contents of the coroutine that `sleep()` returns.
+pub struct Sleep {
+    state: Cell<State>,
+    delay: ObjCell,
+    result: ObjCell,
+    fut: ObjCell<Future>,
+    alarm: RefCell<Option<Alarm>>,
+    weaklist: WeakList,
+}
+
+impl Sleep {
+    #[inline]
+    fn send(this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Sent> {
+        match this.state.get() {
+            State::Created => {
+                if value.is_some_and(|value| !value.is_none()) {
+                    return Err(PyTypeError::new_err(
+                        "can't send non-None value to a just-started coroutine",
+                    ));
+                }
+                this.begin(py)
+            }
+            State::Yielded => Ok(this.finish(py)),
+            State::Waiting => {
+                let Some(fut) = this.fut.take() else { return Ok(this.finish(py)) };
+                if !fut.is_done() {
+                    this.end(py)?;
+                    return Err(PyRuntimeError::new_err("await wasn't used with future"));
+                }
+                this.end(py)?;
+                fut.get_result(py)?;
+                Ok(this.finish(py))
+            }
+            State::Done => Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
+        }
+    }
+
+    fn begin(&self, py: Python<'_>) -> PyResult<Sent> {
+        let Some(delay) = self.delay.get() else {
+            self.state.set(State::Yielded);
+            return Ok(Sent::Next(Obj::none(py)));
+        };
+        let delay = delay.bind(py);
+        if delay.eq(delay)? {
+            if delay.le(0)? {
+                self.state.set(State::Yielded);
+                return Ok(Sent::Next(Obj::none(py)));
+            }
+        } else {
+            self.end(py)?;
+            return Err(PyValueError::new_err("Invalid delay: NaN (not a number)"));
+        }
+        let started = self.start(py, delay);
+        match started {
+            Ok(fut) => {
+                self.state.set(State::Waiting);
+                Ok(Sent::Next(fut.into_any()))
+            }
+            Err(err) => {
+                self.end(py)?;
+                Err(err)
+            }
+        }
+    }
+
+    fn start(&self, py: Python<'_>, delay: &Bound<'_, PyAny>) -> PyResult<Obj<Future>> {
+        let event_loop = LoopRef::new(running::get_running_loop(py)?.bind(py));
+        let fut = Future::create(py, event_loop.clone())?;
+        let alarm = resolve_later(&event_loop, py, delay, &fut, |py| {
+            native_fn::function(py, "_set_result_unless_cancelled", Vec::new(), |py, _held, args| {
+                let Some(fut) = args.get(0).and_then(Obj::<Future>::from_bound) else { return Ok(()) };
+                if fut.is_done() { Ok(()) } else { crate::future::set_result(fut, py, Obj::none(py)) }
+            })
+        })?;
+        *self.alarm.borrow_mut() = Some(alarm);
+        fut.blocking.set(true);
+        self.fut.set(Some(fut.clone()));
+        Ok(fut)
+    }
+
+    #[inline]
+    fn finish(&self, py: Python<'_>) -> Sent {
+        self.state.set(State::Done);
+        Sent::Return(self.result.take().unwrap_or_else(|| Obj::none(py)))
+    }
+
+    /// Stops the timer and lets go of everything.
+    fn end(&self, py: Python<'_>) -> PyResult<()> {
+        self.state.set(State::Done);
+        self.fut.set(None);
+        self.delay.set(None);
+        let alarm = self.alarm.borrow_mut().take();
+        alarm.map_or(Ok(()), |alarm| alarm.cancel(py))
+    }
+
+    fn throw(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Sent> {
+        let err = coro::thrown_error(py, &args)?;
+        if this.state.get() == State::Done {
+            return Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"));
+        }
+        this.end(py)?;
+        this.result.set(None);
+        Err(err)
+    }
+
+    fn close(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        this.result.set(None);
+        this.end(py)
+    }
+}
+
+/// `sleep(delay, result=None)`.
+///
+/// # Errors
+/// `TypeError` for wrong arguments.
+#[inline]
+pub(crate) fn py_sleep(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<Sleep>> {
+    const SIGNATURE: Signature<2> = Signature::new("sleep", ["delay", "result"]).required(1);
+    let [delay, result] = args.bind(&SIGNATURE)?;
+    let delay = delay.map_or_else(|| Obj::none(py), Obj::from);
+    // An exact int 0 is what nearly everybody passes to yield; it needs no comparison later.
+    let zero = delay.bind(py).is_exact_instance_of::<pyo3::types::PyInt>()
+        && delay.bind(py).extract::<i64>().is_ok_and(|delay| delay <= 0);
+    Obj::create(
+        py,
+        (
+            (),
+            Sleep {
+                state: Cell::new(State::Created),
+                delay: (!zero).then_some(delay).into(),
+                result: result.filter(|result| !result.is_none()).map(Obj::from).into(),
+                fut: ObjCell::empty(),
+                alarm: RefCell::new(None),
+                weaklist: WeakList::new(),
+            },
+        ),
+    )
+}
+
+impl Class for Sleep {
+    type Base = Any;
+    const NAME: &'static str = "ferrio._ferrio.sleep_coroutine";
+    const DOC: &'static str = "";
+    const SUBCLASS: bool = false;
+    const NEW: bool = false;
+    const FINALIZE: bool = true;
+    const WEAKLIST: Option<usize> = Some(offset_of!(Sleep, weaklist));
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn freelist() -> Option<&'static FreeList> {
+        static LIST: FreeList = FreeList::new();
+        Some(&LIST)
+    }
+
+    fn blank() -> Self {
+        Sleep {
+            state: Cell::new(State::Done),
+            delay: ObjCell::empty(),
+            result: ObjCell::empty(),
+            fut: ObjCell::empty(),
+            alarm: RefCell::new(None),
+            weaklist: WeakList::new(),
+        }
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.cell(&self.delay);
+        visit.cell(&self.result);
+        visit.cell(&self.fut);
+    }
+
+    fn clear(&self) {
+        self.delay.set(None);
+        self.result.set(None);
+        self.fut.set(None);
+    }
+
+    fn wants_finalizer(&self) -> bool {
+        self.state.get() != State::Done
+    }
+
+    fn finalize(this: &Obj<Self>, py: Python<'_>) {
+        let created = this.state.get() == State::Created;
+        let outcome = this.end(py).and_then(|()| {
+            if !created {
+                return Ok(());
+            }
+            let kwargs = PyDict::new(py);
+            kwargs.set_item("source", this)?;
+            let message = "coroutine 'sleep' was never awaited";
+            py.import("warnings")?
+                .call_method("warn", (message, py.get_type::<PyRuntimeWarning>()), Some(&kwargs))
+                .map(drop)
+        });
+        if let Err(err) = outcome {
+            err.write_unraisable(py, Some(this.bind(py)));
+        }
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class
+            .await_itself()
+            .iter_itself()
+            .send(Self::send)
+            .throw(Self::throw)
+            .method0("close", Self::close, "close($self, /)\n--\n\nStop sleeping.")
+            .getter("__name__", |_this: &Obj<Self>, _py: Python<'_>| "sleep", "")
+            .getter("__qualname__", |_this: &Obj<Self>, _py: Python<'_>| "sleep", "")
+            .getter("cr_running", |_this: &Obj<Self>, _py: Python<'_>| false, "")
+            .getter("cr_suspended", |this: &Obj<Self>, _py: Python<'_>| {
+                matches!(this.state.get(), State::Yielded | State::Waiting)
+            }, "")
+            .getter("cr_await", |this: &Obj<Self>, _py: Python<'_>| this.fut.get(), "")
+            .getter("cr_frame", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
+            .getter("cr_code", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
+            .getter("cr_origin", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "");
+    }
+}

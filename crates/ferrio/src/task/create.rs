@@ -1,0 +1,246 @@
+//! Making tasks: `Task(...)`, `create_task`, eager start, `ensure_future`.
+
+use std::cell::{Cell, OnceCell};
+
+use ferrio_object::{Args, GilStatic, Obj, Signature, ThreadState, is_python_coroutine};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use super::{Name, Task, registry, step};
+use crate::coro::Coroutine;
+use crate::event_loop::Ready;
+use crate::future::Future;
+use crate::loop_ref::LoopRef;
+use crate::{future_likes, running};
+
+static COUNT: GilStatic<Cell<u64>> = GilStatic::new(Cell::new(0));
+
+pub(super) fn next_number(py: Python<'_>) -> u64 {
+    let count = COUNT.get(py);
+    count.set(count.get() + 1);
+    count.get()
+}
+
+/// Whether `obj` is a coroutine: what a task can drive.
+#[inline]
+pub(crate) fn is_coroutine(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if is_python_coroutine(&obj.into()) || Obj::<Coroutine>::from_bound(obj).is_some() {
+        return Ok(true);
+    }
+    is_coroutine_like(py, obj)
+}
+
+/// `collections.abc.Coroutine`, and on 3.11 the generators of the old days.
+fn is_coroutine_like(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let class = py.import("collections.abc")?.getattr("Coroutine")?;
+    if obj.is_instance(&class)? {
+        return Ok(true);
+    }
+    Ok(!cfg!(Py_3_12) && ferrio_object::is_generator(&obj.into()))
+}
+
+fn not_a_coroutine(obj: &Bound<'_, PyAny>) -> PyErr {
+    match obj.repr() {
+        Ok(shown) => PyTypeError::new_err(format!("a coroutine was expected, got {shown}")),
+        Err(err) => err,
+    }
+}
+
+struct Options<'a, 'py> {
+    name: Option<&'a Bound<'py, PyAny>>,
+    context: Option<&'a Bound<'py, PyAny>>,
+    eager: bool,
+}
+
+fn name_of(py: Python<'_>, name: Option<&Bound<'_, PyAny>>) -> PyResult<Name> {
+    match name {
+        Some(name) if !name.is_none() => {
+            // An exact str is kept, anything else becomes one.
+            if name.is_exact_instance_of::<PyString>() {
+                Ok(Name::Given(name.into()))
+            } else {
+                Ok(Name::Given(name.str()?.into()))
+            }
+        }
+        _ => Ok(Name::Number(next_number(py))),
+    }
+}
+
+fn context_of(py: Python<'_>, context: Option<&Bound<'_, PyAny>>) -> PyResult<Obj> {
+    match context {
+        Some(context) if !context.is_none() => Ok(context.into()),
+        _ => ThreadState::copy_context(py),
+    }
+}
+
+/// A task of `event_loop` for a coroutine, scheduled.
+///
+/// # Errors
+/// `TypeError` if it is no coroutine, `RuntimeError` if the loop is closed.
+pub(crate) fn create(py: Python<'_>, event_loop: LoopRef, coro: &Bound<'_, PyAny>) -> PyResult<Obj<Task>> {
+    build(py, event_loop, coro, &Options { name: None, context: None, eager: false })
+}
+
+/// `create_task(coro, *, name=None, context=None, eager_start=None)`.
+///
+/// # Errors
+/// As [`create`].
+#[inline]
+pub(crate) fn create_from_call(
+    py: Python<'_>,
+    event_loop: LoopRef,
+    coro: &Bound<'_, PyAny>,
+    args: Args<'_, '_>,
+) -> PyResult<Obj<Task>> {
+    if !args.has_keywords() {
+        return create(py, event_loop, coro);
+    }
+    const SIGNATURE: Signature<4> =
+        Signature::new("create_task", ["coro", "name", "context", "eager_start"]).positional(1);
+    let [_, name, context, eager] = args.bind(&SIGNATURE)?;
+    let eager = eager.map_or(Ok(false), pyo3::types::PyAnyMethods::is_truthy)?;
+    build(py, event_loop, coro, &Options { name, context, eager })
+}
+
+fn build(
+    py: Python<'_>,
+    event_loop: LoopRef,
+    coro: &Bound<'_, PyAny>,
+    options: &Options<'_, '_>,
+) -> PyResult<Obj<Task>> {
+    if !is_coroutine(py, coro)? {
+        return Err(not_a_coroutine(coro));
+    }
+    let name = name_of(py, options.name)?;
+    let context = OnceCell::from(context_of(py, options.context)?);
+    let debug = event_loop.get_debug(py)?;
+    let contents = Task::new(coro.into(), context, name);
+    let task: Obj<Task> = Obj::create(py, (((), Future::new(event_loop)), contents))?;
+    if debug {
+        task.base().source_traceback.set(Some(crate::debug::extract_stack(py)?));
+    }
+    start(&task, py, options.eager)?;
+    Ok(task)
+}
+
+/// `Task.__init__`.
+pub(super) fn init(this: &Obj<Task>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    const SIGNATURE: Signature<5> =
+        Signature::new("Task", ["coro", "loop", "name", "context", "eager_start"]).positional(1);
+    let [coro, event_loop, name, context, eager] = args.bind(&SIGNATURE)?;
+    let Some(coro) = coro else { return Err(PyTypeError::new_err("Task() missing argument: 'coro'")) };
+    let eager = eager.map_or(Ok(false), pyo3::types::PyAnyMethods::is_truthy)?;
+    this.base().initialize(py, event_loop)?;
+    if !is_coroutine(py, coro)? {
+        // Never started, so there is nothing to report when it goes away.
+        this.log_destroy_pending.set(false);
+        return Err(not_a_coroutine(coro));
+    }
+    let name = name_of(py, name)?;
+    let context = context_of(py, context)?;
+    let old = this.name.replace(name);
+    drop(old);
+    let _ = this.context.set(context);
+    this.coro.set(Some(coro.into()));
+    this.fut_waiter.set(None);
+    this.must_cancel.set(false);
+    this.cancel_requests.set(0);
+    this.log_destroy_pending.set(true);
+    start(this, py, eager)
+}
+
+fn start(task: &Obj<Task>, py: Python<'_>, eager: bool) -> PyResult<()> {
+    let event_loop = task.base().get_loop()?;
+    if eager && running::get(py).is_some_and(|running| running.is(event_loop.as_any())) {
+        return eager_start(task, py, event_loop);
+    }
+    match event_loop.push(Ready::Step(task.clone())) {
+        Ok(None) => {}
+        Ok(Some(_)) => step::step_soon(task, py, event_loop, None)?,
+        Err(err) => {
+            task.log_destroy_pending.set(false);
+            return Err(err);
+        }
+    }
+    registry::register(py, task);
+    Ok(())
+}
+
+/// Runs the first step at once, inside whatever task is current.
+fn eager_start(task: &Obj<Task>, py: Python<'_>, event_loop: &LoopRef) -> PyResult<()> {
+    let outer = registry::swap_current(py, event_loop, None)?;
+    registry::register(py, task);
+    let outcome = match task.context.get() {
+        Some(context) => run_in(py, context, task),
+        None => step::run(task, py, None),
+    };
+    registry::swap_current(py, event_loop, outer)?;
+    if task.base().is_done() {
+        // asyncio lets go of the coroutine of a task that finished eagerly.
+        task.coro.set(None);
+    }
+    outcome
+}
+
+fn run_in(py: Python<'_>, context: &Obj, task: &Obj<Task>) -> PyResult<()> {
+    ThreadState::in_context(py, context, || step::run(task, py, None))
+}
+
+/// `ensure_future(coro_or_future, loop=)`: futures as they are, coroutines as tasks, awaitables wrapped.
+///
+/// # Errors
+/// `TypeError` for anything else, `ValueError` for a future of another loop.
+pub(crate) fn ensure_future(
+    py: Python<'_>,
+    obj: &Bound<'_, PyAny>,
+    event_loop: Option<&LoopRef>,
+) -> PyResult<Obj> {
+    if future_likes::is_future(py, obj)? {
+        if let Some(event_loop) = event_loop
+            && !future_likes::loop_of(py, obj)?.is(event_loop.as_any())
+        {
+            return Err(PyValueError::new_err(
+                "The future belongs to a different loop than the one specified as the loop argument",
+            ));
+        }
+        return Ok(obj.into());
+    }
+    let (coro, wrapped) = if is_coroutine(py, obj)? {
+        (obj.clone(), false)
+    } else if is_awaitable(py, obj)? {
+        (wrap_awaitable(py, obj)?.into_bound(py), true)
+    } else {
+        return Err(PyTypeError::new_err(
+            "An asyncio.Future, a coroutine or an awaitable is required",
+        ));
+    };
+    let event_loop = match event_loop {
+        Some(event_loop) => event_loop.clone(),
+        None => LoopRef::new(running::get_event_loop(py)?.bind(py)),
+    };
+    let created = event_loop.as_any().bind(py).call_method1(intern!(py, "create_task"), (&coro,));
+    match created {
+        Ok(task) => Ok(task.into()),
+        Err(err) => {
+            // Ours to begin with, so nobody else can have awaited it.
+            if !wrapped && err.is_instance_of::<PyRuntimeError>(py) {
+                coro.call_method0(intern!(py, "close"))?;
+            }
+            if wrapped {
+                coro.call_method0(intern!(py, "close"))?;
+            }
+            Err(err)
+        }
+    }
+}
+
+fn is_awaitable(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(py.import("inspect")?.call_method1("isawaitable", (obj,))?.is_truthy()?)
+}
+
+fn wrap_awaitable(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<Obj> {
+    let obj = Obj::from(obj);
+    crate::coro::coroutine(py, "_wrap_awaitable", move |co| async move { co.wait(obj).await })
+}

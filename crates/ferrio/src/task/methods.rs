@@ -1,0 +1,151 @@
+//! What Python sees of a Task.
+
+use ferrio_object::{Args, ClassBuilder, Obj, Signature};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString};
+
+use super::{Name, Task, create};
+use crate::future::future_repr_info;
+
+fn cancel(this: &Obj<Task>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<bool> {
+    const SIGNATURE: Signature<1> = Signature::new("cancel", ["msg"]).required(0);
+    let [message] = args.bind(&SIGNATURE)?;
+    Task::cancel(this, py, message.filter(|m| !m.is_none()).map(Obj::from))
+}
+
+fn uncancel(this: &Obj<Task>, _py: Python<'_>) -> i64 {
+    let requests = this.cancel_requests.get();
+    if requests > 0 {
+        this.cancel_requests.set(requests - 1);
+        if requests == 1 {
+            // Nobody wants it cancelled any more, not even in the next step (since 3.13).
+            this.must_cancel.set(false);
+        }
+    }
+    this.cancel_requests.get()
+}
+
+fn get_name(this: &Obj<Task>, py: Python<'_>) -> Obj {
+    let text = match &*this.name.borrow() {
+        Name::Given(name) => return name.clone(),
+        Name::Number(number) => format!("Task-{number}"),
+    };
+    let name: Obj = PyString::new(py, &text).into();
+    this.name.replace(Name::Given(name.clone()));
+    name
+}
+
+fn set_name(this: &Obj<Task>, _py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+    let name = if name.is_exact_instance_of::<PyString>() { name.into() } else { name.str()?.into() };
+    let old = this.name.replace(Name::Given(name));
+    drop(old);
+    Ok(())
+}
+
+fn refuse_result(_this: &Obj<Task>, _py: Python<'_>, _value: &Bound<'_, PyAny>) -> PyResult<()> {
+    Err(PyRuntimeError::new_err("Task does not support set_result operation"))
+}
+
+fn refuse_exception(_this: &Obj<Task>, _py: Python<'_>, _value: &Bound<'_, PyAny>) -> PyResult<()> {
+    Err(PyRuntimeError::new_err("Task does not support set_exception operation"))
+}
+
+fn get_stack(this: &Obj<Task>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    const SIGNATURE: Signature<1> = Signature::new("get_stack", ["limit"]).positional(0);
+    let [limit] = args.bind(&SIGNATURE)?;
+    crate::debug::task_get_stack(py, this, limit)
+}
+
+fn print_stack(this: &Obj<Task>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    const SIGNATURE: Signature<2> = Signature::new("print_stack", ["limit", "file"]).positional(0);
+    let [limit, file] = args.bind(&SIGNATURE)?;
+    crate::debug::task_print_stack(py, this, limit, file)
+}
+
+fn repr_info(this: &Obj<Task>, py: Python<'_>) -> PyResult<Obj> {
+    let mut info = future_repr_info(py, this.bind(py))?;
+    let fut = this.base();
+    if !fut.is_done() && this.cancel_requests.get() > 0 {
+        info[0] = "cancelling".to_owned();
+    }
+    // After the state: the name, then what it waits for, then the coroutine, as asyncio shows them.
+    info.insert(1, format!("name={}", get_name(this, py).bind(py).repr()?));
+    if let Some(waiter) = this.fut_waiter.get() {
+        info.insert(2, format!("wait_for={}", waiter.bind(py).repr()?));
+    }
+    if let Some(coro) = this.coro.get() {
+        let shown = crate::debug::format_coroutine(py, coro.bind(py))?;
+        info.insert(2, format!("coro=<{shown}>"));
+    }
+    Ok(PyList::new(py, info)?.into())
+}
+
+/// The report of a task that was dropped before it was done.
+pub(super) fn destroyed_pending(this: &Obj<Task>, py: Python<'_>) {
+    let report = || -> PyResult<()> {
+        let Ok(event_loop) = this.base().get_loop() else { return Ok(()) };
+        let context = PyDict::new(py);
+        context.set_item("task", this)?;
+        context.set_item("message", "Task was destroyed but it is pending!")?;
+        if let Some(traceback) = this.base().source_traceback.get() {
+            context.set_item("source_traceback", traceback)?;
+        }
+        event_loop.call_exception_handler(py, &context)
+    };
+    if let Err(err) = report() {
+        err.write_unraisable(py, Some(this.bind(py)));
+    }
+}
+
+fn get_log_destroy_pending(this: &Obj<Task>, _py: Python<'_>) -> bool {
+    this.log_destroy_pending.get()
+}
+
+fn set_log_destroy_pending(
+    this: &Obj<Task>,
+    _py: Python<'_>,
+    value: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    let Some(value) = value else {
+        return Err(pyo3::exceptions::PyAttributeError::new_err("cannot delete attribute"));
+    };
+    this.log_destroy_pending.set(value.is_truthy()?);
+    Ok(())
+}
+
+fn get_context(this: &Obj<Task>, _py: Python<'_>) -> Option<Obj> {
+    this.context.get().cloned()
+}
+
+pub(super) fn define(class: &mut ClassBuilder<Task>) {
+    class
+        .init(create::init)
+        .method("cancel", cancel, "cancel($self, /, msg=None)\n--\n\n\
+            Ask the task to cancel itself: CancelledError is thrown into its coroutine.\n\n\
+            Returns False if the task is done, else True. The coroutine may clean up or refuse.")
+        .method0("cancelling", |this: &Obj<Task>, _py: Python<'_>| this.cancel_requests.get(),
+            "cancelling($self, /)\n--\n\nHow many cancellations are asked for and not withdrawn (since 3.11).")
+        .method0("uncancel", uncancel, "uncancel($self, /)\n--\n\n\
+            Withdraw one cancellation; return how many remain (since 3.11).")
+        .method0("get_coro", |this: &Obj<Task>, _py: Python<'_>| this.coro.get(),
+            "get_coro($self, /)\n--\n\nThe coroutine, None if it finished eagerly (since 3.8).")
+        .method0("get_context", get_context,
+            "get_context($self, /)\n--\n\nThe context the coroutine runs in (since 3.12).")
+        .method0("get_name", get_name, "get_name($self, /)\n--\n\nThe task's name (since 3.8).")
+        .method1("set_name", set_name, "set_name($self, value, /)\n--\n\nSet the task's name (since 3.8).")
+        .method1("set_result", refuse_result, "set_result($self, result, /)\n--\n\nRefused: RuntimeError.")
+        .method1("set_exception", refuse_exception,
+            "set_exception($self, exception, /)\n--\n\nRefused: RuntimeError.")
+        .method("get_stack", get_stack, "get_stack($self, /, *, limit=None)\n--\n\n\
+            The frames of the coroutine, outermost first; of a failed task the traceback's. At most `limit`.")
+        .method("print_stack", print_stack, "print_stack($self, /, *, limit=None, file=None)\n--\n\n\
+            Print the stack or traceback of the task, to stderr by default.")
+        .method0("_repr_info", repr_info, "")
+        .generic()
+        .getset("_log_destroy_pending", get_log_destroy_pending, set_log_destroy_pending, "")
+        .getter("_must_cancel", |this: &Obj<Task>, _py: Python<'_>| this.must_cancel.get(), "")
+        .getter("_coro", |this: &Obj<Task>, _py: Python<'_>| this.coro.get(), "")
+        .getter("_fut_waiter", |this: &Obj<Task>, _py: Python<'_>| this.fut_waiter.get(), "")
+        .getter("_num_cancels_requested", |this: &Obj<Task>, _py: Python<'_>| this.cancel_requests.get(), "");
+}

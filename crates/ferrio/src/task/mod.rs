@@ -1,0 +1,142 @@
+//! `asyncio.Task`: a future that drives a coroutine.
+
+mod create;
+mod methods;
+pub(crate) mod registry;
+mod step;
+mod wakeup;
+
+use std::cell::{Cell, OnceCell, RefCell};
+
+use ferrio_object::{Class, ClassBuilder, FreeList, Membership, Obj, ObjCell, TypeCell, Visit};
+use pyo3::prelude::*;
+
+pub(crate) use create::{create, create_from_call, ensure_future, is_coroutine};
+pub(crate) use step::wake;
+pub(crate) use wakeup::{StepCallable, WakeupCallable, wakeup_callable};
+
+use crate::future::{Future, State};
+
+/// A task's name: given, or a number that becomes `Task-N` when somebody asks.
+pub(crate) enum Name {
+    Number(u64),
+    Given(Obj),
+}
+
+/// What a `Task` adds to a future.
+pub struct Task {
+    pub(crate) coro: ObjCell,
+    pub(crate) context: OnceCell<Obj>,
+    /// What the task waits for.
+    pub(crate) fut_waiter: ObjCell,
+    pub(crate) must_cancel: Cell<bool>,
+    pub(crate) cancel_requests: Cell<i64>,
+    pub(crate) log_destroy_pending: Cell<bool>,
+    pub(crate) name: RefCell<Name>,
+    membership: Membership<Task>,
+}
+
+impl Task {
+    pub(crate) fn new(coro: Obj, context: OnceCell<Obj>, name: Name) -> Task {
+        Task {
+            coro: ObjCell::new(coro),
+            context,
+            fut_waiter: ObjCell::empty(),
+            must_cancel: Cell::new(false),
+            cancel_requests: Cell::new(0),
+            log_destroy_pending: Cell::new(true),
+            name: RefCell::new(name),
+            membership: Membership::none(),
+        }
+    }
+
+    /// `Task.cancel()`.
+    ///
+    /// # Errors
+    /// What cancelling the awaited future raises.
+    pub(crate) fn cancel(this: &Obj<Task>, py: Python<'_>, message: Option<Obj>) -> PyResult<bool> {
+        let fut = this.base();
+        fut.log_traceback.set(false);
+        if fut.is_done() {
+            return Ok(false);
+        }
+        this.cancel_requests.set(this.cancel_requests.get() + 1);
+        if let Some(waiter) = this.fut_waiter.get()
+            && crate::future_likes::cancel(py, &waiter, message.as_ref())?
+        {
+            // The future's callbacks will step the task, with the CancelledError.
+            return Ok(true);
+        }
+        this.must_cancel.set(true);
+        fut.cancel_message.set(message);
+        Ok(true)
+    }
+}
+
+impl Class for Task {
+    type Base = Future;
+    const NAME: &'static str = "_asyncio.Task";
+    const DOC: &'static str = "Task(coro, *, loop=None, name=None, context=None, eager_start=False)\n--\n\n\
+        A coroutine run by the event loop.\n\n\
+        `name` since 3.8, `context` since 3.11, `eager_start` since 3.12.";
+    const FINALIZE: bool = true;
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn freelist() -> Option<&'static FreeList> {
+        static LIST: FreeList = FreeList::new();
+        Some(&LIST)
+    }
+
+    fn blank() -> Self {
+        Task {
+            coro: ObjCell::empty(),
+            context: OnceCell::new(),
+            fut_waiter: ObjCell::empty(),
+            must_cancel: Cell::new(false),
+            cancel_requests: Cell::new(0),
+            log_destroy_pending: Cell::new(true),
+            name: RefCell::new(Name::Number(0)),
+            membership: Membership::none(),
+        }
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.cell(&self.coro);
+        visit.cell(&self.fut_waiter);
+        if let Some(context) = self.context.get() {
+            visit.obj(context);
+        }
+        if let Ok(name) = self.name.try_borrow()
+            && let Name::Given(name) = &*name
+        {
+            visit.obj(name);
+        }
+    }
+
+    fn clear(&self) {
+        self.coro.set(None);
+        self.fut_waiter.set(None);
+    }
+
+    fn wants_finalizer(&self) -> bool {
+        // Whether the future part has something to report is not visible from here; `finalize` looks.
+        true
+    }
+
+    fn finalize(this: &Obj<Self>, py: Python<'_>) {
+        if this.base().state.get() == State::Pending && this.log_destroy_pending.get() {
+            methods::destroyed_pending(this, py);
+        }
+        if this.base().log_traceback.get() {
+            Future::finalize(this.base(), py);
+        }
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        methods::define(class);
+    }
+}

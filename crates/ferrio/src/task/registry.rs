@@ -1,0 +1,244 @@
+//! `all_tasks()`, `current_task()`, and entering and leaving a task.
+
+use std::cell::OnceCell;
+
+use ferrio_object::{Args, GilStatic, Obj, Roster, Signature};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PySet};
+
+use super::Task;
+use crate::loop_ref::LoopRef;
+use crate::running;
+
+static TASKS: Roster<Task> = Roster::new();
+
+/// Tasks that are not ours: a `WeakSet` of what `_register_task` was given, and a set for eager ones.
+struct Foreign {
+    scheduled: Obj,
+    eager: Obj,
+    /// The current task of each loop that is not ours.
+    current: Obj,
+}
+
+static FOREIGN: GilStatic<OnceCell<Foreign>> = GilStatic::new(OnceCell::new());
+
+fn foreign(py: Python<'_>) -> PyResult<&Foreign> {
+    let cell = FOREIGN.get(py);
+    if let Some(foreign) = cell.get() {
+        return Ok(foreign);
+    }
+    let made = Foreign {
+        scheduled: py.import("weakref")?.getattr("WeakSet")?.call0()?.into(),
+        eager: PySet::empty(py)?.into(),
+        current: PyDict::new(py).into(),
+    };
+    Ok(cell.get_or_init(|| made))
+}
+
+/// The global set of scheduled tasks that are not ours, as `tasks._scheduled_tasks`.
+pub(crate) fn scheduled_tasks(py: Python<'_>) -> PyResult<Obj> {
+    Ok(foreign(py)?.scheduled.clone())
+}
+
+/// The global set of eager tasks that are not ours, as `tasks._eager_tasks`.
+pub(crate) fn eager_tasks(py: Python<'_>) -> PyResult<Obj> {
+    Ok(foreign(py)?.eager.clone())
+}
+
+/// The current tasks of loops that are not ours, as `tasks._current_tasks`.
+pub(crate) fn current_tasks(py: Python<'_>) -> PyResult<Obj> {
+    Ok(foreign(py)?.current.clone())
+}
+
+/// Puts a task of ours on the roster.
+#[inline]
+pub(crate) fn register(py: Python<'_>, task: &Obj<Task>) {
+    TASKS.join(py, task, &task.membership);
+}
+
+/// The task that a loop is stepping.
+pub(crate) fn current(py: Python<'_>, event_loop: &LoopRef) -> PyResult<Option<Obj>> {
+    match event_loop {
+        LoopRef::Native(native) => Ok(native.current_task.get()),
+        LoopRef::Foreign(other) => {
+            let Some(foreign) = FOREIGN.get(py).get() else { return Ok(None) };
+            let current = foreign.current.bind(py).call_method1(intern!(py, "get"), (other,))?;
+            Ok((!current.is_none()).then(|| current.into()))
+        }
+    }
+}
+
+fn set_current(py: Python<'_>, event_loop: &LoopRef, task: Option<Obj>) -> PyResult<Option<Obj>> {
+    match event_loop {
+        LoopRef::Native(native) => Ok(native.current_task.replace(task)),
+        LoopRef::Foreign(other) => {
+            let old = current(py, event_loop)?;
+            let dict = foreign(py)?.current.bind(py);
+            match task {
+                Some(task) => dict.set_item(other, task)?,
+                None if old.is_some() => dict.del_item(other)?,
+                None => {}
+            }
+            Ok(old)
+        }
+    }
+}
+
+/// A task that is being stepped.
+#[must_use]
+pub(super) struct Entered(());
+
+impl Entered {
+    #[inline]
+    pub(super) fn enter(py: Python<'_>, event_loop: &LoopRef, task: &Obj<Task>) -> PyResult<Entered> {
+        if let LoopRef::Native(native) = event_loop
+            && native.current_task.is_none()
+        {
+            native.current_task.set(Some(task.as_any().clone()));
+            return Ok(Entered(()));
+        }
+        enter(py, event_loop, task.as_any())?;
+        Ok(Entered(()))
+    }
+
+    #[inline]
+    pub(super) fn leave(self, py: Python<'_>, event_loop: &LoopRef, task: &Obj<Task>) -> PyResult<()> {
+        if let LoopRef::Native(native) = event_loop
+            && native.current_task.holds(task)
+        {
+            native.current_task.set(None);
+            return Ok(());
+        }
+        leave(py, event_loop, task.as_any())
+    }
+}
+
+fn enter(py: Python<'_>, event_loop: &LoopRef, task: &Obj) -> PyResult<()> {
+    if let Some(other) = current(py, event_loop)? {
+        return Err(PyRuntimeError::new_err(format!(
+            "Cannot enter into task {} while another task {} is being executed.",
+            task.bind(py).repr()?,
+            other.bind(py).repr()?
+        )));
+    }
+    set_current(py, event_loop, Some(task.clone())).map(drop)
+}
+
+fn leave(py: Python<'_>, event_loop: &LoopRef, task: &Obj) -> PyResult<()> {
+    let now = current(py, event_loop)?;
+    if !now.as_ref().is_some_and(|now| now.is(task)) {
+        let now = match now {
+            Some(now) => now.bind(py).repr()?.to_string(),
+            None => "None".to_owned(),
+        };
+        return Err(PyRuntimeError::new_err(format!(
+            "Leaving task {} does not match the current task {now}.",
+            task.bind(py).repr()?
+        )));
+    }
+    set_current(py, event_loop, None).map(drop)
+}
+
+/// Makes `task` current and hands out what was, for a task that starts eagerly inside another.
+pub(crate) fn swap_current(py: Python<'_>, event_loop: &LoopRef, task: Option<Obj>) -> PyResult<Option<Obj>> {
+    set_current(py, event_loop, task)
+}
+
+fn loop_or_running(py: Python<'_>, event_loop: Option<&Bound<'_, PyAny>>) -> PyResult<LoopRef> {
+    match event_loop {
+        Some(given) if !given.is_none() => Ok(LoopRef::new(given)),
+        _ => Ok(LoopRef::new(running::get_running_loop(py)?.bind(py))),
+    }
+}
+
+pub(crate) fn py_current_task(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Option<Obj>> {
+    let [event_loop] = args.bind(&Signature::new("current_task", ["loop"]).required(0))?;
+    current(py, &loop_or_running(py, event_loop)?)
+}
+
+pub(crate) fn py_all_tasks(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    let [event_loop] = args.bind(&Signature::new("all_tasks", ["loop"]).required(0))?;
+    let event_loop = loop_or_running(py, event_loop)?;
+    let set = PySet::empty(py)?;
+    for task in TASKS.collect(py, |_| true) {
+        let fut = task.base();
+        if !fut.is_done() && fut.get_loop().is_ok_and(|of_task| of_task.is(&event_loop)) {
+            set.add(&task)?;
+        }
+    }
+    if let Some(foreign) = FOREIGN.get(py).get() {
+        for others in [&foreign.scheduled, &foreign.eager] {
+            let others = pyo3::types::PyList::new(
+                py,
+                others.bind(py).try_iter()?.collect::<PyResult<Vec<_>>>()?,
+            )?;
+            for other in others.iter() {
+                let of_task = crate::future_likes::loop_of(py, &other)?;
+                if of_task.is(event_loop.as_any()) && !other.call_method0(intern!(py, "done"))?.is_truthy()? {
+                    set.add(other)?;
+                }
+            }
+        }
+    }
+    Ok(set.into())
+}
+
+pub(crate) fn py_register(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    let [task] = args.bind(&Signature::new("_register_task", ["task"]))?;
+    let Some(task) = task else { return Ok(()) };
+    match Obj::<Task>::from_bound(task) {
+        Some(ours) => register(py, ours),
+        None => drop(foreign(py)?.scheduled.bind(py).call_method1("add", (task,))?),
+    }
+    Ok(())
+}
+
+pub(crate) fn py_unregister(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    let [task] = args.bind(&Signature::new("_unregister_task", ["task"]))?;
+    let Some(task) = task else { return Ok(()) };
+    match Obj::<Task>::from_bound(task) {
+        Some(ours) => ours.membership.leave(),
+        None => drop(foreign(py)?.scheduled.bind(py).call_method1("discard", (task,))?),
+    }
+    Ok(())
+}
+
+pub(crate) fn py_register_eager(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    let [task] = args.bind(&Signature::new("_register_eager_task", ["task"]))?;
+    let Some(task) = task else { return Ok(()) };
+    match Obj::<Task>::from_bound(task) {
+        Some(ours) => register(py, ours),
+        None => drop(foreign(py)?.eager.bind(py).call_method1("add", (task,))?),
+    }
+    Ok(())
+}
+
+pub(crate) fn py_unregister_eager(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    let [task] = args.bind(&Signature::new("_unregister_eager_task", ["task"]))?;
+    let Some(task) = task else { return Ok(()) };
+    match Obj::<Task>::from_bound(task) {
+        Some(ours) => ours.membership.leave(),
+        None => drop(foreign(py)?.eager.bind(py).call_method1("discard", (task,))?),
+    }
+    Ok(())
+}
+
+pub(crate) fn py_enter(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    let [event_loop, task] = args.bind(&Signature::new("_enter_task", ["loop", "task"]))?;
+    let (Some(event_loop), Some(task)) = (event_loop, task) else { return Ok(()) };
+    enter(py, &LoopRef::new(event_loop), &task.into())
+}
+
+pub(crate) fn py_leave(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    let [event_loop, task] = args.bind(&Signature::new("_leave_task", ["loop", "task"]))?;
+    let (Some(event_loop), Some(task)) = (event_loop, task) else { return Ok(()) };
+    leave(py, &LoopRef::new(event_loop), &task.into())
+}
+
+pub(crate) fn py_swap_current(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Option<Obj>> {
+    let [event_loop, task] = args.bind(&Signature::new("_swap_current_task", ["loop", "task"]))?;
+    let (Some(event_loop), Some(task)) = (event_loop, task) else { return Ok(None) };
+    swap_current(py, &LoopRef::new(event_loop), (!task.is_none()).then(|| task.into()))
+}

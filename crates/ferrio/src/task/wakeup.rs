@@ -1,0 +1,133 @@
+//! A task's step as a Python callable, for loops and futures that are not ours.
+
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, TypeCell, Visit};
+use pyo3::prelude::*;
+
+use super::{Task, step};
+
+/// `TaskStepMethWrapper`: steps the task, throwing an exception in if there is one.
+pub struct StepCallable {
+    task: ObjCell<Task>,
+    exc: ObjCell,
+}
+
+impl StepCallable {
+    pub(crate) fn create(py: Python<'_>, task: &Obj<Task>, exc: Option<Obj>) -> PyResult<Obj> {
+        let contents = StepCallable { task: ObjCell::new(task.clone()), exc: exc.into() };
+        Ok(Obj::<StepCallable>::create(py, ((), contents))?.into_any())
+    }
+
+    fn call(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+        args.none("TaskStepMethWrapper")?;
+        let Some(task) = this.task.get() else { return Ok(()) };
+        step::run(&task, py, this.exc.get().map(|exc| ferrio_object::raise(py, &exc)))
+    }
+}
+
+impl Class for StepCallable {
+    type Base = Any;
+    const NAME: &'static str = "TaskStepMethWrapper";
+    const DOC: &'static str = "";
+    const SUBCLASS: bool = false;
+    const NEW: bool = false;
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn blank() -> Self {
+        StepCallable { task: ObjCell::empty(), exc: ObjCell::empty() }
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.cell(&self.task);
+        visit.cell(&self.exc);
+    }
+
+    fn clear(&self) {
+        self.task.set(None);
+        self.exc.set(None);
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class
+            .call(Self::call)
+            .getter("__self__", |this: &Obj<Self>, _py: Python<'_>| this.task.get(), "")
+            .getter("__name__", |_this: &Obj<Self>, _py: Python<'_>| "task_step", "")
+            .getter("__qualname__", |_this: &Obj<Self>, _py: Python<'_>| "Task.task_step", "");
+    }
+}
+
+/// `Task.task_wakeup`: the done-callback of what the task awaits.
+pub struct WakeupCallable {
+    task: ObjCell<Task>,
+}
+
+/// The done-callback that steps `task`.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn wakeup_callable(py: Python<'_>, task: &Obj<Task>) -> PyResult<Obj> {
+    Ok(Obj::<WakeupCallable>::create(py, ((), WakeupCallable { task: ObjCell::new(task.clone()) }))?.into_any())
+}
+
+impl WakeupCallable {
+    fn call(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+        let [fut] = args.bind(&ferrio_object::Signature::new("task_wakeup", ["future"]))?;
+        let (Some(task), Some(fut)) = (this.task.get(), fut) else { return Ok(()) };
+        let error = fut.call_method0(pyo3::intern!(py, "result")).err();
+        step::run(&task, py, error)
+    }
+}
+
+impl Class for WakeupCallable {
+    type Base = Any;
+    const NAME: &'static str = "TaskWakeupMethWrapper";
+    const DOC: &'static str = "";
+    const SUBCLASS: bool = false;
+    const NEW: bool = false;
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn blank() -> Self {
+        WakeupCallable { task: ObjCell::empty() }
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.cell(&self.task);
+    }
+
+    fn clear(&self) {
+        self.task.set(None);
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class
+            .call(Self::call)
+            .getter("__self__", |this: &Obj<Self>, _py: Python<'_>| this.task.get(), "")
+            .getter("__name__", |_this: &Obj<Self>, _py: Python<'_>| "task_wakeup", "")
+            .getter("__qualname__", |_this: &Obj<Self>, _py: Python<'_>| "Task.task_wakeup", "")
+            .compare(
+                |this: &Obj<Self>, _py: Python<'_>, other: &Bound<'_, PyAny>, op| {
+                    // Each time somebody asks for the callback a new one is made; they are equal if the task is.
+                    let other = Obj::<WakeupCallable>::from_bound(other);
+                    let same = other.is_some_and(|other| match (this.task.get(), other.task.get()) {
+                        (Some(a), Some(b)) => a.is(&b),
+                        _ => false,
+                    });
+                    Ok(match op {
+                        pyo3::pyclass::CompareOp::Eq => Some(same),
+                        pyo3::pyclass::CompareOp::Ne => Some(!same),
+                        _ => None,
+                    })
+                },
+                |this: &Obj<Self>, _py: Python<'_>| {
+                    Ok(this.task.get().map_or(0, |task| (task.as_ptr() as isize) >> 4))
+                },
+            );
+    }
+}

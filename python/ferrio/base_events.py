@@ -1,0 +1,24 @@
+"""The loop and the server as classes that programs derive from; all they do is in the extension.
+
+The extension looks up two things here when it needs them: `Server`, so that what it returns is an instance, and
+`logger`, each time it logs, because programs and tests put another one in its place.
+"""
+
+from ._lazy import attributes
+from ._native import _Loop, _Server
+from .events import AbstractEventLoop, AbstractServer
+
+__all__ = ("BaseEventLoop", "Server")
+
+__getattr__ = attributes(__name__, "logger", "socket", "threading", "time")
+
+
+class BaseEventLoop(_Loop, AbstractEventLoop):
+    """An event loop without the parts that need an operating system; made to be derived from.
+
+    What a derived class overrides (`time`, `call_at`, `_run_once`, `_process_events`, ...) is used.
+    """
+
+
+class Server(_Server, AbstractServer):
+    """A listening server, as `loop.create_server()` returns it; not made by calling the class."""

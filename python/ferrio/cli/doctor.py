@@ -1,0 +1,37 @@
+"""`ferrio doctor`: what this installation is, what it runs on, what it has and has not."""
+
+import platform
+import sys
+
+from .. import _ferrio
+from .._not_yet import NOT_YET
+from .._version import __version__
+from . import NOT_BUILT
+
+
+def main():
+    """Print the report; returns the exit status."""
+    print(f"ferrio     {__version__}")
+    print(f"extension  {getattr(_ferrio, '__file__', 'unknown')}")
+    print(f"python     {platform.python_implementation()} {platform.python_version()} ({sys.executable})")
+    print(f"system     {platform.platform()}")
+    print(f"driver     {getattr(_ferrio, 'DRIVER', 'unknown')}")
+    print(f"pidfd      {_yes_no(_pidfd())}")
+    missing = sorted(name for name in NOT_YET if not hasattr(_ferrio, name))
+    print(f"not yet    {_listed(missing)}")
+    print(f"commands   run, doctor; not yet: {_listed(sorted(NOT_BUILT))}")
+    return 0
+
+
+def _pidfd():
+    from ..unix_events import can_use_pidfd
+
+    return can_use_pidfd()
+
+
+def _yes_no(value):
+    return "yes" if value else "no"
+
+
+def _listed(names):
+    return ", ".join(names) or "nothing"

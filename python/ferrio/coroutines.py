@@ -1,0 +1,5 @@
+"""How to tell a coroutine, and how to name one; native."""
+
+from ._native import _format_coroutine, _is_coroutine, _is_debug_mode, iscoroutine, iscoroutinefunction
+
+__all__ = ("iscoroutine", "iscoroutinefunction")

@@ -1,0 +1,6 @@
+"""Queue, LifoQueue and PriorityQueue, native; and their exceptions."""
+
+from ._native import LifoQueue, PriorityQueue, Queue
+from .exceptions import QueueEmpty, QueueFull, QueueShutDown
+
+__all__ = ("LifoQueue", "PriorityQueue", "Queue", "QueueEmpty", "QueueFull", "QueueShutDown")

@@ -1,0 +1,5 @@
+"""Runner and run(); native."""
+
+from ._native import Runner, run
+
+__all__ = ("Runner", "run")

@@ -1,0 +1,31 @@
+"""The loop that waits for readiness, and its transports, as classes for isinstance and for deriving.
+
+The extension fetches the transport classes here when it opens its first connection.
+"""
+
+from . import transports
+from ._lazy import attributes
+from ._native import _StreamTransport
+from .base_events import BaseEventLoop
+
+__all__ = ("BaseSelectorEventLoop",)
+
+__getattr__ = attributes(__name__, "logger", "socket")
+
+
+class BaseSelectorEventLoop(BaseEventLoop):
+    """An event loop over the kernel's readiness notification.
+
+    selector: a `selectors` object to wait with instead of the native driver, or None.
+    """
+
+    def __init__(self, selector=None):
+        super().__init__(selector)
+
+
+class _SelectorTransport(_StreamTransport, transports.Transport):
+    """A transport over a socket."""
+
+
+class _SelectorSocketTransport(_SelectorTransport):
+    """A transport over a stream socket."""

@@ -1,0 +1,5 @@
+"""staggered_race(): start the next attempt when the one before is slow; native."""
+
+from ._native import staggered_race
+
+__all__ = ("staggered_race",)

@@ -1,0 +1,10 @@
+"""Process and the functions that start one; native."""
+
+from ._native import Process, SubprocessStreamProtocol, create_subprocess_exec, create_subprocess_shell
+
+__all__ = ("create_subprocess_exec", "create_subprocess_shell")
+
+# The values of the subprocess module, which costs too much to import for three numbers.
+PIPE = -1
+STDOUT = -2
+DEVNULL = -3

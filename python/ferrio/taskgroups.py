@@ -1,0 +1,5 @@
+"""TaskGroup; native."""
+
+from ._native import TaskGroup
+
+__all__ = ("TaskGroup",)

@@ -1,0 +1,10 @@
+"""Fixtures for every test below this directory; warnings are errors by pyproject.toml."""
+
+import implementation
+import pytest
+
+
+@pytest.fixture(scope="session")
+def impl():
+    """Name of the implementation under test (``FERRIO_TEST_IMPL``, default ferrio)."""
+    return implementation.chosen()

@@ -1,0 +1,108 @@
+"""The same program under stock asyncio and under ferrio gives the same trace of observable events.
+
+Each scenario of each file in ``programs/`` is one test.  The files run whole, once per implementation; a scenario that
+hangs or kills its process loses only itself.  ``FERRIO_TEST_IMPL=asyncio`` compares stock with stock, which is how a
+new program is shown to be deterministic.
+"""
+
+import ast
+import difflib
+import functools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import implementation
+import pytest
+
+HERE = pathlib.Path(__file__).parent
+PROGRAMS = HERE / "programs"
+PROGRAM_SECONDS = 180
+
+# Settings of whoever runs the tests that would show in a trace.
+ALTERING = {"PYTHONASYNCIODEBUG", "PYTHONDEVMODE", "PYTHONWARNINGS", "PYTHONTRACEMALLOC"}
+
+
+def declared(path):
+    """The scenarios of a program on this Python: [(name, keywords of the decorator)]."""
+    found = []
+    for node in ast.parse(path.read_text()).body:
+        for decorator in getattr(node, "decorator_list", ()):
+            call = decorator if isinstance(decorator, ast.Call) else None
+            name = call.func if call else decorator
+            if isinstance(name, ast.Name) and name.id == "scenario":
+                keywords = {kw.arg: ast.literal_eval(kw.value) for kw in call.keywords} if call else {}
+                if sys.version_info[:2] >= keywords.get("since", (3, 0)):
+                    found.append((node.name, keywords))
+    return found
+
+
+def cases():
+    for path in sorted(PROGRAMS.glob("*.py")):
+        for name, keywords in declared(path):
+            yield pytest.param(path, name, keywords, id=f"{path.stem}-{name}")
+
+
+@functools.cache
+def traces(impl, path, attempt, tmp):
+    """Scenario -> its trace, as a list of lines, of the whole program under *impl*."""
+    result, done = {}, []
+    names = [name for name, _ in declared(path)]
+    while len(done) < len(names):
+        out = tmp / f"{impl}-{path.stem}-{attempt}-{len(done)}.jsonl"
+        env = {key: value for key, value in os.environ.items() if key not in ALTERING}
+        env |= {"PYTHONHASHSEED": "0", "OBSERVED": impl}
+        proc = subprocess.run(
+            implementation.command(impl, HERE / "play.py", path, out, ",".join(done)),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PROGRAM_SECONDS,
+            env=env,
+            cwd=tmp,
+        )
+        lines = out.read_text().splitlines() if out.exists() else []
+        current = None
+        for line in lines:
+            kind, *rest = json.loads(line)
+            if kind == "scenario":
+                current = rest[0]
+                done.append(current)
+                result[current] = []
+            elif kind == "end":
+                current = None
+            elif current is not None:
+                result[current].append(line)
+        if current is not None or not lines:
+            told = proc.stderr[-3000:].splitlines()
+            if current is None:
+                for name in set(names) - set(done):
+                    result[name] = [f"<did not start, status {proc.returncode}>", *told]
+                break
+            result[current] += [f"<process ended with status {proc.returncode}>", *told]
+    return result
+
+
+@pytest.fixture(scope="session")
+def traces_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("traces")
+
+
+def difference(expected, actual, names):
+    return "\n".join(difflib.unified_diff(expected, actual, *names, lineterm="", n=4))
+
+
+@pytest.mark.parametrize(("path", "name", "keywords"), list(cases()))
+def test_trace(path, name, keywords, impl, traces_dir):
+    stock = traces("asyncio", path, 0, traces_dir).get(name)
+    assert stock is not None, "stock did not run this scenario"
+    assert not any(line.startswith("<") for line in stock), "stock hung or died:\n" + "\n".join(stock)
+    ours = traces(impl, path, 1, traces_dir).get(name, ["<not run>"])
+    if "differs" in keywords and impl != "asyncio":
+        expected = [json.dumps(line, ensure_ascii=False) for line in keywords["expected"]]
+        assert stock != expected, f"stock gives this trace too, so the note is stale: {keywords['differs']}"
+        stock = expected
+    if ours != stock:
+        pytest.fail(difference(stock, ours, ("stock", impl)), pytrace=False)

@@ -1,0 +1,32 @@
+"""Every kind of object, put into a cycle and dropped, is found by the collector."""
+
+import functools
+import json
+import pathlib
+import subprocess
+
+import implementation
+import pytest
+
+from collectable import CASES
+
+SCRIPT = pathlib.Path(__file__).parent / "collectable.py"
+
+
+@functools.cache
+def verdicts(impl):
+    proc = subprocess.run(
+        implementation.command(impl, SCRIPT),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return dict(map(json.loads, proc.stdout.splitlines())), proc.stderr[-3000:]
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_collected(name, impl):
+    died, stderr = verdicts(impl)
+    assert name in died, f"it did not get that far:\n{stderr}"
+    assert died[name], "the sentinel outlived the collection"

@@ -1,0 +1,45 @@
+"""Which asyncio a test process has: ``python implementation.py NAME SCRIPT ARGS...`` runs SCRIPT with it.
+
+Tests that compare implementations, count memory or may hang run their programs in processes of their own; this file
+is what those processes start with.  NAME is ``asyncio`` for the interpreter's own, or a package with an ``install()``
+that takes asyncio's place, and ``install()`` has to come before anything imports asyncio.  So nothing at the top of
+this file may, and no test does its work in here.
+"""
+
+import importlib
+import os
+import runpy
+import sys
+
+DEFAULT = "ferrio"
+
+
+def chosen():
+    """The implementation under test: ``FERRIO_TEST_IMPL`` from the environment (``stock`` is asyncio), or ferrio."""
+    name = os.environ.get("FERRIO_TEST_IMPL", DEFAULT)
+    return "asyncio" if name == "stock" else name
+
+
+def command(name, script, *args):
+    """The command line that runs *script* under the implementation *name*."""
+    return [sys.executable, "-X", "faulthandler", os.path.abspath(__file__), name, str(script), *map(str, args)]
+
+
+def install(name):
+    """Make ``import asyncio`` give the implementation *name* in this process."""
+    if name == "asyncio":
+        return
+    if "asyncio" in sys.modules:
+        raise RuntimeError("asyncio was imported before its replacement could be installed")
+    package = importlib.import_module(name)
+    package.install()
+    if sys.modules["asyncio"].Future is not package.Future:
+        raise RuntimeError(f"{name}.install() left something else in asyncio's place")
+
+
+if __name__ == "__main__":
+    install(sys.argv[1])
+    script = sys.argv[2]
+    sys.argv = sys.argv[2:]
+    sys.path[0] = os.path.dirname(os.path.abspath(script))
+    runpy.run_path(script, run_name="__main__")

@@ -1,0 +1,227 @@
+"""Run every kind of test that there is, and say in one line what it all came to.
+
+    python tests/run_all.py              what `make test` runs: all but the ecosystem
+    python tests/run_all.py --all        that too, as `make check` and CI do
+    python tests/run_all.py core pytest  only these
+
+The tests have four runners (cargo's, pytest, the conformance runner, and pytest again for real programs), and each
+closes on a line of its own shape. Their output goes through unchanged; only those lines are read, and the sum
+is the last line printed, `N passed, N failed, N skipped`, which is also what the exit status says. A runner that
+fails without counting a failure, or that passes without having run a test, counts as one failure: a crash, or a
+filter that matches nothing, must not look like success. Expected failures (each has its reason where it is
+declared) are neither passed nor failed; they are counted as skipped, and named in the table.
+
+Run by the interpreter that ferrio was built for. Standard library only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# The modules of test.test_asyncio whose subjects are built; the others join as theirs are. `make conformance` runs
+# all of them, and tests/conformance/scores.json holds what may not fall.
+CONFORMANCE = [
+    "test_buffered_proto",
+    "test_context",
+    "test_eager_task_factory",
+    "test_futures",
+    "test_futures2",
+    "test_pep492",
+    "test_protocols",
+    "test_runners",
+    "test_server",
+    "test_staggered",
+    "test_streams",
+    "test_taskgroups",
+    "test_tasks",
+    "test_threads",
+    "test_timeouts",
+    "test_transports",
+    "test_waitfor",
+]
+
+
+@dataclass
+class Count:
+    """What a runner said of itself."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    expected: int = 0
+    """Of the skipped: failures that were expected."""
+
+    def __iadd__(self, other: Count) -> Count:
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        self.expected += other.expected
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def of_cargo(line: str) -> Count | None:
+    """`test result: ok. 5 passed; 0 failed; 1 ignored; …`, one per test binary."""
+    found = re.match(r"test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", line)
+    return Count(*map(int, found.groups())) if found else None
+
+
+def of_pytest(line: str) -> Count | None:
+    """`=== 3 passed, 1 skipped, 1 xfailed in 0.10s ===`; with -q the rules are missing."""
+    found = re.fullmatch(r"=*\s*((?:\d+ \w+(?:, )?)+) in [\d.:]+s?(?: \(.*\))?\s*=*", line)
+    if not found:
+        return None
+    words = {word.rstrip("s"): int(number) for number, word in re.findall(r"(\d+) (\w+)", found[1])}
+    expected = words.get("xfailed", 0)
+    return Count(
+        passed=words.get("passed", 0),
+        failed=words.get("failed", 0) + words.get("error", 0) + words.get("xpassed", 0),
+        skipped=words.get("skipped", 0) + expected,
+        expected=expected,
+    )
+
+
+def of_conformance(line: str) -> Count | None:
+    """`N passed, N failed[, N expected failures], N skipped`, alone on a line."""
+    found = re.fullmatch(
+        r"(\d+) passed, (\d+) failed(?:, (\d+) expected failures?)?(?:, (\d+) skipped)?", line
+    )
+    if not found:
+        return None
+    passed, failed, expected, skipped = (int(number or 0) for number in found.groups())
+    return Count(passed, failed, skipped + expected, expected)
+
+
+@dataclass
+class Stage:
+    """One runner: what it is asked to do, and how its closing line reads."""
+
+    name: str
+    title: str
+    command: list[str]
+    read: Callable[[str], Count | None]
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def stages() -> list[Stage]:
+    """All of them, cheap ones first: what is broken below shows before what stands on it."""
+    python = [sys.executable, "-X", "faulthandler"]
+    cargo = ["cargo", "test", "--quiet"]
+    # The object layer's tests embed this interpreter; where it comes as a shared library, they have to find that.
+    libraries = [sysconfig.get_config_var("LIBDIR") or "", os.environ.get("LD_LIBRARY_PATH", "")]
+    embedding = {
+        "PYO3_PYTHON": sys.executable,
+        "PYTHONHOME": sys.base_prefix,
+        "LD_LIBRARY_PATH": ":".join(filter(None, libraries)),
+    }
+    conformance = [*python, "tests/conformance/run.py", "--package", "ferrio", "--modules"]
+    return [
+        Stage("core", "cargo test of ferrio-core", [*cargo, "-p", "ferrio-core"], of_cargo),
+        Stage("object", "cargo test of ferrio-object", [*cargo, "-p", "ferrio-object"], of_cargo, embedding),
+        Stage(
+            "pytest",
+            "pytest of tests/",
+            [*python, "-m", "pytest", "-q", "--ignore=tests/ecosystem", "tests"],
+            of_pytest,
+        ),
+        Stage(
+            "conformance",
+            "CPython's own tests of asyncio",
+            [*conformance, ",".join(conformance_modules())],
+            of_conformance,
+        ),
+        Stage(
+            "ecosystem",
+            "real programs, unmodified",
+            [*python, "-m", "pytest", "-q", "tests/ecosystem"],
+            of_pytest,
+        ),
+    ]
+
+
+def conformance_modules() -> list[str]:
+    """Those of CONFORMANCE that this Python has: some came with a later one."""
+    suite = Path(sysconfig.get_path("stdlib")) / "test" / "test_asyncio"
+    return [module for module in CONFORMANCE if (suite / f"{module}.py").exists()]
+
+
+def missing(stage: Stage) -> str:
+    """Why a stage cannot be run on this machine at all; empty if it can."""
+    if stage.name == "conformance" and not importlib.util.find_spec("test.test_asyncio"):
+        return "this Python comes without its own tests (Debian: libpython3-testsuite); take another"
+    return ""
+
+
+def run(stage: Stage) -> Count:
+    """Run one stage with its output passed on, and return what it came to."""
+    print(f"\n==> {stage.title}", flush=True)
+    if why := missing(stage):
+        print(f"skipped: {why}", flush=True)
+        return Count(skipped=1)
+    total = Count()
+    with subprocess.Popen(
+        stage.command,
+        cwd=ROOT,
+        env=os.environ | stage.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            if count := stage.read(line.strip()):
+                total += count
+    if process.returncode != 0 and not total.failed:
+        print(f"{stage.title}: exit status {process.returncode} with no failure counted", flush=True)
+        total.failed = 1
+    elif not total.passed and not total.failed:
+        print(f"{stage.title}: no test was run", flush=True)
+        total.failed = 1
+    return total
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the stages that are asked for; returns the exit status."""
+    known = stages()
+    parser = argparse.ArgumentParser(description="Run ferrio's tests and sum up.")
+    parser.add_argument("--all", action="store_true", help="the ecosystem's too")
+    parser.add_argument("stage", nargs="*", help=", ".join(stage.name for stage in known))
+    options = parser.parse_args(argv)
+    if unknown := set(options.stage) - {stage.name for stage in known}:
+        parser.error(f"no such stage: {', '.join(sorted(unknown))}")
+    wanted = options.stage or [stage.name for stage in known if options.all or stage.name != "ecosystem"]
+
+    total = Count()
+    rows = []
+    for stage in known:
+        if stage.name in wanted:
+            began = time.monotonic()
+            count = run(stage)
+            total += count
+            expected = f" ({count.expected} of them expected to fail)" if count.expected else ""
+            rows.append(f"{stage.name:12} {time.monotonic() - began:6.0f} s   {count}{expected}")
+    print("\n==> " + "\n    ".join(["in all", *rows]))
+    print(total, flush=True)
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
