@@ -104,7 +104,7 @@ bench: build $(STAMPS)/bench.installed  ## measure against stock asyncio, uvloop
 # ---------------------------------------------------------------------------------------------- testing
 
 .PHONY: test
-test: build $(STAMPS)/ecosystem.installed  ## build, then all tests but the ecosystem's; the last line is the sum
+test: build  ## build, then all tests but the ecosystem's; the last line is the sum
 	$(call say,testing on Python $(VERSION))
 	@$(BIN)/python tests/run_all.py
 
