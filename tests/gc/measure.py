@@ -42,8 +42,7 @@ def main(name, count):
     shape = shapes.SHAPES[name]
     per_round = max(100, count // ROUNDS)
     with asyncio.Runner() as runner:
-        runner.run(shape(max(100, per_round // 2)))
-        runner.run(shape(max(100, per_round // 2)))
+        runner.run(shape(per_round))
         print(json.dumps(measure()), flush=True)
         for _ in range(ROUNDS):
             runner.run(shape(per_round))

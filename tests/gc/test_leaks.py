@@ -40,6 +40,8 @@ def test_leaves_nothing(name, impl):
     assert proc.returncode == 0, proc.stderr[-3000:]
     rounds = [json.loads(line) for line in proc.stdout.splitlines()]
     first, last = rounds[0], rounds[-1]
+    # The peak of a round leaves the allocator's arenas more or less empty, which comes and goes; a leak only comes.
+    rss = min(r["rss"] for r in rounds[-2:]) - max(r["rss"] for r in rounds[:2])
     grown = {
         kind: (first["types"].get(kind, 0), n)
         for kind, n in last["types"].items()
@@ -49,4 +51,4 @@ def test_leaves_nothing(name, impl):
     told = f"{name}, {count} made:\n{history}\n  types that grew: {grown}\n{proc.stderr[-1000:]}"
     assert last["objects"] - first["objects"] <= MAX_OBJECTS, told
     assert last["blocks"] - first["blocks"] <= MAX_BLOCKS, told
-    assert last["rss"] - first["rss"] <= MAX_RSS_KIB, told
+    assert rss <= MAX_RSS_KIB, told

@@ -41,7 +41,7 @@ async def exchange():
     one.sendto(b"hello", two.get_extra_info("sockname"))
     data, address = await second.received.get()
     emit(data, address == one.get_extra_info("sockname"))
-    two.sendto(b"", address)
+    two.sendto(b"back", address)
     emit((await first.received.get())[0])
     for protocol in (first, second):
         protocol.transport.close()
