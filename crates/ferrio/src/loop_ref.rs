@@ -51,7 +51,7 @@ impl LoopRef {
     ///
     /// # Errors
     /// `RuntimeError` if the loop is closed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&self, item: Ready) -> PyResult<Option<Ready>> {
         match self.direct() {
             Some(native) => {

@@ -63,7 +63,7 @@ def _run_script(argv):
     from importlib.machinery import SourceFileLoader, SourcelessFileLoader
 
     loader = SourceFileLoader if code is None else SourcelessFileLoader
-    namespace = _fresh_main(loader("__main__", path), __file__=path, __cached__=None)
+    namespace = _fresh_main(loader("__main__", path), __file__=path)
     if code is None:
         code = compile(source, path, "exec", dont_inherit=True)
     exec(code, namespace)
@@ -81,19 +81,19 @@ def _run_module(argv):
 
 def _run_code(argv):
     sys.argv = ["-c", *argv[1:]]
-    return _run_source(argv[0], "<string>")
+    return _run_source(argv[0], "<string>", {})
 
 
 def _run_stdin(argv):
     sys.argv = ["-", *argv]
-    return _run_source(sys.stdin.buffer.read(), "<stdin>")
+    return _run_source(sys.stdin.buffer.read(), "<stdin>", {"__file__": "<stdin>"})
 
 
-def _run_source(source, filename):
+def _run_source(source, filename, attributes):
     from importlib.machinery import BuiltinImporter
 
     _put_first_on_path("")
-    namespace = _fresh_main(BuiltinImporter)
+    namespace = _fresh_main(BuiltinImporter, **attributes)
     exec(compile(source, filename, "exec", dont_inherit=True), namespace)
     return 0
 
@@ -123,6 +123,8 @@ def _fresh_main(loader, **attributes):
     module.__dict__.update(__builtins__=builtins, __loader__=loader, **attributes)
     if sys.version_info < (3, 14):
         module.__annotations__ = {}
+    if sys.version_info < (3, 15) and "__file__" in attributes:
+        module.__cached__ = None
     _old_main.append(sys.modules["__main__"])
     sys.modules["__main__"] = module
     return module.__dict__

@@ -198,12 +198,8 @@ fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> PyResult<()> {
             if handle.cancelled.get() {
                 return Ok(());
             }
-            Handle::run(&handle, py)?;
-            // Nobody will call it again; in debug mode the report on slow callbacks still wants to show it.
-            if !this.debug.get() {
-                handle.finished();
-            }
-            Ok(())
+            // The report on slow callbacks of debug mode still wants to show it.
+            if this.debug.get() { Handle::run(&handle, py) } else { Handle::run_out(&handle, py) }
         }
         Ready::GatherChild(outer, child) => gather::child_done(&outer, py, &child),
         Ready::Resolve(fut) => {
