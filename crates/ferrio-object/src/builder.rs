@@ -59,8 +59,9 @@ pub trait Class: Sized + 'static {
     /// Lets go of every reference that can be part of a cycle. The object may be used afterwards.
     fn clear(&self);
 
-    /// Asked before an exact instance dies: whether [`Class::finalize`] has something to do.
-    fn wants_finalizer(&self) -> bool {
+    /// Asked before an exact instance dies: whether [`Class::finalize`] has something to do. `base` is the contents of
+    /// the base class; the object itself may not be touched any more.
+    fn wants_finalizer(&self, _base: &<Self::Base as Layout>::Own) -> bool {
         true
     }
 

@@ -24,6 +24,12 @@ pub trait Layout: Sized + 'static {
     type Instance;
     /// The contents of the whole chain, root first.
     type Contents;
+    /// The contents of this link alone.
+    type Own;
+    /// # Safety
+    /// `obj` is a valid instance that outlives `'a`.
+    #[doc(hidden)]
+    unsafe fn own<'a>(obj: *mut ffi::PyObject) -> &'a Self::Own;
     #[doc(hidden)]
     fn blank_chain() -> Self::Contents;
     /// # Safety
@@ -58,6 +64,11 @@ pub type Parts<T> = <T as Layout>::Contents;
 impl Layout for Any {
     type Instance = ffi::PyObject;
     type Contents = ();
+    type Own = ();
+
+    unsafe fn own<'a>(_obj: *mut ffi::PyObject) -> &'a () {
+        &()
+    }
 
     fn blank_chain() {}
     unsafe fn write_chain(_obj: *mut ffi::PyObject, (): ()) {}
@@ -79,6 +90,13 @@ impl Layout for Any {
 impl<T: Class> Layout for T {
     type Instance = Instance<T>;
     type Contents = (<T::Base as Layout>::Contents, T);
+    type Own = T;
+
+    #[inline]
+    unsafe fn own<'a>(obj: *mut ffi::PyObject) -> &'a T {
+        // SAFETY: forwarded contract.
+        unsafe { contents::<T>(obj) }
+    }
 
     #[inline]
     fn blank_chain() -> Self::Contents {

@@ -111,7 +111,7 @@ pub(crate) unsafe extern "C" fn dealloc<T: Class>(obj: *mut ffi::PyObject) {
         let ty = ffi::Py_TYPE(obj);
         let exact = ptr::eq(ty, class::type_ptr::<T>());
         if T::FINALIZE
-            && !(exact && !class::contents::<T>(obj).wants_finalizer())
+            && !(exact && !class::contents::<T>(obj).wants_finalizer(<T::Base as Layout>::own(obj)))
             && ffi::PyObject_CallFinalizerFromDealloc(obj) < 0
         {
             return;

@@ -4,6 +4,8 @@
 //! handle and no context is made for it (952 -> 116 ns per child, DESIGN.md section 5).
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use ferrio_object::{Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Signature, TypeCell, Visit};
 use pyo3::exceptions::PyTypeError;
@@ -26,6 +28,26 @@ pub struct Gathering {
     return_exceptions: Cell<bool>,
     cancel_requested: Cell<bool>,
     done_callback: ObjCell,
+}
+
+/// Addresses are unlike enough by themselves; a keyed hash took 8 % of a gather of 100.
+#[derive(Default)]
+struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_usize(usize::from(*byte)));
+    }
+
+    fn write_usize(&mut self, address: usize) {
+        // The low four bits of an object's address are zero; the multiplication spreads the rest into the top bits,
+        // which the table takes its tags from.
+        self.0 = (self.0 ^ (address as u64 >> 4)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
 }
 
 /// `gather()` of objects in hand, in the loop of the running task.
@@ -52,7 +74,8 @@ fn gather<'a, 'py: 'a>(
     // Only when something is given twice is the list of distinct arguments needed.
     let mut seen: Vec<(usize, usize)> = Vec::new();
     let few = awaitables.len() <= 16;
-    let mut index = std::collections::HashMap::new();
+    let mut index: HashMap<usize, usize, BuildHasherDefault<AddressHasher>> =
+        HashMap::with_capacity_and_hasher(if few { 0 } else { awaitables.len() }, BuildHasherDefault::new());
     let mut distinct: Vec<Obj> = Vec::with_capacity(awaitables.len());
     for (i, awaitable) in awaitables.enumerate() {
         let address = awaitable.as_ptr() as usize;
@@ -302,6 +325,10 @@ impl Class for Gathering {
     fn clear(&self) {
         drop(self.children.try_borrow_mut().map(|mut children| std::mem::take(&mut *children)));
         self.done_callback.set(None);
+    }
+
+    fn wants_finalizer(&self, fut: &Future) -> bool {
+        fut.log_traceback.get()
     }
 
     fn finalize(this: &Obj<Self>, py: Python<'_>) {

@@ -206,7 +206,7 @@ impl Class for Sleep {
         self.fut.set(None);
     }
 
-    fn wants_finalizer(&self) -> bool {
+    fn wants_finalizer(&self, _base: &()) -> bool {
         self.state.get() != State::Done
     }
 

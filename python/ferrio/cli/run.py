@@ -81,6 +81,11 @@ def _run_module(argv):
 
 def _run_code(argv):
     sys.argv = ["-c", *argv[1:]]
+    if sys.version_info >= (3, 13):
+        # From then on tracebacks show the lines of code given on the command line.
+        import linecache
+
+        linecache.cache["<string>"] = (len(argv[0]), None, argv[0].splitlines(keepends=True), "<string>")
     return _run_source(argv[0], "<string>", {})
 
 

@@ -271,7 +271,7 @@ impl Class for Coroutine {
         }
     }
 
-    fn wants_finalizer(&self) -> bool {
+    fn wants_finalizer(&self, _base: &()) -> bool {
         matches!(self.state.get(), State::Created | State::Suspended)
     }
 

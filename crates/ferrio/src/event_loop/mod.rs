@@ -283,7 +283,7 @@ impl Class for Loop {
 
     const FINALIZE: bool = true;
 
-    fn wants_finalizer(&self) -> bool {
+    fn wants_finalizer(&self, _base: &()) -> bool {
         !self.closed.get()
     }
 

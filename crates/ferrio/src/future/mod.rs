@@ -329,7 +329,7 @@ impl Class for Future {
     }
 
     #[inline]
-    fn wants_finalizer(&self) -> bool {
+    fn wants_finalizer(&self, _base: &()) -> bool {
         self.log_traceback.get()
     }
 

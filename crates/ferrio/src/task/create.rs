@@ -10,7 +10,7 @@ use pyo3::types::PyString;
 
 use super::{Name, Task, registry, step};
 use crate::coro::Coroutine;
-use crate::event_loop::Ready;
+use crate::event_loop::{Hooks, Ready};
 use crate::future::Future;
 use crate::loop_ref::LoopRef;
 use crate::{future_likes, running};
@@ -197,7 +197,16 @@ pub(crate) fn ensure_future(
     obj: &Bound<'_, PyAny>,
     event_loop: Option<&LoopRef>,
 ) -> PyResult<Obj> {
-    if future_likes::is_future(py, obj)? {
+    let coroutine = is_python_coroutine(&obj.into()) || Obj::<Coroutine>::from_bound(obj).is_some();
+    if coroutine
+        && let Some(LoopRef::Native(native)) = event_loop
+        && !native.hooked(Hooks::CREATE_TASK)
+        && native.task_factory.is_none()
+        && !native.is_closed()
+    {
+        return Ok(create(py, LoopRef::Native(native.clone()), obj)?.into_any());
+    }
+    if !coroutine && future_likes::is_future(py, obj)? {
         if let Some(event_loop) = event_loop
             && !future_likes::loop_of(py, obj)?.is(event_loop.as_any())
         {
@@ -207,7 +216,7 @@ pub(crate) fn ensure_future(
         }
         return Ok(obj.into());
     }
-    let (coro, wrapped) = if is_coroutine(py, obj)? {
+    let (coro, wrapped) = if coroutine || is_coroutine(py, obj)? {
         (obj.clone(), false)
     } else if is_awaitable(py, obj)? {
         (wrap_awaitable(py, obj)?.into_bound(py), true)

@@ -122,9 +122,9 @@ impl Class for Task {
         self.fut_waiter.set(None);
     }
 
-    fn wants_finalizer(&self) -> bool {
-        // Whether the future part has something to report is not visible from here; `finalize` looks.
-        true
+    #[inline]
+    fn wants_finalizer(&self, fut: &Future) -> bool {
+        fut.state.get() == State::Pending || fut.log_traceback.get()
     }
 
     fn finalize(this: &Obj<Self>, py: Python<'_>) {

@@ -31,7 +31,7 @@ pub(super) fn wake_here(task: &Obj<Task>, py: Python<'_>) -> PyResult<()> {
     // `await` fetches it.
     let error = match task.fut_waiter.get() {
         None => None,
-        Some(waiter) => match waiter.cast::<Future>() {
+        Some(waiter) => match exact_future(&waiter).or_else(|| waiter.cast::<Future>()) {
             Some(fut) if fut.state.get() == State::Finished && fut.exception.is_none() => None,
             Some(fut) => fut.get_result(py).err(),
             None => waiter.bind(py).call_method0(intern!(py, "result")).err(),
