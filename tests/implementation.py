@@ -22,7 +22,15 @@ def chosen():
 
 def command(name, script, *args):
     """The command line that runs *script* under the implementation *name*."""
-    return [sys.executable, "-X", "faulthandler", os.path.abspath(__file__), name, str(script), *map(str, args)]
+    return [
+        sys.executable,
+        "-X",
+        "faulthandler",
+        os.path.abspath(__file__),
+        name,
+        str(script),
+        *map(str, args),
+    ]
 
 
 def install(name):

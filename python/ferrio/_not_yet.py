@@ -51,3 +51,8 @@ def not_yet(name):
             name, (NotYet,), {"__slots__": (), "__module__": "ferrio", "__doc__": NOT_YET.get(name)}
         )
     return _made[name]
+
+
+def missing():
+    """The names that have been asked for so far and are not there, sorted."""
+    return sorted(_made)

@@ -7,9 +7,8 @@ told at once.  Imported only after the package is installed: ``test.support`` ma
 import time
 import unittest
 
-from test import support
-
 from baseline import short_id
+from test import support
 
 
 class ReportingResult(unittest.TestResult):

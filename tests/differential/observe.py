@@ -15,7 +15,9 @@ import sys
 
 PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
 
-_PLACE = re.compile(r"(?P<word> (?:running at|defined at|created at|at))? ?(?P<path>/[^\s:]+\.py):(?P<line>\d+)")
+_PLACE = re.compile(
+    r"(?P<word> (?:running at|defined at|created at|at))? ?(?P<path>/[^\s:]+\.py):(?P<line>\d+)"
+)
 _RULES = [
     (re.compile(r"0x[0-9a-f]+", re.I), "0x…"),
     (re.compile(r"\bid=\d+"), "id=…"),

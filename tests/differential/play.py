@@ -16,7 +16,7 @@ import warnings
 
 import observe
 
-SCENARIO_SECONDS = 20
+SCENARIO_SECONDS = 15
 
 # Which way the loop waits is the implementation's own affair.
 _IGNORED_LOGS = re.compile(r"Using selector|poll [\d.]+ ms took|.*\bnew pid file|event loop")

@@ -4,6 +4,8 @@ What `import ferrio` and `install()` do to a process can be seen once, in a proc
 here run their programs in fresh interpreters.
 """
 
+import importlib.util
+import os
 import subprocess
 import sys
 import textwrap
@@ -15,14 +17,16 @@ import pytest
 def python(tmp_path):
     """Run an interpreter with these arguments in an empty directory; returns the CompletedProcess, as text."""
 
-    def run(*args, stdin="", check=False, **environment):
-        import os
+    # The same ferrio as here, whatever the directory and however the path to it was given.
+    place = os.path.dirname(os.path.dirname(os.path.abspath(importlib.util.find_spec("ferrio").origin)))
+    path = os.pathsep.join(filter(None, [place, os.environ.get("PYTHONPATH")]))
 
+    def run(*args, stdin="", check=False, **environment):
         return subprocess.run(
             [sys.executable, *map(str, args)],
             input=stdin,
             cwd=tmp_path,
-            env={**os.environ, "NO_COLOR": "1", **environment},
+            env={**os.environ, "NO_COLOR": "1", "PYTHONPATH": path, **environment},
             capture_output=True,
             text=True,
             timeout=120,

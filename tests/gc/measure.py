@@ -12,7 +12,8 @@ import gc
 import json
 import sys
 
-import shapes
+from connections import CONNECTIONS
+from shapes import SHAPES
 
 ROUNDS = 5
 
@@ -39,7 +40,7 @@ def measure():
 
 
 def main(name, count):
-    shape = shapes.SHAPES[name]
+    shape = (SHAPES | CONNECTIONS)[name]
     per_round = max(100, count // ROUNDS)
     with asyncio.Runner() as runner:
         runner.run(shape(per_round))

@@ -1,25 +1,18 @@
 """What the leak tests make and drop: one function per kind of object and way of dying.
 
 Each is an ``async def`` that makes and drops *count* of its kind and leaves nothing behind by asyncio's own rules, so
-whatever stays is a leak.  ``NETWORK`` ones make real connections and run at a fiftieth of the count.
+whatever stays is a leak.  What makes real connections is in connections.py.
 """
 
 import asyncio
 import contextlib
-import socket
 
 SHAPES = {}
-NETWORK = set()
 
 
 def shape(function):
     SHAPES[function.__name__] = function
     return function
-
-
-def network(function):
-    NETWORK.add(function.__name__)
-    return shape(function)
 
 
 class Holder:
@@ -43,12 +36,12 @@ async def _forever():
     await asyncio.get_running_loop().create_future()
 
 
-async def _turns(count=3):
+async def turns(count=3):
     for _ in range(count):
         await asyncio.sleep(0)
 
 
-def _batches(count, size=100):
+def batches(count, size=100):
     return [min(size, count - start) for start in range(0, count, size)]
 
 
@@ -136,7 +129,7 @@ async def futures_awaited_and_thrown_into(count):
 @shape
 async def handles_run(count):
     loop = asyncio.get_running_loop()
-    for size in _batches(count):
+    for size in batches(count):
         for _ in range(size):
             holder = Holder()
             holder.held = loop.call_soon(holder.callback, holder)
@@ -146,7 +139,7 @@ async def handles_run(count):
 @shape
 async def handles_cancelled(count):
     loop = asyncio.get_running_loop()
-    for size in _batches(count):
+    for size in batches(count):
         for _ in range(size):
             holder = Holder()
             holder.held = loop.call_soon(holder.callback, holder)
@@ -156,7 +149,7 @@ async def handles_cancelled(count):
 
 @shape
 async def handles_of_closed_loops(count):
-    for size in _batches(count, 10_000):
+    for size in batches(count, 10_000):
         loop = asyncio.new_event_loop()
         for _ in range(size):
             holder = Holder()
@@ -168,7 +161,7 @@ async def handles_of_closed_loops(count):
 async def handles_that_fail(count):
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda loop, context: None)
-    for size in _batches(count):
+    for size in batches(count):
         for _ in range(size):
             loop.call_soon(int, "not a number")
         await asyncio.sleep(0)
@@ -178,7 +171,7 @@ async def handles_that_fail(count):
 @shape
 async def handles_threadsafe(count):
     loop = asyncio.get_running_loop()
-    for size in _batches(count):
+    for size in batches(count):
         for _ in range(size):
             holder = Holder()
             holder.held = loop.call_soon_threadsafe(holder.callback)
@@ -188,17 +181,17 @@ async def handles_threadsafe(count):
 @shape
 async def timers_run(count):
     loop = asyncio.get_running_loop()
-    for size in _batches(count):
+    for size in batches(count):
         for _ in range(size):
             holder = Holder()
             holder.held = loop.call_at(0, holder.callback, holder)
-        await _turns()
+        await turns()
 
 
 @shape
 async def timers_cancelled(count):
     loop = asyncio.get_running_loop()
-    for size in _batches(count, 1000):
+    for size in batches(count, 1000):
         for _ in range(size):
             holder = Holder()
             holder.held = loop.call_later(3600, holder.callback, holder)
@@ -208,7 +201,7 @@ async def timers_cancelled(count):
 
 @shape
 async def timers_of_closed_loops(count):
-    for size in _batches(count, 10_000):
+    for size in batches(count, 10_000):
         loop = asyncio.new_event_loop()
         for _ in range(size):
             holder = Holder()
@@ -221,10 +214,10 @@ async def timers_of_closed_loops(count):
 
 @shape
 async def tasks(count):
-    for size in _batches(count):
+    for size in batches(count):
         for _ in range(size):
             asyncio.create_task(_value(1))
-        await _turns(2)
+        await turns(2)
 
 
 @shape
@@ -251,7 +244,7 @@ async def tasks_cancelled_before_start(count):
 
 @shape
 async def tasks_cancelled_while_waiting(count):
-    for size in _batches(count):
+    for size in batches(count):
         batch = [asyncio.create_task(_forever()) for _ in range(size)]
         await asyncio.sleep(0)
         for task in batch:
@@ -266,10 +259,10 @@ async def task_cycles_through_the_frame(count):
         await asyncio.sleep(0)
         return me
 
-    for size in _batches(count):
+    for size in batches(count):
         for _ in range(size):
             asyncio.create_task(holds_itself())
-        await _turns()
+        await turns()
 
 
 @shape
@@ -278,7 +271,7 @@ async def task_cycles_through_the_exception(count):
         me = asyncio.current_task()
         raise ValueError(me)
 
-    for size in _batches(count):
+    for size in batches(count):
         batch = [asyncio.create_task(fails_holding_itself()) for _ in range(size)]
         for task in batch:
             with contextlib.suppress(ValueError):
@@ -290,7 +283,7 @@ async def tasks_pending_in_cycles(count):
     async def waits(box):
         await box.held
 
-    for size in _batches(count):
+    for size in batches(count):
         for _ in range(size):
             box = Holder()
             box.held = asyncio.get_running_loop().create_future()
@@ -302,12 +295,12 @@ async def tasks_pending_in_cycles(count):
 
 @shape
 async def task_callbacks_and_contexts(count):
-    for size in _batches(count):
+    for size in batches(count):
         for _ in range(size):
             holder = Holder()
             holder.held = asyncio.create_task(_value(holder), name="named")
             holder.held.add_done_callback(holder.callback)
-        await _turns()
+        await turns()
 
 
 # -- combinations ---------------------------------------------------------------
@@ -315,7 +308,7 @@ async def task_callbacks_and_contexts(count):
 
 @shape
 async def sleeps(count):
-    for size in _batches(count):
+    for size in batches(count):
         for _ in range(size // 2):
             await asyncio.sleep(0)
         await asyncio.gather(*(asyncio.sleep(1e-6) for _ in range(size // 2)))
@@ -361,8 +354,10 @@ async def waits_for(count):
 
 @shape
 async def waits_for_too_long(count):
-    for size in _batches(count // 2):
-        await asyncio.gather(*(asyncio.wait_for(_forever(), 1e-6) for _ in range(size)), return_exceptions=True)
+    for size in batches(count // 2):
+        await asyncio.gather(
+            *(asyncio.wait_for(_forever(), 1e-6) for _ in range(size)), return_exceptions=True
+        )
 
 
 @shape
@@ -378,7 +373,7 @@ async def timeouts_expired(count):
         async with asyncio.timeout(1e-6):
             await _forever()
 
-    for size in _batches(count // 2):
+    for size in batches(count // 2):
         await asyncio.gather(*(expires() for _ in range(size)), return_exceptions=True)
 
 
@@ -387,7 +382,7 @@ async def shields(count):
     for _ in range(count // 2):
         outer = asyncio.shield(_value(1))
         outer.cancel()
-        await _turns(2)
+        await turns(2)
 
 
 @shape
@@ -437,7 +432,7 @@ async def queues(count):
 
 @shape
 async def queues_dropped(count):
-    for size in _batches(count // 4):
+    for size in batches(count // 4):
         getters = []
         for _ in range(size):
             queue = asyncio.Queue()
@@ -459,7 +454,7 @@ async def locks(count):
             await event.wait()
             await asyncio.sleep(0)
 
-    for size in _batches(count // 4):
+    for size in batches(count // 4):
         await asyncio.gather(*(contend() for _ in range(size)))
 
 
@@ -471,9 +466,9 @@ async def conditions(count):
         async with cond:
             await cond.wait()
 
-    for size in _batches(count // 4):
+    for size in batches(count // 4):
         batch = [asyncio.create_task(wait()) for _ in range(size)]
-        await _turns(2)
+        await turns(2)
         async with cond:
             cond.notify_all()
         await asyncio.gather(*batch)
@@ -506,11 +501,11 @@ async def async_generators(count):
         yield 1
         yield 2
 
-    for size in _batches(count // 4):
+    for size in batches(count // 4):
         for _ in range(size):
             async for _ in gen():
                 break
-        await _turns()
+        await turns()
 
 
 @shape
@@ -520,108 +515,3 @@ async def loops(count):
         loop.call_soon(loop.stop)
         asyncio.Future(loop=loop).add_done_callback(print)
         loop.close()
-
-
-# -- connections ----------------------------------------------------------------
-
-
-@network
-async def stream_connections(count):
-    async def serve(reader, writer):
-        writer.write(await reader.readline())
-        writer.close()
-        await writer.wait_closed()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    address = server.sockets[0].getsockname()
-
-    async def client():
-        reader, writer = await asyncio.open_connection(*address)
-        writer.write(b"hello\n")
-        assert await reader.read() == b"hello\n"
-        writer.close()
-        await writer.wait_closed()
-
-    for size in _batches(count, 50):
-        await asyncio.gather(*(client() for _ in range(size)))
-    server.close()
-    await server.wait_closed()
-    await _turns()
-
-
-@network
-async def unix_connections_aborted(count):
-    class Protocol(asyncio.Protocol):
-        def connection_made(self, transport):
-            self.transport = transport
-
-    loop = asyncio.get_running_loop()
-    for size in _batches(count, 50):
-        for _ in range(size):
-            a, b = socket.socketpair()
-            transport, _ = await loop.create_connection(Protocol, sock=a)
-            transport.write(b"x" * 100)
-            transport.abort()
-            b.close()
-        await _turns()
-
-
-@network
-async def connections_refused(count):
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        address = sock.getsockname()
-        for _ in range(count):
-            with contextlib.suppress(ConnectionRefusedError):
-                await asyncio.open_connection(*address)
-
-
-@network
-async def stream_errors(count):
-    for size in _batches(count, 50):
-        for _ in range(size):
-            a, b = socket.socketpair()
-            reader, writer = await asyncio.open_connection(sock=a)
-            b.send(b"partial")
-            b.close()
-            with contextlib.suppress(asyncio.IncompleteReadError):
-                await reader.readexactly(100)
-            writer.close()
-            await writer.wait_closed()
-
-
-@network
-async def readers_and_writers(count):
-    loop = asyncio.get_running_loop()
-    for _ in range(count):
-        a, b = socket.socketpair()
-        holder = Holder()
-        holder.held = a
-        loop.add_reader(a, holder.callback, holder)
-        loop.add_writer(a, holder.callback, holder)
-        loop.remove_reader(a)
-        loop.remove_writer(a)
-        a.close()
-        b.close()
-
-
-@network
-async def sock_calls(count):
-    loop = asyncio.get_running_loop()
-    for _ in range(count):
-        a, b = socket.socketpair()
-        a.setblocking(False)
-        b.setblocking(False)
-        waiting = asyncio.create_task(loop.sock_recv(a, 10))
-        await asyncio.sleep(0)
-        await loop.sock_sendall(b, b"x")
-        await waiting
-        a.close()
-        b.close()
-
-
-@network
-async def executor_calls(count):
-    loop = asyncio.get_running_loop()
-    for _ in range(count):
-        await loop.run_in_executor(None, int, "1")

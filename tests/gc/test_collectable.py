@@ -7,7 +7,6 @@ import subprocess
 
 import implementation
 import pytest
-
 from collectable import CASES
 
 SCRIPT = pathlib.Path(__file__).parent / "collectable.py"

@@ -12,12 +12,12 @@ import subprocess
 
 import implementation
 import pytest
-
-from shapes import NETWORK, SHAPES
+from connections import CONNECTIONS
+from shapes import SHAPES
 
 HERE = pathlib.Path(__file__).parent
 SCALE = float(os.environ.get("FERRIO_LEAK_SCALE", "0.05"))
-MILLION, CONNECTIONS = 1_000_000, 20_000
+MILLION, CONNECTED = 1_000_000, 20_000
 
 # What one process may gain whatever the count: interned strings, dict resizes, arenas that are only partly free.
 BOUNDS = {"objects": 60, "blocks": 250, "rss": 2048}  # rss in KiB
@@ -25,9 +25,9 @@ BOUNDS = {"objects": 60, "blocks": 250, "rss": 2048}  # rss in KiB
 SECONDS = 120 + 1200 * SCALE
 
 
-@pytest.mark.parametrize("name", sorted(SHAPES))
+@pytest.mark.parametrize("name", sorted(SHAPES | CONNECTIONS))
 def test_leaves_nothing(name, impl):
-    count = int((CONNECTIONS if name in NETWORK else MILLION) * SCALE)
+    count = int((CONNECTED if name in CONNECTIONS else MILLION) * SCALE)
     proc = subprocess.run(
         implementation.command(impl, HERE / "measure.py", name, count),
         stdin=subprocess.DEVNULL,

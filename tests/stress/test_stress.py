@@ -5,7 +5,6 @@ import subprocess
 
 import implementation
 import pytest
-
 from programs import PROGRAMS
 
 SCRIPT = pathlib.Path(__file__).parent / "programs.py"

@@ -4,6 +4,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use smallvec::SmallVec;
 
+use crate::error::Raised;
 use crate::obj::Obj;
 
 /// What a coroutine answered.
@@ -33,6 +34,48 @@ pub fn vectorcall(py: Python<'_>, callable: &Obj, args: &[Obj]) -> PyResult<Obj>
             std::ptr::null_mut(),
         );
         if result.is_null() { Err(PyErr::fetch(py)) } else { Ok(Obj::from_owned(result)) }
+    }
+}
+
+/// As [`vectorcall`], throwing the result away.
+///
+/// # Errors
+/// What the callable raises.
+#[inline]
+pub fn vectorcall_drop(_py: Python<'_>, callable: &Obj, args: &[Obj]) -> Result<(), Raised> {
+    let mut frame: SmallVec<[*mut ffi::PyObject; 6]> = SmallVec::with_capacity(args.len() + 1);
+    frame.push(std::ptr::null_mut());
+    frame.extend(args.iter().map(Obj::as_ptr));
+    // SAFETY: valid objects; the offset flag is true to its word; the result is owned.
+    unsafe {
+        let result = ffi::PyObject_Vectorcall(
+            callable.as_ptr(),
+            frame.as_ptr().add(1),
+            args.len() | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
+            std::ptr::null_mut(),
+        );
+        if result.is_null() {
+            return Err(Raised::set());
+        }
+        ffi::Py_DECREF(result);
+        Ok(())
+    }
+}
+
+/// As [`send`] of `None`, for the hot path.
+///
+/// # Errors
+/// What the coroutine raises.
+#[inline]
+pub fn send_none(_py: Python<'_>, coro: &Obj) -> Result<Sent, Raised> {
+    let mut result = std::ptr::null_mut();
+    // SAFETY: valid objects, and a place for the result.
+    unsafe {
+        match ffi::PyIter_Send(coro.as_ptr(), ffi::Py_None(), &raw mut result) {
+            ffi::PySendResult::PYGEN_NEXT => Ok(Sent::Next(Obj::from_owned(result))),
+            ffi::PySendResult::PYGEN_RETURN => Ok(Sent::Return(Obj::from_owned(result))),
+            ffi::PySendResult::PYGEN_ERROR => Err(Raised::set()),
+        }
     }
 }
 
@@ -137,7 +180,11 @@ impl ThreadState {
     /// # Errors
     /// `RuntimeError` if the context is entered already, `TypeError` if it is none, and what `f` raises.
     #[inline]
-    pub fn in_context<R>(py: Python<'_>, context: &Obj, f: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
+    pub fn in_context<R>(
+        _py: Python<'_>,
+        context: &Obj,
+        f: impl FnOnce() -> Result<R, Raised>,
+    ) -> Result<R, Raised> {
         struct Exit<'a>(&'a Obj);
         impl Drop for Exit<'_> {
             fn drop(&mut self) {
@@ -152,11 +199,10 @@ impl ThreadState {
         }
         // SAFETY: attached; the function checks that it is given a context.
         if unsafe { ffi::PyContext_Enter(context.as_ptr()) } < 0 {
-            return Err(PyErr::fetch(py));
+            return Err(Raised::set());
         }
         let exit = Exit(context);
-        // A Rust error holds the exception outside of the interpreter's indicator, so leaving the context with an
-        // error in hand is fine.
+        // Leaving a context with an error in the indicator is fine: `Context.run` does the same.
         let result = f();
         drop(exit);
         result

@@ -18,6 +18,36 @@ pub(crate) fn panic_to_err(payload: &(dyn StdAny + Send)) -> PyErr {
     PySystemError::new_err(format!("ferrio panicked: {what}"))
 }
 
+/// An error that stays in the interpreter's indicator, as in C: `Result<T, Raised>` fits into registers where a
+/// `PyResult` goes through memory. For the few functions of the hot path; they hand it on at once, or take the error
+/// out with [`Raised::take`] before anything else is called.
+#[must_use]
+pub struct Raised(());
+
+impl Raised {
+    /// The interpreter has just reported an error.
+    #[inline]
+    pub(crate) fn set() -> Raised {
+        Raised(())
+    }
+
+    /// Takes the error out of the indicator.
+    #[cold]
+    pub fn take(self, py: Python<'_>) -> PyErr {
+        PyErr::fetch(py)
+    }
+}
+
+impl From<PyErr> for Raised {
+    #[cold]
+    fn from(err: PyErr) -> Raised {
+        // SAFETY: a `PyErr` with a Python exception in it is made on attached threads; whoever converts one is in the
+        // middle of a call from the interpreter.
+        err.restore(unsafe { Python::assume_attached() });
+        Raised(())
+    }
+}
+
 /// A `PyErr` that raises `exc`, an exception instance (or class), as `raise exc` would.
 pub fn raise(py: Python<'_>, exc: &Obj) -> PyErr {
     PyErr::from_value(exc.bind(py).clone())

@@ -9,8 +9,8 @@ use std::mem::offset_of;
 
 use ferrio_core::timers::TimerKey;
 use ferrio_object::{
-    Any, Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Signature, ThreadState, TypeCell, Visit,
-    WeakList, vectorcall,
+    Any, Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Raised, Signature, ThreadState, TypeCell, Visit,
+    WeakList, vectorcall_drop,
 };
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -104,20 +104,20 @@ impl Handle {
     /// # Errors
     /// `KeyboardInterrupt` and `SystemExit`, which end the loop.
     #[inline]
-    pub(crate) fn run_out(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn run_out(this: &Obj<Self>, py: Python<'_>) -> Result<(), Raised> {
         let (Some(callback), Some(context)) = (this.callback.take(), this.context.take()) else {
             return Ok(());
         };
         let args = std::mem::take(&mut *this.args.borrow_mut());
-        let outcome =
-            ThreadState::in_context(py, &context, || vectorcall(py, &callback, &args).map(drop));
-        if let Err(err) = outcome {
+        let outcome = ThreadState::in_context(py, &context, || vectorcall_drop(py, &callback, &args));
+        if let Err(raised) = outcome {
+            let err = raised.take(py);
             if !this.cancelled.get() {
                 this.callback.set(Some(callback));
                 this.context.set(Some(context));
                 *this.args.borrow_mut() = args;
             }
-            return Self::failed(this, py, err);
+            return Ok(Self::failed(this, py, err)?);
         }
         let event_loop = this.event_loop.borrow_mut().take();
         drop(event_loop);
@@ -134,14 +134,14 @@ impl Handle {
         };
         // The callback may cancel its own handle, so it runs on what was taken out.
         let args = std::mem::take(&mut *this.args.borrow_mut());
-        let outcome =
-            ThreadState::in_context(py, &context, || vectorcall(py, &callback, &args).map(drop));
+        let outcome = ThreadState::in_context(py, &context, || vectorcall_drop(py, &callback, &args));
         match outcome {
             Ok(()) => {
                 drop(args);
                 Ok(())
             }
-            Err(err) => {
+            Err(raised) => {
+                let err = raised.take(py);
                 if !this.cancelled.get() {
                     *this.args.borrow_mut() = args;
                 }
@@ -156,9 +156,9 @@ impl Handle {
             return Ok(());
         };
         let args = this.args.borrow().clone();
-        match ThreadState::in_context(py, &context, || vectorcall(py, &callback, &args).map(drop)) {
+        match ThreadState::in_context(py, &context, || vectorcall_drop(py, &callback, &args)) {
             Ok(()) => Ok(()),
-            Err(err) => Self::failed(this, py, err),
+            Err(raised) => Self::failed(this, py, raised.take(py)),
         }
     }
 

@@ -4,7 +4,8 @@ import platform
 import sys
 
 from .. import _ferrio
-from .._not_yet import NOT_YET
+from .._not_yet import missing
+from .._submodules import SUBMODULES
 from .._version import __version__
 from . import NOT_BUILT
 
@@ -17,10 +18,16 @@ def main():
     print(f"system     {platform.platform()}")
     print(f"driver     {getattr(_ferrio, 'DRIVER', 'unknown')}")
     print(f"pidfd      {_yes_no(_pidfd())}")
-    missing = sorted(name for name in NOT_YET if not hasattr(_ferrio, name))
-    print(f"not yet    {_listed(missing)}")
+    print(f"not yet    {_listed(_missing())}")
     print(f"commands   run, doctor; not yet: {_listed(sorted(NOT_BUILT))}")
     return 0
+
+
+def _missing():
+    """What this extension lacks of all that the package asks it for."""
+    for name in SUBMODULES:
+        __import__(f"{__package__.partition('.')[0]}.{name}")
+    return missing()
 
 
 def _pidfd():

@@ -41,7 +41,7 @@ async def timeout():
 
 @scenario
 async def empty():
-    emit([c for c in asyncio.as_completed([])])
+    emit(list(asyncio.as_completed([])))
 
 
 @scenario

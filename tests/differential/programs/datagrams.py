@@ -115,7 +115,9 @@ async def arguments():
             await loop.create_datagram_endpoint(Log, sock=stream)
         except ValueError as exc:
             emit(str(exc).split(" got ")[0].split(": <")[0])
-        await outcome("sock and address", loop.create_datagram_endpoint(Log, local_addr=("127.0.0.1", 0), sock=datagram))
+        await outcome(
+            "sock and address", loop.create_datagram_endpoint(Log, local_addr=("127.0.0.1", 0), sock=datagram)
+        )
 
 
 @scenario

@@ -34,7 +34,9 @@ async def wrong_thread():
 @scenario
 async def wrong_thread_without_debug():
     loop = asyncio.get_running_loop()
-    thread = threading.Thread(target=lambda: attempt("call_soon", lambda: loop.call_soon(emit, "ran") and None))
+    thread = threading.Thread(
+        target=lambda: attempt("call_soon", lambda: loop.call_soon(emit, "ran") and None)
+    )
     thread.start()
     thread.join()
     await spin(2)
@@ -43,7 +45,9 @@ async def wrong_thread_without_debug():
 @scenario
 def not_running_is_any_thread():
     loop = new_loop(debug=True)
-    thread = threading.Thread(target=lambda: attempt("call_soon", lambda: loop.call_soon(emit, "ran") and None))
+    thread = threading.Thread(
+        target=lambda: attempt("call_soon", lambda: loop.call_soon(emit, "ran") and None)
+    )
     thread.start()
     thread.join()
     loop.call_soon(loop.stop)
@@ -153,9 +157,13 @@ def environment_variable():
     )
     for value in ("1", ""):
         env = dict(os.environ, PYTHONASYNCIODEBUG=value)
-        out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+        out = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+        )
         emit(value, out.stdout.strip())
-    out = subprocess.run([sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, check=True
+    )
     emit(out.stdout.strip())
 
 

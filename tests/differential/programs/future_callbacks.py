@@ -166,7 +166,10 @@ async def on_cancel_and_exception():
 async def odd_arguments():
     fut = asyncio.get_running_loop().create_future()
     attempt_type("no callback", fut.add_done_callback)
-    attempt("context must be given by keyword", lambda: attempt_type("positional", fut.add_done_callback, emit, None))
+    attempt(
+        "context must be given by keyword",
+        lambda: attempt_type("positional", fut.add_done_callback, emit, None),
+    )
     attempt_type("unknown keyword", lambda: fut.add_done_callback(emit, other=1))
     emit(fut.remove_done_callback(None))
     fut.cancel()

@@ -169,4 +169,8 @@ def fut_like():
 async def get_loop():
     loop = asyncio.get_running_loop()
     fut = loop.create_future()
-    emit(fut.get_loop() is loop, asyncio.Future().get_loop() is loop, asyncio.Future(loop=loop).get_loop() is loop)
+    emit(
+        fut.get_loop() is loop,
+        asyncio.Future().get_loop() is loop,
+        asyncio.Future(loop=loop).get_loop() is loop,
+    )

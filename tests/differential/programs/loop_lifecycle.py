@@ -60,7 +60,10 @@ def run_until_complete_misuse():
 
 @scenario
 def nested_runs():
-    if sys.version_info[:2] == (3, 13):  # 3.13.0 forgets that the outer loop runs once the inner run is refused
+    if sys.version_info[:2] == (
+        3,
+        13,
+    ):  # 3.13.0 forgets that the outer loop runs once the inner run is refused
         emit("not on 3.13")
         return
     loop, other = new_loop(), new_loop()

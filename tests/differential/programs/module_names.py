@@ -30,7 +30,10 @@ def kinds():
 @scenario
 def library_coroutine_functions():
     for owner, names in (
-        (asyncio, ("sleep", "wait", "wait_for", "open_connection", "start_server", "to_thread", "gather", "shield")),
+        (
+            asyncio,
+            ("sleep", "wait", "wait_for", "open_connection", "start_server", "to_thread", "gather", "shield"),
+        ),
         (asyncio.Queue, ("get", "put", "join", "get_nowait")),
         (asyncio.Lock, ("acquire", "release")),
         (asyncio.Event, ("wait", "set")),
@@ -45,7 +48,12 @@ def library_coroutine_functions():
 async def library_coroutines():
     for coro in (asyncio.sleep(0), asyncio.Queue().get(), asyncio.Lock().acquire(), asyncio.Event().wait()):
         emit(asyncio.iscoroutine(coro), inspect.isawaitable(coro), coro.__name__, coro.__qualname__)
-        emit(hasattr(coro, "cr_frame"), hasattr(coro, "cr_running"), hasattr(coro, "cr_code"), hasattr(coro, "cr_await"))
+        emit(
+            hasattr(coro, "cr_frame"),
+            hasattr(coro, "cr_running"),
+            hasattr(coro, "cr_code"),
+            hasattr(coro, "cr_await"),
+        )
         coro.close()
 
 
@@ -83,13 +91,32 @@ async def coroutine_objects():
 
 @scenario
 def bases():
-    for name in ("Future", "Task", "Handle", "TimerHandle", "Queue", "PriorityQueue", "LifoQueue", "BoundedSemaphore"):
+    for name in (
+        "Future",
+        "Task",
+        "Handle",
+        "TimerHandle",
+        "Queue",
+        "PriorityQueue",
+        "LifoQueue",
+        "BoundedSemaphore",
+    ):
         emit(name, [b.__name__ for b in getattr(asyncio, name).__mro__ if not b.__name__.startswith("_")])
 
 
 @scenario
 def submodules():
-    for name in ("events", "futures", "tasks", "locks", "queues", "streams", "subprocess", "runners", "transports"):
+    for name in (
+        "events",
+        "futures",
+        "tasks",
+        "locks",
+        "queues",
+        "streams",
+        "subprocess",
+        "runners",
+        "transports",
+    ):
         emit(name, getattr(asyncio, name).__name__.rpartition(".")[2])
     emit(asyncio.tasks.Task is asyncio.Task, asyncio.futures.Future is asyncio.Future)
     emit(asyncio.events.get_running_loop is asyncio.get_running_loop)
@@ -98,7 +125,11 @@ def submodules():
 @scenario
 def doc_and_pickle():
     for cls in (asyncio.Future, asyncio.Task, asyncio.Queue, asyncio.Lock):
-        emit(cls.__name__, cls.__module__.partition(".")[0] in ("asyncio", "_asyncio", "ferrio"), bool(cls.__doc__))
+        emit(
+            cls.__name__,
+            cls.__module__.partition(".")[0] in ("asyncio", "_asyncio", "ferrio"),
+            bool(cls.__doc__),
+        )
 
 
 @scenario
@@ -107,6 +138,13 @@ async def weak_references():
 
     loop = asyncio.get_running_loop()
     task = asyncio.create_task(asyncio.sleep(0))
-    for thing in (loop.create_future(), task, asyncio.Queue(), asyncio.Lock(), loop, loop.call_later(9, print)):
+    for thing in (
+        loop.create_future(),
+        task,
+        asyncio.Queue(),
+        asyncio.Lock(),
+        loop,
+        loop.call_later(9, print),
+    ):
         emit(weakref.ref(thing)() is thing)
     await task

@@ -13,7 +13,11 @@ class Log(asyncio.Protocol):
         self.closed = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport):
-        emit("connection_made", isinstance(transport, asyncio.ReadTransport), isinstance(transport, asyncio.WriteTransport))
+        emit(
+            "connection_made",
+            isinstance(transport, asyncio.ReadTransport),
+            isinstance(transport, asyncio.WriteTransport),
+        )
 
     def data_received(self, data):
         self.data += data

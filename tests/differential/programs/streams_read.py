@@ -18,7 +18,13 @@ def fed(*chunks, eof=True, limit=2**16):
 @scenario
 async def read():
     reader = fed(b"hello world")
-    emit(await reader.read(5), await reader.read(0), await reader.read(-1), await reader.read(), reader.at_eof())
+    emit(
+        await reader.read(5),
+        await reader.read(0),
+        await reader.read(-1),
+        await reader.read(),
+        reader.at_eof(),
+    )
     reader = fed(b"one", b"two", eof=False)
     emit(await reader.read(100))
     task = asyncio.create_task(reader.read())

@@ -53,7 +53,9 @@ async def killing():
 async def shell():
     proc = await asyncio.create_subprocess_shell("echo out; echo err >&2; exit 4", stdout=PIPE, stderr=PIPE)
     emit(await proc.communicate(), proc.returncode)
-    proc = await asyncio.create_subprocess_shell("echo both; echo err >&2", stdout=PIPE, stderr=subprocess.STDOUT)
+    proc = await asyncio.create_subprocess_shell(
+        "echo both; echo err >&2", stdout=PIPE, stderr=subprocess.STDOUT
+    )
     emit(await proc.communicate())
 
 
@@ -95,7 +97,9 @@ async def cancelled_communicate():
 
 @scenario
 async def environment_and_folder():
-    proc = await python("import os; print(os.environ['NAME'], os.getcwd())", stdout=PIPE, env={"NAME": "value"}, cwd="/")
+    proc = await python(
+        "import os; print(os.environ['NAME'], os.getcwd())", stdout=PIPE, env={"NAME": "value"}, cwd="/"
+    )
     emit(await proc.communicate())
 
 
@@ -140,7 +144,9 @@ async def protocol_callbacks():
     transport, _ = await loop.subprocess_exec(
         Log, sys.executable, "-c", "import sys; print('out'); print('err', file=sys.stderr)", stdin=None
     )
-    emit(transport.get_pid() > 0, transport.get_pipe_transport(1) is not None, transport.get_pipe_transport(7))
+    emit(
+        transport.get_pid() > 0, transport.get_pipe_transport(1) is not None, transport.get_pipe_transport(7)
+    )
     await done
     emit(transport.get_returncode())
     transport.close()

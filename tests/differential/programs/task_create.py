@@ -3,7 +3,7 @@
 import asyncio
 import types
 
-from observe import attempt, attempt_type, emit, new_loop, outcome, scenario, spin
+from observe import attempt, attempt_type, emit, new_loop, outcome, scenario
 
 
 async def nothing():

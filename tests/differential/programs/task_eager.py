@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 
-from observe import attempt, emit, outcome, scenario, spin
+from observe import emit, outcome, scenario
 
 var = contextvars.ContextVar("var", default="default")
 

@@ -3,7 +3,7 @@
 import asyncio
 import io
 
-from observe import attempt, attempt_type, emit, normal, outcome, scenario, spin
+from observe import attempt_type, emit, normal, outcome, scenario, spin
 
 
 async def waits(fut):

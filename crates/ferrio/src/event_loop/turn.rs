@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use ferrio_core::clock;
 use ferrio_core::driver::Events;
-use ferrio_object::{ClassBuilder, Obj};
+use ferrio_object::{ClassBuilder, Obj, Raised};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -169,7 +169,7 @@ pub(super) fn run_ready(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     }
     for _ in 0..count {
         let Some(item) = this.ready.borrow_mut().pop_front() else { break };
-        run(this, py, item)?;
+        run(this, py, item).map_err(|raised| raised.take(py))?;
     }
     Ok(())
 }
@@ -180,7 +180,7 @@ fn run_ready_watched(this: &Obj<Loop>, py: Python<'_>, count: usize) -> PyResult
         let Some(item) = this.ready.borrow_mut().pop_front() else { break };
         let shown = debug::Shown::of(&item);
         let before = clock::monotonic();
-        run(this, py, item)?;
+        run(this, py, item).map_err(|raised| raised.take(py))?;
         let took = clock::monotonic() - before;
         if took >= this.slow_callback_duration.get() {
             shown.warn_slow(py, took)?;
@@ -191,7 +191,7 @@ fn run_ready_watched(this: &Obj<Loop>, py: Python<'_>, count: usize) -> PyResult
 }
 
 #[inline]
-fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> PyResult<()> {
+fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised> {
     match item {
         Ready::Step(task) => task::wake(&task, py),
         Ready::Call(handle) => {
@@ -199,16 +199,16 @@ fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> PyResult<()> {
                 return Ok(());
             }
             // The report on slow callbacks of debug mode still wants to show it.
-            if this.debug.get() { Handle::run(&handle, py) } else { Handle::run_out(&handle, py) }
+            if this.debug.get() { Ok(Handle::run(&handle, py)?) } else { Handle::run_out(&handle, py) }
         }
-        Ready::GatherChild(outer, child) => gather::child_done(&outer, py, &child),
+        Ready::GatherChild(outer, child) => Ok(gather::child_done(&outer, py, &child)?),
         Ready::Resolve(fut) => {
             if fut.is_done() {
                 return Ok(());
             }
-            future::set_result(&fut, py, Obj::none(py))
+            Ok(future::set_result(&fut, py, Obj::none(py))?)
         }
-        Ready::Io { token, readable, writable } => io::dispatch(this, py, token, readable, writable),
+        Ready::Io { token, readable, writable } => Ok(io::dispatch(this, py, token, readable, writable)?),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::coro::Coroutine;
 use crate::event_loop::{Hooks, Ready};
 use crate::future::Future;
 use crate::loop_ref::LoopRef;
-use crate::{future_likes, running};
+use crate::{exceptions, future_likes, running};
 
 static COUNT: GilStatic<Cell<u64>> = GilStatic::new(Cell::new(0));
 
@@ -173,19 +173,16 @@ fn eager_start(task: &Obj<Task>, py: Python<'_>, event_loop: &LoopRef) -> PyResu
     let outer = registry::swap_current(py, event_loop, None)?;
     registry::register(py, task);
     let outcome = match task.context.get() {
-        Some(context) => run_in(py, context, task),
+        Some(context) => ThreadState::in_context(py, context, || step::run(task, py, None)),
         None => step::run(task, py, None),
     };
+    let outcome = outcome.map_err(|raised| exceptions::value_of(py, raised.take(py)));
     registry::swap_current(py, event_loop, outer)?;
     if task.base().is_done() {
         // asyncio lets go of the coroutine of a task that finished eagerly.
         task.coro.set(None);
     }
-    outcome
-}
-
-fn run_in(py: Python<'_>, context: &Obj, task: &Obj<Task>) -> PyResult<()> {
-    ThreadState::in_context(py, context, || step::run(task, py, None))
+    outcome.map_err(|err| PyErr::from_value(err.bind(py).clone()))
 }
 
 /// `ensure_future(coro_or_future, loop=)`: futures as they are, coroutines as tasks, awaitables wrapped.

@@ -3,7 +3,7 @@
 //! This is the hottest code there is. What it yields is nearly always one of our futures, and then all that happens
 //! is: the task is put on the future's list of waiters. When the future is done the task goes onto the ready queue.
 
-use ferrio_object::{Obj, Sent, ThreadState, clear_recycled, send};
+use ferrio_object::{Obj, Raised, Sent, ThreadState, clear_recycled, send_none};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -20,13 +20,13 @@ use crate::{coro, exceptions, future_likes};
 /// # Errors
 /// `KeyboardInterrupt` and `SystemExit` out of the coroutine.
 #[inline]
-pub(crate) fn wake(task: &Obj<Task>, py: Python<'_>) -> PyResult<()> {
+pub(crate) fn wake(task: &Obj<Task>, py: Python<'_>) -> Result<(), Raised> {
     let Some(context) = task.context.get() else { return run(task, py, None) };
     ThreadState::in_context(py, context, || wake_here(task, py))
 }
 
 /// As [`wake`], in the context that is current.
-pub(super) fn wake_here(task: &Obj<Task>, py: Python<'_>) -> PyResult<()> {
+pub(super) fn wake_here(task: &Obj<Task>, py: Python<'_>) -> Result<(), Raised> {
     // If the future failed, its exception is thrown into the coroutine. If it has a result, the coroutine's own
     // `await` fetches it.
     let error = match task.fut_waiter.get() {
@@ -44,36 +44,59 @@ pub(super) fn wake_here(task: &Obj<Task>, py: Python<'_>) -> PyResult<()> {
 ///
 /// # Errors
 /// `KeyboardInterrupt` and `SystemExit` out of the coroutine, `InvalidStateError` if the task is done.
-pub(super) fn run(task: &Obj<Task>, py: Python<'_>, error: Option<PyErr>) -> PyResult<()> {
-    let fut = task.base();
-    if fut.is_done() {
-        let shown = task.bind(py).repr()?;
-        return Err(exceptions::invalid_state(py, &format!("_step(): already done: {shown}, {error:?}")));
+#[inline]
+pub(super) fn run(task: &Obj<Task>, py: Python<'_>, error: Option<PyErr>) -> Result<(), Raised> {
+    if task.must_cancel.get() || error.is_some() {
+        return run_with_error(task, py, error);
     }
-    let error = if task.must_cancel.get() {
+    step(task, py, |coro| {
+        let sent = send_none(py, coro);
+        clear_recycled(py);
+        sent
+    })
+}
+
+/// A step that throws an error in, or a cancellation instead of it.
+#[cold]
+fn run_with_error(task: &Obj<Task>, py: Python<'_>, error: Option<PyErr>) -> Result<(), Raised> {
+    let error = if task.must_cancel.get() && !task.base().is_done() {
         task.must_cancel.set(false);
         match error {
             Some(err) if exceptions::err_is_cancelled(py, &err) => Some(err),
-            _ => Some(ferrio_object::raise(py, &fut.make_cancelled(py)?)),
+            _ => Some(ferrio_object::raise(py, &task.base().make_cancelled(py)?)),
         }
     } else {
         error
     };
+    step(task, py, |coro| {
+        let sent = match error {
+            Some(err) => coro::throw_into(py, coro, err)?,
+            None => send_none(py, coro)?,
+        };
+        clear_recycled(py);
+        Ok(sent)
+    })
+}
+
+/// Enters the task, resumes its coroutine, and sees to what comes out.
+#[inline]
+fn step(
+    task: &Obj<Task>,
+    py: Python<'_>,
+    resume: impl FnOnce(&Obj) -> Result<Sent, Raised>,
+) -> Result<(), Raised> {
+    let fut = task.base();
+    if fut.is_done() {
+        let shown = task.bind(py).repr()?;
+        return Err(exceptions::invalid_state(py, &format!("_step(): already done: {shown}, None")).into());
+    }
     let waiter = task.fut_waiter.take();
     let event_loop = fut.get_loop()?;
     let entered = registry::Entered::enter(py, event_loop, task)?;
     let outcome = match task.coro.get() {
-        None => Err(PyRuntimeError::new_err("uninitialized Task object")),
-        Some(coro) => {
-            let outcome = match error {
-                None => send(py, &coro, None),
-                Some(err) => coro::throw_into(py, &coro, err),
-            };
-            clear_recycled(py);
-            outcome
-        }
+        None => Err(PyRuntimeError::new_err("uninitialized Task object").into()),
+        Some(coro) => resume(&coro),
     };
-    drop(waiter);
     let outcome = match outcome {
         Ok(Sent::Next(yielded)) => yielded_by(task, py, event_loop, yielded),
         Ok(Sent::Return(value)) => {
@@ -85,10 +108,11 @@ pub(super) fn run(task: &Obj<Task>, py: Python<'_>, error: Option<PyErr>) -> PyR
                 future::set_result(fut, py, value)
             }
         }
-        Err(err) => failed(task, py, err),
+        Err(raised) => failed(task, py, raised.take(py)),
     };
+    drop(waiter);
     entered.leave(py, event_loop, task)?;
-    outcome
+    Ok(outcome?)
 }
 
 #[cold]

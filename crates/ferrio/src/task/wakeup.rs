@@ -21,6 +21,7 @@ impl StepCallable {
         args.none("TaskStepMethWrapper")?;
         let Some(task) = this.task.get() else { return Ok(()) };
         step::run(&task, py, this.exc.get().map(|exc| ferrio_object::raise(py, &exc)))
+            .map_err(|raised| raised.take(py))
     }
 }
 
@@ -77,7 +78,7 @@ impl WakeupCallable {
         let [fut] = args.bind(&ferrio_object::Signature::new("task_wakeup", ["future"]))?;
         let (Some(task), Some(fut)) = (this.task.get(), fut) else { return Ok(()) };
         let error = fut.call_method0(pyo3::intern!(py, "result")).err();
-        step::run(&task, py, error)
+        step::run(&task, py, error).map_err(|raised| raised.take(py))
     }
 }
 
