@@ -103,7 +103,7 @@ impl<T: Class> Layout for T {
         (T::Base::blank_chain(), T::blank())
     }
 
-    #[inline]
+    #[inline(always)]
     unsafe fn write_chain(obj: *mut ffi::PyObject, (base, contents): Self::Contents) {
         // SAFETY: forwarded contract; `Instance<T>` begins with the base's instance.
         unsafe {

@@ -36,26 +36,35 @@ impl Default for FreeList {
 /// Words of the collector's header, which lies before an object with garbage collection (3.11 to 3.15, GIL builds).
 const GC_HEADER_WORDS: usize = 2;
 
-#[inline]
+// Inlined whole, so that the contents are built in their place: built elsewhere and copied, they are read back wider
+// than they were written, which stalls the processor.
+#[inline(always)]
 pub(crate) fn create<T: Class>(py: Python<'_>, parts: Parts<T>) -> PyResult<Obj<T>> {
+    let obj = allocate::<T>(py)?;
+    // SAFETY: fresh memory for an instance; the contents are written before anybody sees it.
+    unsafe {
+        T::write_chain(obj, parts);
+        if T::GC {
+            ffi::PyObject_GC_Track(obj.cast());
+        }
+        Ok(Obj::from_owned(obj))
+    }
+}
+
+/// Memory for an instance of exactly `T`'s class: an object with one reference, untracked, its contents not written.
+#[inline]
+fn allocate<T: Class>(py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
     let ty = class::type_ptr::<T>();
     if let Some(list) = T::freelist() {
         let spare = list.0.get(py).borrow_mut().pop();
         if let Some(obj) = spare {
             // SAFETY: memory of a dead instance of exactly this type, untracked; PyObject_Init makes it an object
-            // with one reference (and takes one to the type), and the contents are written before it is seen.
-            unsafe {
-                ffi::PyObject_Init(obj, ty);
-                T::write_chain(obj, parts);
-                if T::GC {
-                    ffi::PyObject_GC_Track(obj.cast());
-                }
-                return Ok(Obj::from_owned(obj));
-            }
+            // with one reference (and takes one to the type).
+            unsafe { ffi::PyObject_Init(obj, ty) };
+            return Ok(obj);
         }
     }
-    // SAFETY: a ready type; `_New` gives untracked memory with one reference, and the contents are written before the
-    // collector learns of it.
+    // SAFETY: a ready type; `_New` gives untracked memory with one reference.
     unsafe {
         let obj: *mut ffi::PyObject = if T::GC {
             ffi::PyObject_GC_New::<ffi::PyObject>(ty)
@@ -65,11 +74,7 @@ pub(crate) fn create<T: Class>(py: Python<'_>, parts: Parts<T>) -> PyResult<Obj<
         if obj.is_null() {
             return Err(PyErr::fetch(py));
         }
-        T::write_chain(obj, parts);
-        if T::GC {
-            ffi::PyObject_GC_Track(obj.cast());
-        }
-        Ok(Obj::from_owned(obj))
+        Ok(obj)
     }
 }
 

@@ -184,7 +184,7 @@ impl<T: Class> Obj<T> {
     ///
     /// # Errors
     /// `MemoryError`.
-    #[inline]
+    #[inline(always)]
     pub fn create(py: Python<'_>, parts: class::Parts<T>) -> PyResult<Obj<T>> {
         crate::lifecycle::create(py, parts)
     }
