@@ -6,10 +6,15 @@ that takes asyncio's place, and ``install()`` has to come before anything import
 this file may, and no test does its work in here.
 """
 
+import contextlib
 import importlib
 import os
 import runpy
+import signal
+import subprocess
 import sys
+import tempfile
+from typing import NamedTuple
 
 DEFAULT = "ferrio"
 
@@ -31,6 +36,47 @@ def command(name, script, *args):
         str(script),
         *map(str, args),
     ]
+
+
+class Ended(NamedTuple):
+    """How a test process ended."""
+
+    returncode: int | str
+    stdout: str
+    stderr: str
+
+
+def run(name, script, *args, seconds, **options):
+    """Run *script* under *name* in a session of its own, and end all of it when it ends or after *seconds*.
+
+    Its output goes through files: a grandchild that is left behind would hold a pipe open.
+    """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        proc = subprocess.Popen(
+            command(name, script, *args),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+            **options,
+        )
+        try:
+            status = proc.wait(seconds)
+        except subprocess.TimeoutExpired:
+            # SIGABRT makes faulthandler write every thread's stack.
+            proc.send_signal(signal.SIGABRT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                proc.wait(5)
+            status = "timeout"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(proc.pid, signal.SIGKILL)
+            proc.wait()
+        texts = []
+        for f in (out, err):
+            f.seek(0)
+            texts.append(f.read().decode("utf-8", "replace"))
+        return Ended(status, *texts)
 
 
 def install(name):

@@ -3,7 +3,6 @@
 import functools
 import json
 import pathlib
-import subprocess
 
 import implementation
 import pytest
@@ -14,13 +13,7 @@ SCRIPT = pathlib.Path(__file__).parent / "collectable.py"
 
 @functools.cache
 def verdicts(impl):
-    proc = subprocess.run(
-        implementation.command(impl, SCRIPT),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    proc = implementation.run(impl, SCRIPT, seconds=120)
     return dict(map(json.loads, proc.stdout.splitlines())), proc.stderr[-3000:]
 
 

@@ -8,7 +8,6 @@ object per operation breaks them at the default scale already.
 import json
 import os
 import pathlib
-import subprocess
 
 import implementation
 import pytest
@@ -28,13 +27,7 @@ SECONDS = 120 + 1200 * SCALE
 @pytest.mark.parametrize("name", sorted(SHAPES | CONNECTIONS))
 def test_leaves_nothing(name, impl):
     count = int((CONNECTED if name in CONNECTIONS else MILLION) * SCALE)
-    proc = subprocess.run(
-        implementation.command(impl, HERE / "measure.py", name, count),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
+    proc = implementation.run(impl, HERE / "measure.py", name, count, seconds=SECONDS)
     assert proc.returncode == 0, proc.stderr[-3000:]
     rounds = [json.loads(line) for line in proc.stdout.splitlines()]
     first, last = rounds[0], rounds[-1]

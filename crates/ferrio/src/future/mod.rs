@@ -67,7 +67,7 @@ pub struct Future {
 }
 
 impl Future {
-    #[inline]
+    #[inline(always)]
     fn with_loop(event_loop: OnceCell<LoopRef>) -> Self {
         Future {
             event_loop,
@@ -88,7 +88,7 @@ impl Future {
     }
 
     /// Contents of a new future of `event_loop`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(event_loop: LoopRef) -> Self {
         Self::with_loop(OnceCell::from(event_loop))
     }

@@ -1,6 +1,6 @@
 //! Making tasks: `Task(...)`, `create_task`, eager start, `ensure_future`.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 
 use ferrio_object::{Args, GilStatic, Obj, Signature, ThreadState, is_python_coroutine};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
@@ -113,11 +113,13 @@ fn build(
     if !is_coroutine(py, coro)? {
         return Err(not_a_coroutine(coro));
     }
-    let name = name_of(py, options.name)?;
-    let context = OnceCell::from(context_of(py, options.context)?);
+    let name = match options.name {
+        None => Name::Number(next_number(py)),
+        given => name_of(py, given)?,
+    };
+    let context = context_of(py, options.context)?;
     let debug = event_loop.get_debug(py)?;
-    let contents = Task::new(coro.into(), context, name);
-    let task: Obj<Task> = Obj::create(py, (((), Future::new(event_loop)), contents))?;
+    let task: Obj<Task> = Obj::create(py, (((), Future::new(event_loop)), Task::new(coro.into(), context, name)))?;
     if debug {
         task.base().source_traceback.set(Some(crate::debug::extract_stack(py)?));
     }

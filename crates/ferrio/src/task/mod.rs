@@ -37,10 +37,11 @@ pub struct Task {
 }
 
 impl Task {
-    pub(crate) fn new(coro: Obj, context: OnceCell<Obj>, name: Name) -> Task {
+    #[inline(always)]
+    pub(crate) fn new(coro: Obj, context: Obj, name: Name) -> Task {
         Task {
             coro: ObjCell::new(coro),
-            context,
+            context: OnceCell::from(context),
             fut_waiter: ObjCell::empty(),
             must_cancel: Cell::new(false),
             cancel_requests: Cell::new(0),
