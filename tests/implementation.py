@@ -92,6 +92,9 @@ def install(name):
 
 
 if __name__ == "__main__":
+    # A shell starts background jobs with SIGINT ignored, and nohup its own with SIGHUP.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     install(sys.argv[1])
     script = sys.argv[2]
     sys.argv = sys.argv[2:]

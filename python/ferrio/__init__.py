@@ -160,6 +160,20 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def _settle():
+    """Load what is still missing, and become an ordinary module; the first event loop asks for it.
+
+    On a module with `__getattr__` the interpreter looks up every attribute the long way: some 20 ns for each
+    `asyncio.sleep` of a running program.  From Python 3.14 on asyncio has one itself, for names on their way out.
+    """
+    if sys.version_info >= (3, 14) or "__getattr__" not in globals():
+        return
+    for name in (*_LAZY, *_SUBMODULES):
+        if name not in globals():
+            getattr(sys.modules[__name__], name)
+    del globals()["__getattr__"]
+
+
 def __dir__():
     return sorted({*globals(), *_LAZY, *_SUBMODULES})
 

@@ -1,13 +1,5 @@
-"""The version: the extension knows it; a build that does not is asked for through the package's metadata."""
+"""The version, which is the extension's."""
 
-from . import _ferrio
+from ._ferrio import __version__
 
-__version__ = getattr(_ferrio, "__version__", None)
-if __version__ is None:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        __version__ = version("ferrio")
-    except PackageNotFoundError:
-        # Built in place, in a source tree.
-        __version__ = "unknown"
+__all__ = ("__version__",)

@@ -27,7 +27,7 @@ impl StepCallable {
 
 impl Class for StepCallable {
     type Base = Any;
-    const NAME: &'static str = "TaskStepMethWrapper";
+    const NAME: &'static str = "_asyncio.TaskStepMethWrapper";
     const DOC: &'static str = "";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
@@ -84,7 +84,7 @@ impl WakeupCallable {
 
 impl Class for WakeupCallable {
     type Base = Any;
-    const NAME: &'static str = "TaskWakeupMethWrapper";
+    const NAME: &'static str = "_asyncio.TaskWakeupMethWrapper";
     const DOC: &'static str = "";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
