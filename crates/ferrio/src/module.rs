@@ -27,6 +27,7 @@ fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<handle::TimerHandle>(module)?;
     ClassDef::add::<coro::Coroutine>(module)?;
     ClassDef::add::<sleep::Sleep>(module)?;
+    ClassDef::add::<sleep::Yield>(module)?;
     ClassDef::add::<native_fn::NativeFn>(module)?;
     ClassDef::add::<event_loop::Loop>(module)?;
     ClassDef::add::<transports::StreamTransport>(module)?;
