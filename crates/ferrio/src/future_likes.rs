@@ -6,8 +6,9 @@ use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::future::{self, Future};
-use crate::native_fn;
+use crate::future::{self, Callback, Future, State};
+use crate::gather::Gathering;
+use crate::native_fn::{self, NativeFn};
 use crate::task::Task;
 
 /// Whether `obj` is a future: an object whose class has `_asyncio_future_blocking`, and which has it set.
@@ -53,6 +54,83 @@ pub(crate) fn cancel(py: Python<'_>, fut: &Obj, message: Option<&Obj>) -> PyResu
         kwargs.set_item(intern!(py, "msg"), py.None())?;
     }
     fut.bind(py).call_method(intern!(py, "cancel"), (), Some(&kwargs))?.is_truthy()
+}
+
+/// One of our futures of which nothing is overridden.
+#[inline]
+pub(crate) fn exact(obj: &Obj) -> Option<&Obj<Future>> {
+    if let Some(task) = obj.cast_exact::<Task>() {
+        return Some(task.base());
+    }
+    obj.cast_exact::<Future>().or_else(|| obj.cast_exact::<Gathering>().map(Obj::base))
+}
+
+/// Has a done-callback of ours told when any future, ours or not, is done.
+///
+/// # Errors
+/// What a foreign `add_done_callback` raises.
+pub(crate) fn on_done(py: Python<'_>, fut: &Obj, callback: &Obj<NativeFn>) -> PyResult<()> {
+    match exact(fut) {
+        Some(ours) => future::add_callback(ours, py, Callback::Native(callback.clone())),
+        None => fut.bind(py).call_method1(intern!(py, "add_done_callback"), (callback,)).map(drop),
+    }
+}
+
+/// Undoes [`on_done`].
+///
+/// # Errors
+/// What a foreign `remove_done_callback` raises.
+pub(crate) fn off_done(py: Python<'_>, fut: &Obj, callback: &Obj<NativeFn>) -> PyResult<()> {
+    match exact(fut) {
+        Some(ours) => {
+            future::remove_native(ours, callback);
+            Ok(())
+        }
+        None => fut.bind(py).call_method1(intern!(py, "remove_done_callback"), (callback,)).map(drop),
+    }
+}
+
+/// Whether a future is done.
+///
+/// # Errors
+/// What a foreign `done` raises.
+#[inline]
+pub(crate) fn is_done(py: Python<'_>, fut: &Obj) -> PyResult<bool> {
+    match exact(fut) {
+        Some(ours) => Ok(ours.is_done()),
+        None => fut.bind(py).call_method0(intern!(py, "done"))?.is_truthy(),
+    }
+}
+
+/// How a future that is done has ended.
+pub(crate) enum Outcome {
+    Result(Obj),
+    Exception(Obj),
+    Cancelled,
+}
+
+/// The outcome of a future that is done; an exception counts as retrieved.
+///
+/// # Errors
+/// What a foreign method raises.
+pub(crate) fn outcome(py: Python<'_>, fut: &Bound<'_, PyAny>) -> PyResult<Outcome> {
+    if let Some(ours) = exact(&fut.into()) {
+        return Ok(match ours.state.get() {
+            State::Cancelled => Outcome::Cancelled,
+            _ => match ours.exception.get() {
+                Some(_) => Outcome::Exception(fut.call_method0(intern!(py, "exception"))?.into()),
+                None => Outcome::Result(ours.get_result(py)?),
+            },
+        });
+    }
+    if fut.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+        return Ok(Outcome::Cancelled);
+    }
+    let exception = fut.call_method0(intern!(py, "exception"))?;
+    if exception.is_none() {
+        return Ok(Outcome::Result(fut.call_method0(intern!(py, "result"))?.into()));
+    }
+    Ok(Outcome::Exception(exception.into()))
 }
 
 pub(crate) fn py_isfuture(py: Python<'_>, args: Args<'_, '_>) -> PyResult<bool> {

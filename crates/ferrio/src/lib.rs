@@ -5,7 +5,9 @@
 
 #![forbid(unsafe_code)]
 
+mod as_completed;
 mod coro;
+mod coroutines;
 mod debug;
 mod event_loop;
 mod exceptions;
@@ -19,10 +21,13 @@ mod native_fn;
 mod running;
 mod server;
 mod signals;
+mod shield;
 mod sleep;
+mod staggered;
 mod task;
 mod timeouts;
 mod transports;
+mod wait;
 
 use pyo3::prelude::*;
 

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::event_loop::{Hooks, Loop, Ready};
+use crate::future::Future;
 
 /// A loop, and whether it is one of ours.
 #[derive(Clone)]
@@ -88,6 +89,20 @@ impl LoopRef {
             call_soon.call1(args)?;
         }
         Ok(())
+    }
+
+    /// `loop.create_future()`.
+    ///
+    /// # Errors
+    /// What a foreign loop raises.
+    #[inline]
+    pub(crate) fn create_future(&self, py: Python<'_>) -> PyResult<Obj> {
+        match self {
+            LoopRef::Native(native) if !native.hooked(Hooks::CREATE_FUTURE) => {
+                Ok(Future::create(py, self.clone())?.into_any())
+            }
+            other => Ok(other.as_any().bind(py).call_method0(intern!(py, "create_future"))?.into()),
+        }
     }
 
     /// `loop.get_debug()`.

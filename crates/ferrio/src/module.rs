@@ -4,14 +4,16 @@ use ferrio_object::ClassDef;
 use pyo3::prelude::*;
 
 use crate::{
-    coro, debug, event_loop, future, future_likes, gather, handle, native_fn, running, server, sleep, task,
-    transports,
+    as_completed, coro, coroutines, debug, event_loop, future, future_likes, gather, handle, native_fn, running,
+    server, shield, sleep, staggered, task, transports, wait,
 };
 
 pub(crate) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     classes(module)?;
     functions(module)?;
+    task_functions(module)?;
+    coroutines::add_mark(module)?;
     running::forget_in_forked_child(module.py())
 }
 
@@ -29,6 +31,9 @@ fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<sleep::Sleep>(module)?;
     ClassDef::add::<sleep::Yield>(module)?;
     ClassDef::add::<native_fn::NativeFn>(module)?;
+    ClassDef::add::<wait::Waiting>(module)?;
+    ClassDef::add::<as_completed::AsCompleted>(module)?;
+    ClassDef::add::<staggered::Race>(module)?;
     ClassDef::add::<event_loop::Loop>(module)?;
     ClassDef::add::<transports::StreamTransport>(module)?;
     ClassDef::add::<server::Listener>(module)?;
@@ -79,5 +84,50 @@ fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::function(module, "_format_coroutine", debug::py_format_coroutine, "")?;
     ClassDef::function(module, "extract_stack", debug::py_extract_stack,
         "extract_stack(f=None, limit=None)\n--\n\nA traceback.StackSummary of the current stack.")?;
+    Ok(())
+}
+
+fn task_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::function(module, "create_task", task::py_create_task,
+        "create_task(coro, *, name=None, context=None, eager_start=None)\n--\n\n\
+         Schedule a coroutine as a Task of the running loop (since 3.7).\n\n\
+         Raises RuntimeError if no loop is running.")?;
+    ClassDef::function(module, "ensure_future", task::py_ensure_future,
+        "ensure_future(coro_or_future, *, loop=None)\n--\n\n\
+         A future as it is, a coroutine or other awaitable as a Task of the loop (since 3.4.4).")?;
+    ClassDef::function(module, "eager_task_factory", task::py_eager_task_factory,
+        "eager_task_factory(loop, coro, *, eager_start=True, **kwargs)\n--\n\n\
+         A task factory whose tasks run their first step at once (since 3.12).")?;
+    ClassDef::function(module, "create_eager_task_factory", task::py_create_eager_task_factory,
+        "create_eager_task_factory(custom_task_constructor)\n--\n\n\
+         A task factory that calls the constructor with eager_start=True (since 3.12).")?;
+    ClassDef::function(module, "wait", wait::py_wait,
+        "wait(fs, *, timeout=None, return_when='ALL_COMPLETED')\n--\n\n\
+         Coroutine: wait for some or all of the futures; return the sets (done, pending).\n\n\
+         `timeout` in seconds; when it is over, what is not done is pending, and nothing is raised or cancelled.\n\
+         Coroutines are refused with TypeError (since 3.11), no futures at all with ValueError.")?;
+    ClassDef::function(module, "shield", shield::py_shield,
+        "shield(arg)\n--\n\n\
+         A future with the outcome of `arg` that can be cancelled while `arg` goes on.")?;
+    ClassDef::function(module, "as_completed", as_completed::py_as_completed,
+        "as_completed(fs, *, timeout=None)\n--\n\n\
+         Iterate over awaitables in the order in which they finish.\n\n\
+         `async for` gives the futures, done (since 3.13); `for` gives coroutines that wait for the next one and\n\
+         return its result or raise its exception. After `timeout` seconds both raise TimeoutError.")?;
+    ClassDef::function(module, "staggered_race", staggered::py_staggered_race,
+        "staggered_race(coro_fns, delay, *, loop=None)\n--\n\n\
+         Coroutine: start one coroutine function after the other until one succeeds; cancel the rest.\n\n\
+         The next is started when the one before fails, or `delay` seconds after it was started (None: only when\n\
+         it fails). Returns (winner's result, its index, list of the exceptions of those that were started);\n\
+         result and index are None if all failed.")?;
+    ClassDef::function(module, "iscoroutine", coroutines::py_iscoroutine,
+        "iscoroutine(obj)\n--\n\nWhether obj is a coroutine object.")?;
+    ClassDef::function(module, "iscoroutinefunction", coroutines::py_iscoroutinefunction,
+        "iscoroutinefunction(func)\n--\n\nWhether func is a coroutine function (deprecated since 3.14).")?;
+    ClassDef::function(module, "future_add_to_awaited_by", future::awaited_by::py_add,
+        "future_add_to_awaited_by(fut, waiter, /)\n--\n\nRecord that `fut` is awaited by `waiter` (since 3.14).")?;
+    ClassDef::function(module, "future_discard_from_awaited_by", future::awaited_by::py_discard,
+        "future_discard_from_awaited_by(fut, waiter, /)\n--\n\n\
+         Record that `fut` is no longer awaited by `waiter` (since 3.14).")?;
     Ok(())
 }

@@ -4,17 +4,47 @@
 //! sees every reference that the callable keeps alive.
 
 use std::cell::RefCell;
+use std::mem::offset_of;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, TypeCell, Visit};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit, WeakList};
 use pyo3::prelude::*;
+use smallvec::SmallVec;
+
+use crate::future::Future;
 
 type Body = fn(Python<'_>, &[Obj], Args<'_, '_>) -> PyResult<()>;
+type Valued = fn(Python<'_>, &[Obj], Args<'_, '_>) -> PyResult<Obj>;
+type Told = fn(Python<'_>, &[Obj], &Bound<'_, PyAny>) -> PyResult<()>;
+type Held = SmallVec<[Obj; 3]>;
+
+#[derive(Clone, Copy)]
+enum Code {
+    /// Cleared, or never given any.
+    Empty,
+    /// Any arguments, returns `None`.
+    Plain(Body),
+    /// Any arguments, returns something.
+    Valued(Valued),
+    /// A future's done-callback: one argument, the future.
+    Told(Told),
+}
 
 /// The contents of a callable.
 pub struct NativeFn {
     name: &'static str,
-    body: Option<Body>,
-    held: RefCell<Vec<Obj>>,
+    code: Code,
+    held: RefCell<Held>,
+    /// The future by which whoever waits for the futures that this is a callback of is woken: its awaiters are
+    /// theirs too in the call graph.
+    through: ObjCell<Future>,
+    weaklist: WeakList,
+}
+
+fn make(py: Python<'_>, name: &'static str, held: Vec<Obj>, code: Code) -> PyResult<Obj<NativeFn>> {
+    let held = RefCell::new(Held::from_vec(held));
+    let contents =
+        NativeFn { name, code, held, through: ObjCell::empty(), weaklist: WeakList::new() };
+    Obj::create(py, ((), contents))
 }
 
 /// A callable named `name` that runs `body` with `held` and the arguments of the call, and returns `None`.
@@ -22,15 +52,67 @@ pub struct NativeFn {
 /// # Errors
 /// `MemoryError`.
 pub(crate) fn function(py: Python<'_>, name: &'static str, held: Vec<Obj>, body: Body) -> PyResult<Obj> {
-    let contents = NativeFn { name, body: Some(body), held: RefCell::new(held) };
-    Ok(Obj::<NativeFn>::create(py, ((), contents))?.into_any())
+    Ok(make(py, name, held, Code::Plain(body))?.into_any())
+}
+
+/// As [`function`], for a body that returns something.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn returning(py: Python<'_>, name: &'static str, held: Vec<Obj>, body: Valued) -> PyResult<Obj> {
+    Ok(make(py, name, held, Code::Valued(body))?.into_any())
+}
+
+/// A done-callback. Futures of ours tell it natively (`future_likes::on_done`), others call it.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn done_callback(
+    py: Python<'_>,
+    name: &'static str,
+    held: Vec<Obj>,
+    body: Told,
+) -> PyResult<Obj<NativeFn>> {
+    make(py, name, held, Code::Told(body))
 }
 
 impl NativeFn {
-    fn call(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    /// Says by which future the waiter is woken.
+    pub(crate) fn wakes(&self, fut: &Obj<Future>) {
+        self.through.set(Some(fut.clone()));
+    }
+
+    /// What [`NativeFn::wakes`] was told.
+    pub(crate) fn wakes_what(&self) -> Option<Obj<Future>> {
+        self.through.get()
+    }
+
+    /// Calls a done-callback.
+    ///
+    /// # Errors
+    /// What the body raises.
+    #[inline]
+    pub(crate) fn tell(this: &Obj<Self>, py: Python<'_>, fut: &Obj) -> PyResult<()> {
+        let Code::Told(body) = this.code else { return Ok(()) };
         // A copy, since the call may drop the callable itself.
         let held = this.held.borrow().clone();
-        this.body.map_or(Ok(()), |body| body(py, &held, args))
+        body(py, &held, fut.bind(py))
+    }
+
+    fn call(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+        let held = this.held.borrow().clone();
+        match this.code {
+            Code::Empty => {}
+            Code::Plain(body) => body(py, &held, args)?,
+            Code::Valued(body) => return body(py, &held, args),
+            Code::Told(body) => {
+                let [fut] = args.bind(&Signature::new("done_callback", ["future"]))?;
+                if let Some(fut) = fut {
+                    body(py, &held, fut)?;
+                }
+            }
+        }
+        Ok(Obj::none(py))
     }
 
     fn repr(this: &Obj<Self>, _py: Python<'_>) -> String {
@@ -44,6 +126,7 @@ impl Class for NativeFn {
     const DOC: &'static str = "";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
+    const WEAKLIST: Option<usize> = Some(offset_of!(NativeFn, weaklist));
 
     fn type_cell() -> &'static TypeCell {
         static CELL: TypeCell = TypeCell::new();
@@ -51,24 +134,32 @@ impl Class for NativeFn {
     }
 
     fn blank() -> Self {
-        NativeFn { name: "", body: None, held: RefCell::new(Vec::new()) }
+        NativeFn {
+            name: "",
+            code: Code::Empty,
+            held: RefCell::new(Held::new()),
+            through: ObjCell::empty(),
+            weaklist: WeakList::new(),
+        }
     }
 
     fn traverse(&self, visit: &mut Visit<'_>) {
         if let Ok(held) = self.held.try_borrow() {
             held.iter().for_each(|obj| visit.obj(obj));
         }
+        visit.cell(&self.through);
     }
 
     fn clear(&self) {
         drop(self.held.try_borrow_mut().map(|mut held| std::mem::take(&mut *held)));
+        self.through.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
         class
             .call(Self::call)
             .repr(Self::repr)
-            .getter("__name__", |this: &Obj<Self>, _py: Python<'_>| this.name, "")
+            .getter("__name__", |this: &Obj<Self>, _py: Python<'_>| this.name.rsplit('.').next(), "")
             .getter("__qualname__", |this: &Obj<Self>, _py: Python<'_>| this.name, "");
     }
 }

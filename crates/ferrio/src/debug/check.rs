@@ -48,7 +48,7 @@ pub(crate) fn check_thread(event_loop: &Obj<Loop>, _py: Python<'_>) -> PyResult<
 pub(crate) fn check_callback(py: Python<'_>, callback: &Obj, method: &str) -> PyResult<()> {
     let bound = callback.bind(py);
     let coroutine = crate::task::is_coroutine(py, bound)?
-        || py.import("inspect")?.call_method1("iscoroutinefunction", (bound,))?.is_truthy()?;
+        || crate::coroutines::is_coroutine_function(py, bound)?;
     if coroutine {
         return Err(PyTypeError::new_err(format!("coroutines cannot be used with {method}()")));
     }

@@ -32,6 +32,7 @@ pub(crate) use schedule::{Alarm, call_soon_native, resolve_later};
 use crate::future::Future;
 use crate::gather::Gathering;
 use crate::handle::{Handle, TimerHandle};
+use crate::native_fn::NativeFn;
 use crate::task::Task;
 
 /// Something to do in this turn.
@@ -42,6 +43,8 @@ pub(crate) enum Ready {
     Call(Obj<Handle>),
     /// Tell a `gather()` that a child is done.
     GatherChild(Obj<Gathering>, Obj<Future>),
+    /// Call a done-callback of ours with the future that is done.
+    Tell(Obj<NativeFn>, Obj<Future>),
     /// Give a future the result `None`, unless it is done: the end of a `sleep()`.
     Resolve(Obj<Future>),
     /// A file descriptor became ready. The token is looked up when its turn comes: whatever was closed meanwhile is
@@ -230,6 +233,10 @@ impl Class for Loop {
                     Ready::GatherChild(outer, child) => {
                         visit.obj(outer);
                         visit.obj(child);
+                    }
+                    Ready::Tell(function, fut) => {
+                        visit.obj(function);
+                        visit.obj(fut);
                     }
                     Ready::Resolve(fut) => visit.obj(fut),
                     Ready::Io { .. } => {}

@@ -18,10 +18,12 @@ use ferrio_object::{ClassBuilder, Obj, Raised};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use super::{FromIo, Hooks, Loop, Ready, Timer, io, replaced};
 use crate::handle::Handle;
-use crate::{debug, future, gather, running, task};
+use crate::native_fn::NativeFn;
+use crate::{debug, exceptions, future, gather, running, task};
 
 /// Turns with work after which the driver is polled whatever happens.
 const MAX_TURNS: u32 = 64;
@@ -193,7 +195,10 @@ fn run_ready_watched(this: &Obj<Loop>, py: Python<'_>, count: usize) -> PyResult
 #[inline]
 fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised> {
     match item {
-        Ready::Step(task) => task::wake(&task, py),
+        Ready::Step(task) => match task::wake(&task, py) {
+            Ok(()) => Ok(()),
+            Err(raised) => failed(this, py, &|py| task::wakeup_callable(py, &task), raised.take(py)),
+        },
         Ready::Call(handle) => {
             if handle.cancelled.get() {
                 return Ok(());
@@ -201,7 +206,14 @@ fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised> {
             // The report on slow callbacks of debug mode still wants to show it.
             if this.debug.get() { Ok(Handle::run(&handle, py)?) } else { Handle::run_out(&handle, py) }
         }
-        Ready::GatherChild(outer, child) => Ok(gather::child_done(&outer, py, &child)?),
+        Ready::GatherChild(outer, child) => match gather::child_done(&outer, py, &child) {
+            Ok(()) => Ok(()),
+            Err(err) => failed(this, py, &|py| gather::done_callable(py, &outer), err),
+        },
+        Ready::Tell(function, fut) => match NativeFn::tell(&function, py, fut.as_any()) {
+            Ok(()) => Ok(()),
+            Err(err) => failed(this, py, &|_| Ok(function.as_any().clone()), err),
+        },
         Ready::Resolve(fut) => {
             if fut.is_done() {
                 return Ok(());
@@ -210,6 +222,26 @@ fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised> {
         }
         Ready::Io { token, readable, writable } => Ok(io::dispatch(this, py, token, readable, writable)?),
     }
+}
+
+/// An error out of a callback of ours goes the way of any callback's: to the exception handler, unless it is to end
+/// the loop.
+#[cold]
+fn failed(
+    this: &Obj<Loop>,
+    py: Python<'_>,
+    callback: &dyn Fn(Python<'_>) -> PyResult<Obj>,
+    err: PyErr,
+) -> Result<(), Raised> {
+    if exceptions::is_exit(py, &err) {
+        return Err(err.into());
+    }
+    let shown = debug::format_callback_source(py, callback(py)?.bind(py), &[], None)?;
+    let context = PyDict::new(py);
+    context.set_item("message", format!("Exception in callback {shown}"))?;
+    context.set_item("exception", exceptions::value_of(py, err))?;
+    this.bind(py).call_method1(intern!(py, "call_exception_handler"), (context,))?;
+    Ok(())
 }
 
 fn run_forever(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {

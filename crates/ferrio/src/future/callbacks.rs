@@ -7,6 +7,7 @@ use super::Future;
 use crate::event_loop::Ready;
 use crate::gather::Gathering;
 use crate::loop_ref::LoopRef;
+use crate::native_fn::NativeFn;
 use crate::task::Task;
 
 /// One of those who are told.
@@ -16,6 +17,8 @@ pub(crate) enum Callback {
     Task(Obj<Task>),
     /// A `gather()` that counts its children.
     Gather(Obj<Gathering>),
+    /// A done-callback of ours (`wait()`, `shield()` …): it runs no code of the user's, so it needs no context.
+    Native(Obj<NativeFn>),
     /// `callback(future)` in `context`.
     Call { callback: Obj, context: Obj },
 }
@@ -25,6 +28,7 @@ impl Callback {
         match self {
             Callback::Task(task) => visit.obj(task),
             Callback::Gather(outer) => visit.obj(outer),
+            Callback::Native(function) => visit.obj(function),
             Callback::Call { callback, context } => {
                 visit.obj(callback);
                 visit.obj(context);
@@ -50,6 +54,17 @@ impl Callbacks {
                 all.push(callback);
                 *self = Callbacks::Many(all);
             }
+        }
+    }
+
+    /// Takes out every registration of a native callback.
+    pub(crate) fn remove_native(&mut self, function: &Obj<NativeFn>) -> Callbacks {
+        let is_it = |callback: &Callback| matches!(callback, Callback::Native(other) if other.is(function));
+        match self {
+            Callbacks::None => Callbacks::None,
+            Callbacks::One(one) if is_it(one) => std::mem::replace(self, Callbacks::None),
+            Callbacks::One(_) => Callbacks::None,
+            Callbacks::Many(all) => Callbacks::Many(all.extract_if(.., |callback| is_it(callback)).collect()),
         }
     }
 
@@ -102,6 +117,7 @@ pub(super) fn schedule_one(
     let item = match callback {
         Callback::Task(task) => Ready::Step(task),
         Callback::Gather(outer) => Ready::GatherChild(outer, fut.clone()),
+        Callback::Native(function) => Ready::Tell(function, fut.clone()),
         Callback::Call { callback, context } => {
             return event_loop.call_soon(py, &callback, &[fut.as_any().clone()], Some(&context));
         }
@@ -116,6 +132,9 @@ pub(super) fn schedule_one(
             let done = crate::gather::done_callable(py, &outer)?;
             event_loop.call_soon(py, &done, &[child.as_any().clone()], None)
         }
-        Some(_) => unreachable!("only the two items made above"),
+        Some(Ready::Tell(function, fut)) => {
+            event_loop.call_soon(py, function.as_any(), &[fut.into_any()], None)
+        }
+        Some(_) => unreachable!("only the items made above"),
     }
 }

@@ -8,7 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple, PyType};
 
-use super::{Callback, Callbacks, Future, FutureIter, State, report};
+use super::{Callback, Callbacks, Future, FutureIter, State, awaited_by, report};
 use crate::exceptions;
 
 fn init(this: &Obj<Future>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
@@ -131,6 +131,7 @@ fn same(a: &Callback, b: &Callback) -> bool {
     match (a, b) {
         (Callback::Task(a), Callback::Task(b)) => a.is(b),
         (Callback::Gather(a), Callback::Gather(b)) => a.is(b),
+        (Callback::Native(a), Callback::Native(b)) => a.is(b),
         (Callback::Call { callback: a, context: c }, Callback::Call { callback: b, context: d }) => {
             a.is(b) && c.is(d)
         }
@@ -143,6 +144,7 @@ pub(super) fn callback_object(py: Python<'_>, callback: &Callback) -> PyResult<O
     match callback {
         Callback::Task(task) => crate::task::wakeup_callable(py, task),
         Callback::Gather(outer) => crate::gather::done_callable(py, outer),
+        Callback::Native(function) => Ok(function.as_any().clone()),
         Callback::Call { callback, .. } => Ok(callback.clone()),
     }
 }
@@ -174,24 +176,13 @@ fn callbacks_list(this: &Obj<Future>, py: Python<'_>) -> PyResult<Option<Obj>> {
     for callback in &all {
         let context = match callback {
             Callback::Task(task) => task.context.get().cloned(),
-            Callback::Gather(_) => None,
+            Callback::Gather(_) | Callback::Native(_) => None,
             Callback::Call { context, .. } => Some(context.clone()),
         };
         let object = callback_object(py, callback)?;
         list.append(PyTuple::new(py, [Some(object), context])?)?;
     }
     Ok(Some(list.into()))
-}
-
-fn awaited_by(this: &Obj<Future>, py: Python<'_>) -> PyResult<Option<Obj>> {
-    let Some(awaited_by) = this.awaited_by.get() else { return Ok(None) };
-    let awaited_by = awaited_by.into_bound(py);
-    let items: Vec<Bound<'_, PyAny>> = if awaited_by.is_instance_of::<pyo3::types::PySet>() {
-        awaited_by.try_iter()?.collect::<PyResult<_>>()?
-    } else {
-        vec![awaited_by]
-    };
-    Ok(Some(pyo3::types::PyFrozenSet::new(py, items)?.into()))
 }
 
 fn no_deletion(value: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
@@ -268,7 +259,7 @@ pub(super) fn define(class: &mut ClassBuilder<Future>) {
         }, "")
         .getter("_callbacks", callbacks_list, "")
         .getter("_source_traceback", |this: &Obj<Future>, _py: Python<'_>| this.source_traceback.get(), "")
-        .getter("_asyncio_awaited_by", awaited_by, "")
+        .getter("_asyncio_awaited_by", awaited_by::get, "")
         .getset("_asyncio_future_blocking", |this: &Obj<Future>, _py: Python<'_>| this.blocking.get(),
             set_blocking, "")
         .getset("_log_traceback", |this: &Obj<Future>, _py: Python<'_>| this.log_traceback.get(),

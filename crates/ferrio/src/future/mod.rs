@@ -4,6 +4,7 @@
 //! callback object, no context, no Handle. Everything else is a callback with a context, scheduled in the order of
 //! registration, as asyncio does.
 
+pub(crate) mod awaited_by;
 mod callbacks;
 mod iter;
 mod methods;
@@ -20,6 +21,7 @@ use pyo3::prelude::*;
 
 use crate::exceptions;
 use crate::loop_ref::LoopRef;
+use crate::native_fn::NativeFn;
 
 pub(crate) use callbacks::{Callback, Callbacks};
 pub(crate) use iter::FutureIter;
@@ -269,6 +271,12 @@ pub(crate) fn add_callback(fut: &Obj<Future>, py: Python<'_>, callback: Callback
     }
     fut.callbacks.borrow_mut().push(callback);
     Ok(())
+}
+
+/// Takes a native done-callback off again, wherever it stands.
+pub(crate) fn remove_native(fut: &Obj<Future>, function: &Obj<NativeFn>) {
+    let gone = fut.callbacks.borrow_mut().remove_native(function);
+    drop(gone);
 }
 
 impl Class for Future {

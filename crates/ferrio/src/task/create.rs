@@ -6,10 +6,11 @@ use ferrio_object::{Args, GilStatic, Obj, Signature, ThreadState, is_python_coro
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString};
 
 use super::{Name, Task, registry, step};
 use crate::coro::Coroutine;
+use crate::coroutines::is_coroutine;
 use crate::event_loop::{Hooks, Ready};
 use crate::future::Future;
 use crate::loop_ref::LoopRef;
@@ -21,24 +22,6 @@ pub(super) fn next_number(py: Python<'_>) -> u64 {
     let count = COUNT.get(py);
     count.set(count.get() + 1);
     count.get()
-}
-
-/// Whether `obj` is a coroutine: what a task can drive.
-#[inline]
-pub(crate) fn is_coroutine(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<bool> {
-    if is_python_coroutine(&obj.into()) || Obj::<Coroutine>::from_bound(obj).is_some() {
-        return Ok(true);
-    }
-    is_coroutine_like(py, obj)
-}
-
-/// `collections.abc.Coroutine`, and on 3.11 the generators of the old days.
-fn is_coroutine_like(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let class = py.import("collections.abc")?.getattr("Coroutine")?;
-    if obj.is_instance(&class)? {
-        return Ok(true);
-    }
-    Ok(!cfg!(Py_3_12) && ferrio_object::is_generator(&obj.into()))
 }
 
 fn not_a_coroutine(obj: &Bound<'_, PyAny>) -> PyErr {
@@ -244,11 +227,48 @@ pub(crate) fn ensure_future(
     }
 }
 
-fn is_awaitable(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<bool> {
+/// `inspect.isawaitable()`.
+pub(crate) fn is_awaitable(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(py.import("inspect")?.call_method1("isawaitable", (obj,))?.is_truthy()?)
 }
 
 fn wrap_awaitable(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<Obj> {
     let obj = Obj::from(obj);
     crate::coro::coroutine(py, "_wrap_awaitable", move |co| async move { co.wait(obj).await })
+}
+
+pub(crate) fn py_ensure_future(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    const SIGNATURE: Signature<2> =
+        Signature::new("ensure_future", ["coro_or_future", "loop"]).positional(1).required(1);
+    let [obj, event_loop] = args.bind(&SIGNATURE)?;
+    let Some(obj) = obj else { return Ok(Obj::none(py)) };
+    let event_loop = event_loop.filter(|event_loop| !event_loop.is_none()).map(LoopRef::new);
+    ensure_future(py, obj, event_loop.as_ref())
+}
+
+/// `asyncio.create_task(coro, **kwargs)`: in the running loop.
+pub(crate) fn py_create_task(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    if args.len() > 1 {
+        return Err(PyTypeError::new_err(format!(
+            "create_task() takes 1 positional argument but {} were given",
+            args.len()
+        )));
+    }
+    let event_loop = LoopRef::new(running::get_running_loop(py)?.bind(py));
+    if let LoopRef::Native(native) = &event_loop
+        && !native.hooked(Hooks::CREATE_TASK)
+        && native.task_factory.is_none()
+        && let Some(coro) = args.get(0)
+    {
+        native.check_closed()?;
+        return Ok(create_from_call(py, event_loop, coro, args)?.into_any());
+    }
+    const SIGNATURE: Signature<1> = Signature::new("create_task", ["coro"]);
+    let ([coro], _, kwargs) = args.bind_all(&SIGNATURE)?;
+    let kwargs = kwargs.unwrap_or_else(|| PyDict::new(py));
+    if kwargs.get_item("context")?.is_some_and(|context| context.is_none()) {
+        // asyncio uses the older API if no context is asked for.
+        kwargs.del_item("context")?;
+    }
+    Ok(event_loop.as_any().bind(py).call_method(intern!(py, "create_task"), (coro,), Some(&kwargs))?.into())
 }

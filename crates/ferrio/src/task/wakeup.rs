@@ -74,6 +74,11 @@ pub(crate) fn wakeup_callable(py: Python<'_>, task: &Obj<Task>) -> PyResult<Obj>
 }
 
 impl WakeupCallable {
+    /// The task that is stepped.
+    pub(crate) fn task(&self) -> Option<Obj<Task>> {
+        self.task.get()
+    }
+
     fn call(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
         let [fut] = args.bind(&ferrio_object::Signature::new("task_wakeup", ["future"]))?;
         let (Some(task), Some(fut)) = (this.task.get(), fut) else { return Ok(()) };

@@ -1,0 +1,284 @@
+//! `asyncio.as_completed`: futures, or their results, in the order in which they finish.
+//!
+//! Both of 3.13's iterations on every Python: `async for` gives the futures themselves, `for` gives a coroutine for
+//! each that waits for the next one to finish.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::mem::offset_of;
+
+use ferrio_object::{
+    Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit, WeakList, raise,
+};
+use pyo3::exceptions::{PyStopAsyncIteration, PyTimeoutError, PyTypeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PySet, PyTuple};
+
+use crate::coro::{self, Co, Local};
+use crate::future::{self, Future};
+use crate::future_likes::{self, Outcome};
+use crate::loop_ref::LoopRef;
+use crate::native_fn::{self, NativeFn};
+use crate::{running, task};
+
+/// What a waiting coroutine finds.
+#[derive(Clone)]
+enum Done {
+    Future(Obj),
+    TimedOut,
+}
+
+/// The contents of the iterator.
+pub struct AsCompleted {
+    event_loop: RefCell<Option<LoopRef>>,
+    /// Futures not done yet; empty once the time is up.
+    todo: ObjCell,
+    /// How many the iteration has not given yet.
+    left: Cell<usize>,
+    /// Those that are done, and nobody has had yet.
+    done: RefCell<VecDeque<Done>>,
+    /// Coroutines that wait for the next one, first come first served.
+    waiters: RefCell<VecDeque<Obj<Future>>>,
+    callback: ObjCell<NativeFn>,
+    timer: ObjCell,
+    weaklist: WeakList,
+}
+
+/// `as_completed(fs, *, timeout=None)`.
+///
+/// # Errors
+/// `TypeError` for a future or coroutine in place of several, and as `ensure_future`.
+pub(crate) fn py_as_completed(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<AsCompleted>> {
+    const SIGNATURE: Signature<2> = Signature::new("as_completed", ["fs", "timeout"]).positional(1).required(1);
+    let [given, timeout] = args.bind(&SIGNATURE)?;
+    let Some(given) = given else { return Err(PyTypeError::new_err("as_completed() takes awaitables")) };
+    if future_likes::is_future(py, given)? || task::is_coroutine(py, given)? || task::is_awaitable(py, given)? {
+        let name = given.get_type().name()?;
+        return Err(PyTypeError::new_err(format!("expects an iterable of awaitables, not {name}")));
+    }
+    // Told apart by equality, as asyncio's set does it, but in the order in which they were given.
+    let (seen, mut distinct) = (PySet::empty(py)?, Vec::new());
+    for awaitable in given.try_iter()? {
+        let awaitable = awaitable?;
+        let before = seen.len();
+        seen.add(&awaitable)?;
+        if seen.len() > before {
+            distinct.push(awaitable);
+        }
+    }
+    let event_loop = LoopRef::new(running::get_event_loop(py)?.bind(py));
+    let mut futures: Vec<Obj> = Vec::with_capacity(distinct.len());
+    for awaitable in &distinct {
+        futures.push(task::ensure_future(py, awaitable, Some(&event_loop))?);
+    }
+    let todo = PySet::new(py, &futures)?;
+    let this: Obj<AsCompleted> = Obj::create(py, ((), AsCompleted::blank()))?;
+    let callback = native_fn::done_callback(
+        py,
+        "_AsCompletedIterator._handle_completion",
+        vec![this.as_any().clone()],
+        |py, held, fut| match held.first().and_then(|obj| obj.cast_exact::<AsCompleted>()) {
+            Some(this) => this.completed(py, fut),
+            None => Ok(()),
+        },
+    )?;
+    this.left.set(todo.len());
+    this.todo.set(Some(Obj::from(&todo)));
+    this.callback.set(Some(callback.clone()));
+    this.event_loop.replace(Some(event_loop.clone()));
+    for fut in &futures {
+        future_likes::on_done(py, fut, &callback)?;
+    }
+    if let Some(timeout) = timeout.filter(|timeout| !timeout.is_none() && !futures.is_empty()) {
+        let late = native_fn::function(
+            py,
+            "_AsCompletedIterator._handle_timeout",
+            vec![this.as_any().clone()],
+            |py, held, _args| match held.first().and_then(|obj| obj.cast_exact::<AsCompleted>()) {
+                Some(this) => this.timed_out(py),
+                None => Ok(()),
+            },
+        )?;
+        let timer = event_loop.as_any().bind(py).call_method1(intern!(py, "call_later"), (timeout, late))?;
+        this.timer.set(Some(timer.into()));
+    }
+    Ok(this)
+}
+
+impl AsCompleted {
+    fn completed(&self, py: Python<'_>, fut: &Bound<'_, PyAny>) -> PyResult<()> {
+        let Some(todo) = self.todo.get() else { return Ok(()) };
+        let todo = todo.bind(py).cast::<PySet>()?;
+        if todo.is_empty() {
+            // The time was up before.
+            return Ok(());
+        }
+        todo.discard(fut)?;
+        self.done.borrow_mut().push_back(Done::Future(fut.into()));
+        self.wake_one(py)?;
+        if todo.is_empty()
+            && let Some(timer) = self.timer.take()
+        {
+            timer.bind(py).call_method0(intern!(py, "cancel"))?;
+        }
+        Ok(())
+    }
+
+    fn timed_out(&self, py: Python<'_>) -> PyResult<()> {
+        let (Some(todo), Some(callback)) = (self.todo.get(), self.callback.get()) else { return Ok(()) };
+        let pending = PyTuple::new(py, todo.bind(py).try_iter()?.collect::<PyResult<Vec<_>>>()?)?;
+        todo.bind(py).call_method0(intern!(py, "clear"))?;
+        for fut in pending.iter() {
+            future_likes::off_done(py, &fut.into(), &callback)?;
+            self.done.borrow_mut().push_back(Done::TimedOut);
+            self.wake_one(py)?;
+        }
+        Ok(())
+    }
+
+    fn wake_one(&self, py: Python<'_>) -> PyResult<()> {
+        loop {
+            let Some(waiter) = self.waiters.borrow_mut().pop_front() else { return Ok(()) };
+            if !waiter.is_done() {
+                return future::set_result(&waiter, py, Obj::none(py));
+            }
+        }
+    }
+
+    /// One fewer for the iteration to give.
+    fn take_turn(&self) -> bool {
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(1));
+        left > 0
+    }
+
+    fn next(this: &Obj<Self>, py: Python<'_>) -> PyResult<Option<Obj>> {
+        if !this.take_turn() {
+            return Ok(None);
+        }
+        let this = this.clone();
+        coro::coroutine(py, "_AsCompletedIterator._wait_for_one", move |co| {
+            let this = co.hold(this);
+            async move {
+                let fut = next_done(&co, &this).await?;
+                let py = co.py();
+                match future_likes::outcome(py, fut.bind(py))? {
+                    Outcome::Result(value) => Ok(value),
+                    Outcome::Exception(exc) => Err(raise(py, &exc)),
+                    Outcome::Cancelled => Ok(fut.bind(py).call_method0(intern!(py, "result"))?.into()),
+                }
+            }
+        })
+        .map(Some)
+    }
+
+    fn anext(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        let this = this.clone();
+        coro::coroutine(py, "_AsCompletedIterator.__anext__", move |co| {
+            let this = co.hold(this);
+            async move {
+                let more = this.get().cast_exact::<AsCompleted>().is_some_and(|this| this.take_turn());
+                if more { next_done(&co, &this).await } else { Err(PyStopAsyncIteration::new_err(())) }
+            }
+        })
+    }
+}
+
+/// The next future that is done.
+async fn next_done(co: &Co, held: &Local) -> PyResult<Obj> {
+    loop {
+        let waiter = {
+            let py = co.py();
+            let this = held.get();
+            let Some(this) = this.cast_exact::<AsCompleted>() else { return Ok(Obj::none(py)) };
+            let found = this.done.borrow_mut().pop_front();
+            match found {
+                Some(Done::Future(fut)) => return Ok(fut),
+                Some(Done::TimedOut) => return Err(PyTimeoutError::new_err(())),
+                None => {}
+            }
+            let event_loop = this.event_loop.borrow().clone();
+            let Some(event_loop) = event_loop else { return Ok(Obj::none(py)) };
+            let waiter = Future::create(py, event_loop)?;
+            this.waiters.borrow_mut().push_back(waiter.clone());
+            waiter
+        };
+        let woken = co.wait(waiter.clone()).await;
+        if let Err(err) = woken {
+            let py = co.py();
+            if let Some(this) = held.get().cast_exact::<AsCompleted>() {
+                let mine = this.waiters.borrow().iter().position(|other| other.is(&waiter));
+                if let Some(mine) = mine {
+                    drop(this.waiters.borrow_mut().remove(mine));
+                }
+                // Cancelled just after it was woken: the next one in line gets what it was woken for.
+                if !waiter.is_cancelled() && !this.done.borrow().is_empty() {
+                    this.wake_one(py)?;
+                }
+            }
+            return Err(err);
+        }
+    }
+}
+
+impl Class for AsCompleted {
+    type Base = Any;
+    const NAME: &'static str = "asyncio._AsCompletedIterator";
+    const DOC: &'static str = "What as_completed() returns: an iterator and an asynchronous iterator.";
+    const SUBCLASS: bool = false;
+    const NEW: bool = false;
+    const WEAKLIST: Option<usize> = Some(offset_of!(AsCompleted, weaklist));
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn blank() -> Self {
+        AsCompleted {
+            event_loop: RefCell::new(None),
+            todo: ObjCell::empty(),
+            left: Cell::new(0),
+            done: RefCell::new(VecDeque::new()),
+            waiters: RefCell::new(VecDeque::new()),
+            callback: ObjCell::empty(),
+            timer: ObjCell::empty(),
+            weaklist: WeakList::new(),
+        }
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        if let Ok(event_loop) = self.event_loop.try_borrow()
+            && let Some(event_loop) = &*event_loop
+        {
+            event_loop.traverse(visit);
+        }
+        visit.cell(&self.todo);
+        if let Ok(done) = self.done.try_borrow() {
+            for entry in done.iter() {
+                if let Done::Future(fut) = entry {
+                    visit.obj(fut);
+                }
+            }
+        }
+        if let Ok(waiters) = self.waiters.try_borrow() {
+            waiters.iter().for_each(|waiter| visit.obj(waiter));
+        }
+        visit.cell(&self.callback);
+        visit.cell(&self.timer);
+    }
+
+    fn clear(&self) {
+        drop(self.event_loop.try_borrow_mut().map(|mut event_loop| event_loop.take()));
+        self.todo.set(None);
+        drop(self.done.try_borrow_mut().map(|mut done| std::mem::take(&mut *done)));
+        drop(self.waiters.try_borrow_mut().map(|mut waiters| std::mem::take(&mut *waiters)));
+        self.callback.set(None);
+        self.timer.set(None);
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class.iter_itself().next(Self::next).aiter_itself().anext(Self::anext);
+    }
+}

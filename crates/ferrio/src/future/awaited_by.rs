@@ -1,0 +1,85 @@
+//! Who awaits a future, for the call graph (since asyncio 3.14, here on every Python).
+//!
+//! asyncio notes it each time a task begins to wait. Here the done-callbacks say it: a task that waits stands among
+//! them, and so do `gather()`, `wait()`, `shield()` with the future through which their waiter is woken. Only what
+//! somebody adds by hand with `future_add_to_awaited_by` is kept besides: nothing, one future, or a set of them.
+
+use ferrio_object::{Args, Obj, Signature};
+use pyo3::prelude::*;
+use pyo3::types::{PyFrozenSet, PySet};
+
+use super::{Callback, Future};
+
+/// The loops that futures waiting for each other make are cut off at this depth.
+const DEPTH: usize = 8;
+
+fn from_callbacks(fut: &Obj<Future>, found: &mut Vec<Obj>, depth: usize) {
+    if depth == DEPTH {
+        return;
+    }
+    let all = fut.callbacks.borrow().to_vec();
+    for callback in &all {
+        match callback {
+            Callback::Task(task) => found.push(task.as_any().clone()),
+            Callback::Gather(outer) => from_callbacks(outer.base(), found, depth + 1),
+            Callback::Native(function) => {
+                if let Some(through) = function.wakes_what() {
+                    from_callbacks(&through, found, depth + 1);
+                }
+            }
+            Callback::Call { callback, .. } => {
+                if let Some(task) = callback.cast_exact::<crate::task::WakeupCallable>().and_then(|c| c.task()) {
+                    found.push(task.into_any());
+                }
+            }
+        }
+    }
+}
+
+/// `_asyncio_awaited_by`: a frozenset, or None.
+pub(super) fn get(this: &Obj<Future>, py: Python<'_>) -> PyResult<Option<Obj>> {
+    let mut found = Vec::new();
+    from_callbacks(this, &mut found, 0);
+    if let Some(noted) = this.awaited_by.get() {
+        match noted.bind(py).cast::<PySet>() {
+            Ok(set) => found.extend(set.iter().map(Obj::from)),
+            Err(_) => found.push(noted),
+        }
+    }
+    if found.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(PyFrozenSet::new(py, found)?.into()))
+}
+
+fn both<'a>(args: &Args<'a, '_>, function: &'static str) -> PyResult<Option<(&'a Obj<Future>, &'a Obj<Future>)>> {
+    let [fut, waiter] = args.bind(&Signature::new(function, ["fut", "waiter"]))?;
+    // Futures that are not ours cannot keep it, and are passed over as asyncio does.
+    let ours = fut.and_then(Obj::<Future>::from_bound);
+    Ok(ours.zip(waiter.and_then(Obj::<Future>::from_bound)))
+}
+
+pub(crate) fn py_add(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    let Some((fut, waiter)) = both(&args, "future_add_to_awaited_by")? else { return Ok(()) };
+    match fut.awaited_by.get() {
+        None => fut.awaited_by.set(Some(waiter.as_any().clone())),
+        Some(noted) => match noted.bind(py).cast::<PySet>() {
+            Ok(set) => set.add(waiter)?,
+            Err(_) if noted.is(waiter) => {}
+            Err(_) => fut.awaited_by.set(Some(PySet::new(py, [noted, waiter.as_any().clone()])?.into())),
+        },
+    }
+    Ok(())
+}
+
+pub(crate) fn py_discard(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    let Some((fut, waiter)) = both(&args, "future_discard_from_awaited_by")? else { return Ok(()) };
+    if let Some(noted) = fut.awaited_by.get() {
+        match noted.bind(py).cast::<PySet>() {
+            Ok(set) => drop(set.discard(waiter)?),
+            Err(_) if noted.is(waiter) => fut.awaited_by.set(None),
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! `asyncio.wait`: until some or all of several futures are done.
+
+use std::cell::{Cell, RefCell};
+
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PySet, PyTuple};
+
+use crate::coro::{self, Co, Local};
+use crate::event_loop::{Alarm, resolve_later};
+use crate::future::{self, Future};
+use crate::future_likes::{self, Outcome};
+use crate::loop_ref::LoopRef;
+use crate::native_fn::{self, NativeFn};
+use crate::{running, task};
+
+/// When a `wait()` ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    First,
+    FirstException,
+    All,
+}
+
+/// The state of one `wait()`, shared with the callback that its futures have.
+pub struct Waiting {
+    until: Cell<Until>,
+    /// Futures that are not done yet.
+    left: Cell<usize>,
+    waiter: ObjCell<Future>,
+    alarm: RefCell<Option<Alarm>>,
+}
+
+impl Waiting {
+    /// One of the futures is done.
+    fn told(py: Python<'_>, held: &[Obj], fut: &Bound<'_, PyAny>) -> PyResult<()> {
+        let Some(this) = held.first().and_then(|obj| obj.cast_exact::<Waiting>()) else { return Ok(()) };
+        let left = this.left.get().saturating_sub(1);
+        this.left.set(left);
+        let ends = left == 0
+            || match this.until.get() {
+                Until::All => false,
+                Until::First => true,
+                Until::FirstException => {
+                    matches!(future_likes::outcome(py, fut)?, Outcome::Exception(_))
+                }
+            };
+        if ends { this.release(py) } else { Ok(()) }
+    }
+
+    fn release(&self, py: Python<'_>) -> PyResult<()> {
+        self.stop_alarm(py)?;
+        match self.waiter.get() {
+            Some(waiter) if !waiter.is_done() => future::set_result(&waiter, py, Obj::none(py)),
+            _ => Ok(()),
+        }
+    }
+
+    fn stop_alarm(&self, py: Python<'_>) -> PyResult<()> {
+        let alarm = self.alarm.borrow_mut().take();
+        alarm.map_or(Ok(()), |alarm| alarm.cancel(py))
+    }
+}
+
+/// What has to be undone however the wait ends: it may be cancelled, or closed without being resumed.
+struct Registered {
+    co: Co,
+    futures: Local,
+    callback: Local,
+    waiting: Local,
+}
+
+impl Registered {
+    fn undo(&self) -> PyResult<()> {
+        let py = self.co.py();
+        let (futures, callback, waiting) = (self.futures.get(), self.callback.get(), self.waiting.get());
+        if let Some(waiting) = waiting.cast_exact::<Waiting>() {
+            waiting.stop_alarm(py)?;
+        }
+        let (Some(callback), Ok(futures)) = (callback.cast_exact::<NativeFn>(), futures.bind(py).cast::<PyTuple>())
+        else {
+            return Ok(());
+        };
+        futures.iter().try_for_each(|fut| future_likes::off_done(py, &fut.into(), callback))
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        if let Err(err) = self.undo() {
+            err.write_unraisable(self.co.py(), None);
+        }
+    }
+}
+
+/// The futures to wait for, each once.
+fn futures_of<'py>(py: Python<'py>, given: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
+    if future_likes::is_future(py, given)? || task::is_coroutine(py, given)? {
+        let name = given.get_type().name()?;
+        return Err(PyTypeError::new_err(format!("expect a list of futures, not {name}")));
+    }
+    if !given.is_truthy()? {
+        return Err(PyValueError::new_err("Set of Tasks/Futures is empty."));
+    }
+    let set = PySet::empty(py)?;
+    let mut futures = Vec::new();
+    for fut in given.try_iter()? {
+        let fut = fut?;
+        let before = set.len();
+        set.add(&fut)?;
+        if set.len() > before {
+            futures.push(fut);
+        }
+    }
+    for fut in &futures {
+        if task::is_coroutine(py, fut)? {
+            return Err(PyTypeError::new_err("Passing coroutines is forbidden, use tasks explicitly."));
+        }
+    }
+    PyTuple::new(py, futures)
+}
+
+fn until_of(given: &Bound<'_, PyAny>) -> PyResult<Until> {
+    for (name, until) in [
+        ("FIRST_COMPLETED", Until::First),
+        ("FIRST_EXCEPTION", Until::FirstException),
+        ("ALL_COMPLETED", Until::All),
+    ] {
+        if given.eq(name)? {
+            return Ok(until);
+        }
+    }
+    Err(PyValueError::new_err(format!("Invalid return_when value: {}", given.str()?)))
+}
+
+/// Registers with every future.
+fn begin(
+    co: &Co,
+    given: &Local,
+    timeout: Option<&Local>,
+    return_when: Option<&Local>,
+) -> PyResult<(Registered, Obj<Future>)> {
+    let py = co.py();
+    let given = given.get();
+    let given = given.bind(py);
+    // The mistakes in the order in which asyncio finds them.
+    let until = return_when.map(|return_when| until_of(return_when.get().bind(py)));
+    let futures = match (futures_of(py, given), until) {
+        (Ok(futures), Some(Err(err))) => {
+            drop(futures);
+            return Err(err);
+        }
+        (futures, _) => futures?,
+    };
+    let until = return_when.map_or(Ok(Until::All), |return_when| until_of(return_when.get().bind(py)))?;
+    let event_loop = LoopRef::new(running::get_running_loop(py)?.bind(py));
+    let waiter = Future::create(py, event_loop.clone())?;
+    let alarm = match timeout {
+        None => None,
+        Some(timeout) => {
+            let timeout = timeout.get();
+            Some(resolve_later(&event_loop, py, timeout.bind(py), &waiter, release_callable)?)
+        }
+    };
+    let waiting: Obj<Waiting> = Obj::create(
+        py,
+        (
+            (),
+            Waiting {
+                until: Cell::new(until),
+                left: Cell::new(futures.len()),
+                waiter: ObjCell::new(waiter.clone()),
+                alarm: RefCell::new(alarm),
+            },
+        ),
+    )?;
+    let callback =
+        native_fn::done_callback(py, "_wait.<locals>._on_completion", vec![waiting.as_any().clone()], Waiting::told)?;
+    callback.wakes(&waiter);
+    let registered = Registered {
+        co: co.clone(),
+        futures: co.hold(Obj::from(&futures)),
+        callback: co.hold(&callback),
+        waiting: co.hold(waiting),
+    };
+    for fut in futures.iter() {
+        future_likes::on_done(py, &fut.into(), &callback)?;
+    }
+    Ok((registered, waiter))
+}
+
+/// For loops whose timers are called through Python: what a timer calls with the waiter.
+fn release_callable(py: Python<'_>) -> PyResult<Obj> {
+    native_fn::function(py, "_release_waiter", Vec::new(), |py, _held, args| {
+        match args.get(0).and_then(Obj::<Future>::from_bound) {
+            Some(waiter) if !waiter.is_done() => future::set_result(waiter, py, Obj::none(py)),
+            _ => Ok(()),
+        }
+    })
+}
+
+/// `wait(fs, *, timeout=None, return_when=ALL_COMPLETED)`.
+///
+/// # Errors
+/// `TypeError` for wrong arguments; everything else comes out of the coroutine.
+pub(crate) fn py_wait(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    const SIGNATURE: Signature<3> =
+        Signature::new("wait", ["fs", "timeout", "return_when"]).positional(1).required(1);
+    let [given, timeout, return_when] = args.bind(&SIGNATURE)?;
+    let given = given.map_or_else(|| Obj::none(py), Obj::from);
+    let timeout = timeout.filter(|timeout| !timeout.is_none()).map(Obj::from);
+    let return_when = return_when.map(Obj::from);
+    coro::coroutine(py, "wait", move |co| {
+        let given = co.hold(given);
+        let timeout = timeout.map(|timeout| co.hold(timeout));
+        let return_when = return_when.map(|return_when| co.hold(return_when));
+        async move {
+            let (registered, waiter) = begin(&co, &given, timeout.as_ref(), return_when.as_ref())?;
+            drop(given);
+            co.wait(waiter).await?;
+            registered.undo()?;
+            let py = co.py();
+            let futures = registered.futures.get();
+            let (done, pending) = (PySet::empty(py)?, PySet::empty(py)?);
+            for fut in futures.bind(py).cast::<PyTuple>()?.iter() {
+                if future_likes::is_done(py, &(&fut).into())? { done.add(fut)? } else { pending.add(fut)? }
+            }
+            Ok(PyTuple::new(py, [done, pending])?.into())
+        }
+    })
+}
+
+impl Class for Waiting {
+    type Base = Any;
+    const NAME: &'static str = "ferrio._ferrio._waiting";
+    const DOC: &'static str = "";
+    const SUBCLASS: bool = false;
+    const NEW: bool = false;
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn blank() -> Self {
+        Waiting {
+            until: Cell::new(Until::All),
+            left: Cell::new(0),
+            waiter: ObjCell::empty(),
+            alarm: RefCell::new(None),
+        }
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.cell(&self.waiter);
+    }
+
+    fn clear(&self) {
+        self.waiter.set(None);
+    }
+
+    fn define(_class: &mut ClassBuilder<Self>) {}
+}
