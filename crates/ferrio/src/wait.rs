@@ -113,12 +113,16 @@ fn futures_of<'py>(py: Python<'py>, given: &Bound<'py, PyAny>) -> PyResult<Bound
             futures.push(fut);
         }
     }
-    for fut in &futures {
-        if task::is_coroutine(py, fut)? {
+    PyTuple::new(py, futures)
+}
+
+fn refuse_coroutines(py: Python<'_>, futures: &Bound<'_, PyTuple>) -> PyResult<()> {
+    for fut in futures.iter() {
+        if task::is_coroutine(py, &fut)? {
             return Err(PyTypeError::new_err("Passing coroutines is forbidden, use tasks explicitly."));
         }
     }
-    PyTuple::new(py, futures)
+    Ok(())
 }
 
 fn until_of(given: &Bound<'_, PyAny>) -> PyResult<Until> {
@@ -144,16 +148,9 @@ fn begin(
     let py = co.py();
     let given = given.get();
     let given = given.bind(py);
-    // The mistakes in the order in which asyncio finds them.
-    let until = return_when.map(|return_when| until_of(return_when.get().bind(py)));
-    let futures = match (futures_of(py, given), until) {
-        (Ok(futures), Some(Err(err))) => {
-            drop(futures);
-            return Err(err);
-        }
-        (futures, _) => futures?,
-    };
+    let futures = futures_of(py, given)?;
     let until = return_when.map_or(Ok(Until::All), |return_when| until_of(return_when.get().bind(py)))?;
+    refuse_coroutines(py, &futures)?;
     let event_loop = LoopRef::new(running::get_running_loop(py)?.bind(py));
     let waiter = Future::create(py, event_loop.clone())?;
     let alarm = match timeout {

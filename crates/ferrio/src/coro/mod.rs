@@ -24,12 +24,16 @@ use pyo3::types::PyType;
 ///
 /// # Errors
 /// `TypeError` for arguments that `throw` does not take.
-pub(crate) fn thrown_error(_py: Python<'_>, args: &Args<'_, '_>) -> PyResult<PyErr> {
+pub(crate) fn thrown_error(py: Python<'_>, args: &Args<'_, '_>) -> PyResult<PyErr> {
     let (Some(kind), value, traceback) = (args.get(0), args.get(1), args.get(2)) else {
         return Err(PyTypeError::new_err("throw() takes at least 1 argument"));
     };
     if args.len() > 3 || args.has_keywords() {
         return Err(PyTypeError::new_err("throw() takes at most 3 positional arguments"));
+    }
+    if cfg!(Py_3_12) && args.len() > 1 {
+        let message = c"the (type, exc, tb) signature of throw() is deprecated, use the single-arg signature instead.";
+        PyErr::warn(py, &py.get_type::<pyo3::exceptions::PyDeprecationWarning>(), message, 1)?;
     }
     let traceback = traceback.filter(|traceback| !traceback.is_none());
     if let Some(traceback) = traceback

@@ -1,5 +1,7 @@
 //! Running until something is done, closing, and what happens around both: the running-loop mark, async generators.
 
+use std::ffi::CString;
+
 use ferrio_object::{Args, ClassBuilder, Obj, Signature};
 use pyo3::exceptions::{PyResourceWarning, PyRuntimeError};
 use pyo3::intern;
@@ -138,12 +140,9 @@ pub(super) fn finalize(this: &Obj<Loop>, py: Python<'_>) {
         return;
     }
     let warn = || -> PyResult<()> {
-        let message = format!("unclosed event loop {}", this.bind(py).repr()?);
-        let category = py.get_type::<PyResourceWarning>();
-        let kwargs = PyDict::new(py);
-        kwargs.set_item("source", this)?;
-        py.import("warnings")?.call_method("warn", (message, category), Some(&kwargs))?;
-        Ok(())
+        // Not through the warnings module: the interpreter may be past importing.
+        let message = CString::new(format!("unclosed event loop {}", this.bind(py).repr()?))?;
+        PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &message, 1)
     };
     if let Err(err) = warn() {
         err.write_unraisable(py, Some(this.bind(py)));

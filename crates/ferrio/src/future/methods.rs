@@ -18,12 +18,10 @@ fn init(this: &Obj<Future>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> 
 }
 
 fn result(this: &Obj<Future>, py: Python<'_>) -> PyResult<Obj> {
-    this.get_loop()?;
     this.get_result(py)
 }
 
 fn exception(this: &Obj<Future>, py: Python<'_>) -> PyResult<Option<Obj>> {
-    this.get_loop()?;
     match this.state.get() {
         State::Pending => Err(exceptions::invalid_state(py, "Exception is not set.")),
         State::Cancelled => Err(ferrio_object::raise(py, &this.make_cancelled(py)?)),

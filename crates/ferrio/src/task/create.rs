@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use ferrio_object::{Args, GilStatic, Obj, Signature, ThreadState, is_python_coroutine};
+use ferrio_object::{Args, GilStatic, Obj, ObjCell, Signature, ThreadState, is_python_coroutine};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -232,9 +232,22 @@ pub(crate) fn is_awaitable(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<b
     Ok(py.import("inspect")?.call_method1("isawaitable", (obj,))?.is_truthy()?)
 }
 
+/// A coroutine around an awaitable. One made by Python: what `Task.get_coro()` gives for an awaitable has to be an
+/// instance of `types.CoroutineType`, as asyncio's is.
 fn wrap_awaitable(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<Obj> {
-    let obj = Obj::from(obj);
-    crate::coro::coroutine(py, "_wrap_awaitable", move |co| async move { co.wait(obj).await })
+    static WRAP: GilStatic<ObjCell> = GilStatic::new(ObjCell::empty());
+    let cell = WRAP.get(py);
+    let wrap = match cell.get() {
+        Some(wrap) => wrap,
+        None => {
+            let names = PyDict::new(py);
+            py.run(c"async def _wrap_awaitable(awaitable): return await awaitable", Some(&names), None)?;
+            let made: Obj = names.get_item("_wrap_awaitable")?.into_pyobject(py)?.into();
+            cell.set(Some(made.clone()));
+            made
+        }
+    };
+    Ok(wrap.bind(py).call1((obj,))?.into())
 }
 
 pub(crate) fn py_ensure_future(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {

@@ -132,6 +132,8 @@ impl Class for Task {
     }
 
     fn finalize(this: &Obj<Self>, py: Python<'_>) {
+        // As with a WeakSet: whoever keeps the task that is reported below does not bring it back into all_tasks().
+        this.membership.leave();
         if this.base().state.get() == State::Pending && this.log_destroy_pending.get() {
             methods::destroyed_pending(this, py);
         }
