@@ -149,7 +149,7 @@ async def handles_cancelled(count):
 
 @shape
 async def handles_of_closed_loops(count):
-    for size in batches(count, 10_000):
+    for size in batches(count, 1000):
         loop = asyncio.new_event_loop()
         for _ in range(size):
             holder = Holder()
@@ -201,7 +201,7 @@ async def timers_cancelled(count):
 
 @shape
 async def timers_of_closed_loops(count):
-    for size in batches(count, 10_000):
+    for size in batches(count, 1000):
         loop = asyncio.new_event_loop()
         for _ in range(size):
             holder = Holder()
