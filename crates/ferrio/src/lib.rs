@@ -20,6 +20,7 @@ mod running;
 mod server;
 mod signals;
 mod sleep;
+mod streams;
 mod task;
 mod timeouts;
 mod transports;
