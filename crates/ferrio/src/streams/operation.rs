@@ -403,7 +403,7 @@ impl Class for StreamOperation {
     }
 
     #[inline]
-    fn wants_finalizer(&self) -> bool {
+    fn wants_finalizer(&self, _base: &()) -> bool {
         self.state.get() != State::Closed
     }
 

@@ -107,10 +107,6 @@ impl StreamReaderProtocol {
         }
     }
 
-    pub(super) fn over_ssl(&self) -> bool {
-        self.over_ssl.get()
-    }
-
     fn take_transport(&self, py: Python<'_>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         self.transport.set(Some(transport.into()));
         let context = transport.call_method1(intern!(py, "get_extra_info"), (intern!(py, "sslcontext"),))?;
@@ -240,7 +236,14 @@ impl StreamReaderProtocol {
     }
 
     fn eof_received(this: &Obj<Self>, py: Python<'_>) -> PyResult<bool> {
-        Self::eof(this, py)
+        if let Some(reader) = this.reader(py) {
+            match reader.cast::<StreamReader>().filter(|ours| !ours.replaced.get()) {
+                Some(ours) => ours.end(py)?,
+                None => drop(reader.bind(py).call_method0(intern!(py, "feed_eof"))?),
+            }
+        }
+        // TLS closes both directions; true would only bring a warning from the TLS protocol.
+        Ok(!this.over_ssl.get())
     }
 
     fn get_close_waiter(this: &Obj<Self>, _py: Python<'_>, _stream: &Bound<'_, PyAny>) -> Option<Obj> {
@@ -316,7 +319,7 @@ impl Class for StreamReaderProtocol {
         self.source_traceback.set(None);
     }
 
-    fn wants_finalizer(&self) -> bool {
+    fn wants_finalizer(&self, _base: &FlowControlMixin) -> bool {
         self.closed.is_some()
     }
 

@@ -15,9 +15,6 @@ use super::operation::{Op, StreamOperation};
 use super::{DEFAULT_LIMIT, attributes, replaced};
 use crate::loop_ref::LoopRef;
 
-/// Bytes of room that the first receive asks for; a reader whose room is filled asks for more next time.
-const FIRST_ROOM: usize = 4 * 1024;
-
 /// The contents of a `StreamReader`.
 pub struct StreamReader {
     pub(super) event_loop: RefCell<Option<LoopRef>>,
@@ -29,8 +26,6 @@ pub struct StreamReader {
     pub(super) paused: Cell<bool>,
     /// Which methods that asyncio calls through `self` have been replaced (`replaced.rs`).
     pub(super) replaced: Cell<bool>,
-    /// How many bytes to receive at most the next time.
-    pub(super) room: Cell<usize>,
     /// The future that the one task that waits for bytes waits for.
     pub(super) waiter: ObjCell,
     pub(super) exception: ObjCell,
@@ -123,36 +118,6 @@ impl StreamReader {
         }
         self.with_buffer(py, |buffer| buffer.extend_from_slice(data))?;
         self.fed(py)
-    }
-
-    /// Lets `receive` put bytes straight into the buffer, and goes on as [`StreamReader::feed`].
-    ///
-    /// # Errors
-    /// As [`StreamReader::feed`]; the inner error is `receive`'s own.
-    #[inline]
-    pub(crate) fn receive<E>(
-        &self,
-        py: Python<'_>,
-        most: usize,
-        receive: impl FnOnce(&mut [u8]) -> Result<usize, E>,
-    ) -> PyResult<Result<usize, E>> {
-        let wanted = self.room.get().min(most);
-        let received = self.with_buffer(py, |buffer| {
-            let room = buffer.reserve_spare(wanted);
-            let size = room.len().min(most);
-            let received = receive(&mut room[..size])?;
-            buffer.commit(received);
-            // What fills its room comes in bulk: fewer and larger receives from now on. An idle connection keeps
-            // to little memory.
-            if received == size {
-                self.room.set(wanted.saturating_mul(4));
-            }
-            Ok(received)
-        })?;
-        if matches!(received, Ok(n) if n > 0) {
-            self.fed(py)?;
-        }
-        Ok(received)
     }
 
     #[inline]
@@ -392,7 +357,6 @@ impl Class for StreamReader {
             eof: Cell::new(false),
             paused: Cell::new(false),
             replaced: Cell::new(false),
-            room: Cell::new(FIRST_ROOM),
             waiter: ObjCell::empty(),
             exception: ObjCell::empty(),
             transport: ObjCell::empty(),

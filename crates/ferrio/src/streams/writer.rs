@@ -295,7 +295,7 @@ impl Class for StreamWriter {
         self.complete.set(None);
     }
 
-    fn wants_finalizer(&self) -> bool {
+    fn wants_finalizer(&self, _base: &()) -> bool {
         self.transport.is_some()
     }
 
