@@ -65,6 +65,7 @@ LAZY = {
     "SelectorEventLoop": "unix_events",
     "SendfileNotAvailableError": "exceptions",
     "Server": "base_events",
+    "StreamReaderProtocol": "streams",
     "SubprocessProtocol": "protocols",
     "SubprocessTransport": "transports",
     "TimeoutError": "exceptions",

@@ -2,15 +2,15 @@
 
 from ._lazy import attributes
 from ._native import (
-    FlowControlMixin,
     StreamReader,
-    StreamReaderProtocol,
     StreamWriter,
+    _stream_protocols,
     open_connection,
     open_unix_connection,
     start_server,
     start_unix_server,
 )
+from .protocols import Protocol
 
 __all__ = (
     "StreamReader",
@@ -21,6 +21,9 @@ __all__ = (
     "start_server",
     "start_unix_server",
 )
+
+# Made here and not with the extension, because they derive from a class that is written in Python.
+FlowControlMixin, StreamReaderProtocol = _stream_protocols(Protocol)
 
 __getattr__ = attributes(__name__, "logger")
 

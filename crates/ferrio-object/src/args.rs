@@ -223,6 +223,17 @@ impl<'a, 'py: 'a> Args<'a, 'py> {
         Ok((bound, self.iter().skip(named).collect(), extra))
     }
 
+    /// Refuses more positional arguments than `signature` has; for signatures with `**kwargs` and without `*args`.
+    ///
+    /// # Errors
+    /// `TypeError` if there are more.
+    pub fn at_most<const N: usize>(&self, signature: &Signature<N>) -> PyResult<()> {
+        if self.positional.len() > signature.positional {
+            return Err(too_many(signature.function, signature.positional, self.positional.len()));
+        }
+        Ok(())
+    }
+
     /// Refuses any argument.
     ///
     /// # Errors

@@ -5,10 +5,11 @@ use std::marker::PhantomData;
 use std::os::raw::{c_char, c_int, c_void};
 use std::ptr;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
-use pyo3::types::{PyModule, PyTuple};
+use pyo3::types::{PyModule, PyTuple, PyType};
 
 use crate::args::Args;
 use crate::call::Sent;
@@ -365,6 +366,28 @@ impl ClassDef {
     /// # Errors
     /// `MemoryError`, or what CPython finds wrong with the declaration.
     pub fn add<T: Class>(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        Self::add_with_bases::<T>(module, None)
+    }
+
+    /// As [`ClassDef::add`] for a class that also derives from `base`, a class written in Python which adds nothing to
+    /// the layout of an object (`__slots__ = ()` all the way up).
+    ///
+    /// # Errors
+    /// `TypeError` if `base` is no such class.
+    pub fn add_derived<T: Class>(module: &Bound<'_, PyModule>, base: &Bound<'_, PyAny>) -> PyResult<()> {
+        Self::add_with_bases::<T>(module, Some(base))
+    }
+
+    /// Whether the class has been added.
+    #[inline]
+    pub fn is_added<T: Class>() -> bool {
+        !T::type_cell().get().is_null()
+    }
+
+    fn add_with_bases<T: Class>(
+        module: &Bound<'_, PyModule>,
+        python_base: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         let py = module.py();
         let mut class = ClassBuilder::<T> {
             slots: Vec::new(),
@@ -374,7 +397,7 @@ impl ClassDef {
             class: PhantomData,
         };
         T::define(&mut class);
-        let ty = finish(module, class)?;
+        let ty = finish(module, class, python_base)?;
         T::type_cell().set(ty.as_ptr().cast());
         let name = T::NAME.rsplit('.').next().unwrap_or(T::NAME);
         module.add(name, ty.clone())?;
@@ -420,6 +443,7 @@ impl ClassDef {
 fn finish<'py, T: Class>(
     module: &Bound<'py, PyModule>,
     mut class: ClassBuilder<T>,
+    python_base: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = module.py();
     let mut flags = ffi::Py_TPFLAGS_DEFAULT;
@@ -485,13 +509,41 @@ fn finish<'py, T: Class>(
         slots: class.slots.as_mut_ptr(),
     };
     // SAFETY: the tables are leaked and zero-terminated, the spec is read during the call only, the base is a ready
-    // type whose instance is the beginning of this one.
+    // type whose instance is the beginning of this one (a Python base, as checked, has a bare object's layout).
     unsafe {
         let base = Bound::<PyAny>::from_borrowed_ptr(py, T::Base::base_type().cast());
-        let bases = PyTuple::new(py, [base])?;
+        let bases = match python_base {
+            None => PyTuple::new(py, [base])?,
+            Some(python_base) => {
+                check_adds_nothing(python_base)?;
+                if base.as_ptr() == (&raw mut ffi::PyBaseObject_Type).cast() {
+                    PyTuple::new(py, [python_base])?
+                } else {
+                    PyTuple::new(py, [&base, python_base])?
+                }
+            }
+        };
         let ty = ffi::PyType_FromModuleAndSpec(module.as_ptr(), &raw mut spec, bases.as_ptr());
         let ty = Bound::from_owned_ptr_or_err(py, ty)?;
         (*ty.as_ptr().cast::<ffi::PyTypeObject>()).tp_vectorcall = class.vectorcall;
         Ok(ty)
     }
+}
+
+/// Whether instances of a Python class are laid out as bare objects.
+fn check_adds_nothing(base: &Bound<'_, PyAny>) -> PyResult<()> {
+    let Ok(class) = base.cast::<PyType>() else {
+        return Err(PyTypeError::new_err("a base must be a class"));
+    };
+    // SAFETY: a ready type object.
+    let (size, item) = unsafe {
+        let ty = class.as_type_ptr();
+        ((*ty).tp_basicsize, (*ty).tp_itemsize)
+    };
+    let has_dict = class.getattr("__dictoffset__")?.extract::<isize>()? != 0;
+    let has_weaklist = class.getattr("__weakrefoffset__")?.extract::<isize>()? != 0;
+    if size != size_of::<ffi::PyObject>() as ffi::Py_ssize_t || item != 0 || has_dict || has_weaklist {
+        return Err(PyTypeError::new_err("a base must not add anything to the layout of an object"));
+    }
+    Ok(())
 }

@@ -24,6 +24,7 @@ mod signals;
 mod shield;
 mod sleep;
 mod staggered;
+mod streams;
 mod task;
 mod timeouts;
 mod transports;

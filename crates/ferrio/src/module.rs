@@ -6,6 +6,8 @@ use pyo3::prelude::*;
 use crate::{
     as_completed, coro, coroutines, debug, event_loop, future, future_likes, gather, handle, native_fn, running,
     server, shield, sleep, staggered, task, transports, wait,
+    coro, debug, event_loop, future, future_likes, gather, handle, native_fn, running, server, sleep,
+    streams, task, transports,
 };
 
 pub(crate) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -37,6 +39,7 @@ fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<event_loop::Loop>(module)?;
     ClassDef::add::<transports::StreamTransport>(module)?;
     ClassDef::add::<server::Listener>(module)?;
+    streams::classes(module)?;
     Ok(())
 }
 
@@ -84,6 +87,7 @@ fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::function(module, "_format_coroutine", debug::py_format_coroutine, "")?;
     ClassDef::function(module, "extract_stack", debug::py_extract_stack,
         "extract_stack(f=None, limit=None)\n--\n\nA traceback.StackSummary of the current stack.")?;
+    streams::functions(module)?;
     Ok(())
 }
 

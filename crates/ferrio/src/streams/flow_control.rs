@@ -1,0 +1,248 @@
+//! `asyncio.streams.FlowControlMixin`: a protocol that is paused, and the drains that wait until it is resumed.
+
+use std::cell::{Cell, RefCell};
+use std::mem::offset_of;
+
+use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, Signature, TypeCell, Visit, WeakList};
+use pyo3::exceptions::{PyAssertionError, PyConnectionResetError, PyNotImplementedError, PyRuntimeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use super::attributes::{event_loop, flag};
+use super::operation::{Op, StreamOperation};
+use super::replaced;
+use crate::loop_ref::LoopRef;
+
+/// The contents of a `FlowControlMixin`.
+pub struct FlowControlMixin {
+    pub(super) event_loop: RefCell<Option<LoopRef>>,
+    pub(super) paused: Cell<bool>,
+    pub(super) lost: Cell<bool>,
+    /// Whether methods that transports call have been replaced (`replaced.rs`), and whether `_drain_helper` has.
+    pub(super) replaced: Cell<bool>,
+    pub(super) drain_replaced: Cell<bool>,
+    waiters: RefCell<Vec<Obj>>,
+    dict: DictSlot,
+    weaklist: WeakList,
+}
+
+impl FlowControlMixin {
+    /// Contents of a protocol of `event_loop`.
+    pub(crate) fn new(event_loop: Option<LoopRef>) -> Self {
+        FlowControlMixin {
+            event_loop: RefCell::new(event_loop),
+            paused: Cell::new(false),
+            lost: Cell::new(false),
+            replaced: Cell::new(false),
+            drain_replaced: Cell::new(false),
+            waiters: RefCell::new(Vec::new()),
+            dict: DictSlot::new(),
+            weaklist: WeakList::new(),
+        }
+    }
+
+    fn init(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+        const SIGNATURE: Signature<1> = Signature::new("FlowControlMixin", ["loop"]).required(0);
+        let [event_loop] = args.bind(&SIGNATURE)?;
+        this.initialize(super::loop_or_current(py, event_loop)?);
+        if this.is_exact() {
+            return Ok(());
+        }
+        this.find_replaced(this, py)
+    }
+
+    /// Finds out what the class of a derived instance replaces.
+    ///
+    /// # Errors
+    /// What a metaclass raises.
+    pub(super) fn find_replaced<T: Class>(&self, this: &Obj<T>, py: Python<'_>) -> PyResult<()> {
+        self.replaced.set(self.replaced.get() || replaced::by_class(py, this, &replaced::PROTOCOL)?);
+        self.drain_replaced.set(self.drain_replaced.get() || replaced::by_class(py, this, &replaced::DRAIN)?);
+        Ok(())
+    }
+
+    /// `__init__`, without looking for replaced methods.
+    pub(crate) fn initialize(&self, event_loop: LoopRef) {
+        let old = self.event_loop.replace(Some(event_loop));
+        drop(old);
+        self.paused.set(false);
+        self.lost.set(false);
+    }
+
+    /// The loop.
+    ///
+    /// # Errors
+    /// `RuntimeError` if `__init__` did not run.
+    pub(super) fn get_loop(&self) -> PyResult<LoopRef> {
+        let event_loop = self.event_loop.borrow().clone();
+        event_loop.ok_or_else(|| PyRuntimeError::new_err("protocol is not initialized"))
+    }
+
+    /// `pause_writing()`.
+    ///
+    /// # Errors
+    /// `AssertionError` if it is paused already.
+    pub(crate) fn pause_writing(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        if this.paused.replace(true) {
+            return Err(PyAssertionError::new_err("pause_writing() called twice"));
+        }
+        Self::log(this, py, "%r pauses writing")
+    }
+
+    /// `resume_writing()`: every drain that waits ends.
+    ///
+    /// # Errors
+    /// `AssertionError` if it is not paused; what waiters that are not ours raise.
+    pub(crate) fn resume_writing(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        if !this.paused.replace(false) {
+            return Err(PyAssertionError::new_err("resume_writing() called without pause_writing()"));
+        }
+        Self::log(this, py, "%r resumes writing")?;
+        this.each_waiter(py, |waiter| super::wake(py, waiter))
+    }
+
+    /// `connection_lost(exc)`: every drain that waits ends, with the exception if there is one.
+    ///
+    /// # Errors
+    /// What waiters that are not ours raise.
+    pub(crate) fn connection_lost(&self, py: Python<'_>, exc: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        self.lost.set(true);
+        if !self.paused.get() {
+            return Ok(());
+        }
+        self.each_waiter(py, |waiter| match exc {
+            None => super::wake(py, waiter),
+            Some(exc) => super::fail(py, waiter, exc),
+        })
+    }
+
+    fn each_waiter(&self, py: Python<'_>, mut tell: impl FnMut(&Obj) -> PyResult<()>) -> PyResult<()> {
+        // They leave the list themselves, when they run.
+        let waiters = self.waiters.borrow().clone();
+        for waiter in waiters {
+            let done = match waiter.cast_exact::<crate::future::Future>() {
+                Some(fut) => fut.is_done(),
+                None => waiter.bind(py).call_method0(intern!(py, "done"))?.is_truthy()?,
+            };
+            if !done {
+                tell(&waiter)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The beginning of `_drain_helper`: the future to wait for, if the protocol is paused.
+    ///
+    /// # Errors
+    /// `ConnectionResetError` if the connection is lost.
+    pub(super) fn drain_waiter(&self, py: Python<'_>) -> PyResult<Option<Obj>> {
+        if self.lost.get() {
+            return Err(PyConnectionResetError::new_err("Connection lost"));
+        }
+        if !self.paused.get() {
+            return Ok(None);
+        }
+        let waiter = super::create_future(py, &self.get_loop()?)?;
+        self.waiters.borrow_mut().push(waiter.clone());
+        Ok(Some(waiter))
+    }
+
+    /// Whoever waited for `waiter` does so no more.
+    pub(super) fn waited(&self, waiter: &Obj) {
+        let mut waiters = self.waiters.borrow_mut();
+        let found = waiters.iter().position(|known| known.is(waiter)).map(|at| waiters.remove(at));
+        drop(waiters);
+        drop(found);
+    }
+
+    fn log(this: &Obj<Self>, py: Python<'_>, message: &str) -> PyResult<()> {
+        if this.get_loop()?.get_debug(py)? {
+            let logger = py.import("ferrio.streams")?.getattr(intern!(py, "logger"))?;
+            logger.call_method1(intern!(py, "debug"), (message, this))?;
+        }
+        Ok(())
+    }
+
+    fn py_connection_lost(this: &Obj<Self>, py: Python<'_>, exc: &Bound<'_, PyAny>) -> PyResult<()> {
+        this.connection_lost(py, (!exc.is_none()).then_some(exc))
+    }
+
+    fn drain_helper(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        StreamOperation::make(py, Op::DrainHelper, this, None)
+    }
+
+    fn get_close_waiter(_this: &Obj<Self>, _py: Python<'_>, _stream: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(PyNotImplementedError::new_err("_get_close_waiter"))
+    }
+
+    fn setattr(
+        this: &Obj<Self>,
+        _py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        _value: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        if replaced::is_named(name, &replaced::PROTOCOL)? {
+            this.replaced.set(true);
+        } else if replaced::is_named(name, &replaced::DRAIN)? {
+            this.drain_replaced.set(true);
+        }
+        Ok(false)
+    }
+}
+
+impl Class for FlowControlMixin {
+    type Base = Any;
+    const NAME: &'static str = "asyncio.streams.FlowControlMixin";
+    const DOC: &'static str = "FlowControlMixin(loop=None)\n--\n\n\
+        A protocol that remembers being paused, for StreamWriter.drain().\n\n\
+        A derived class that overrides pause_writing(), resume_writing() or connection_lost() calls these too.";
+    const WEAKLIST: Option<usize> = Some(offset_of!(FlowControlMixin, weaklist));
+    const DICT: Option<usize> = Some(offset_of!(FlowControlMixin, dict));
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn blank() -> Self {
+        Self::new(None)
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        if let Ok(event_loop) = self.event_loop.try_borrow()
+            && let Some(event_loop) = &*event_loop
+        {
+            event_loop.traverse(visit);
+        }
+        if let Ok(waiters) = self.waiters.try_borrow() {
+            waiters.iter().for_each(|waiter| visit.obj(waiter));
+        }
+    }
+
+    fn clear(&self) {
+        let waiters = self.waiters.take();
+        drop(waiters);
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class
+            .init(Self::init)
+            .setattr(Self::setattr)
+            .method0("pause_writing", Self::pause_writing,
+                "pause_writing($self, /)\n--\n\nThe transport's buffer is over its high-water mark.")
+            .method0("resume_writing", Self::resume_writing,
+                "resume_writing($self, /)\n--\n\nThe transport's buffer has drained.")
+            .method1("connection_lost", Self::py_connection_lost,
+                "connection_lost($self, exc, /)\n--\n\nThe connection is gone; drains end, with `exc` if there is one.")
+            .method0("_drain_helper", Self::drain_helper, "_drain_helper($self, /)\n--\n\n")
+            .method1("_get_close_waiter", Self::get_close_waiter, "_get_close_waiter($self, stream, /)\n--\n\n")
+            .getter("_drain_waiters", |this: &Obj<Self>, py: Python<'_>| {
+                let waiters = this.waiters.borrow().clone();
+                PyList::new(py, waiters).map(Obj::from)
+            }, "");
+        flag!(class, FlowControlMixin, "_paused", paused);
+        flag!(class, FlowControlMixin, "_connection_lost", lost);
+        event_loop!(class, FlowControlMixin);
+    }
+}

@@ -1,0 +1,142 @@
+//! `asyncio.streams`: `StreamReader`, `StreamWriter`, the protocol between them and a transport, and the functions
+//! that open and serve streams.
+//!
+//! Bytes go from the socket into the reader's `ReadBuffer` and from there into the `bytes` that a task gets; a task
+//! that waits is pushed onto the ready queue by the feeding itself. No Python runs in between as long as nothing of
+//! asyncio's own has been replaced; where a subclass or an instance replaces one of the methods that asyncio calls
+//! through `self`, that method is called (`replaced.rs`).
+//!
+//! * `reader.rs`, `attributes.rs`: the reader; `read.rs`: what its `read*` methods do.
+//! * `operation.rs`: the awaitable that `read*` and `drain` return; `drain.rs`: what `drain` does.
+//! * `writer.rs`, `flow_control.rs`, `protocol.rs`, `feed.rs` (what transports call), `open.rs`.
+
+mod attributes;
+mod drain;
+mod feed;
+mod flow_control;
+mod open;
+mod operation;
+mod protocol;
+mod read;
+mod reader;
+mod replaced;
+mod writer;
+
+use ferrio_object::{Args, ClassDef, Obj, Signature};
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyModule, PyTuple};
+
+pub(crate) use flow_control::FlowControlMixin;
+pub(crate) use protocol::StreamReaderProtocol;
+
+use crate::event_loop::Hooks;
+use crate::future::Future;
+use crate::loop_ref::LoopRef;
+
+/// How many bytes a reader buffers, unless told otherwise, before its transport is paused (twice that) and the most
+/// that a line may have.
+pub(crate) const DEFAULT_LIMIT: usize = 64 * 1024;
+
+/// Adds the classes that need nothing of the package to the extension.
+pub(crate) fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::add::<reader::StreamReader>(module)?;
+    ClassDef::add::<writer::StreamWriter>(module)?;
+    ClassDef::add::<operation::StreamOperation>(module)?;
+    ClassDef::add::<open::ProtocolFactory>(module)
+}
+
+/// Adds the functions to the extension.
+pub(crate) fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::function(module, "_stream_protocols", py_stream_protocols,
+        "_stream_protocols(protocol, /)\n--\n\nThe classes (FlowControlMixin, StreamReaderProtocol), derived from \
+         `protocol`.")?;
+    ClassDef::function(module, "open_connection", open::py_open_connection,
+        "open_connection(host=None, port=None, *, limit=65536, **kwds)\n--\n\n\
+         Coroutine: connect, and return a pair (StreamReader, StreamWriter).\n\n\
+         limit: bytes that the reader buffers, and the longest line it reads. All other arguments are those of\n\
+         loop.create_connection(), but for the protocol factory.")?;
+    ClassDef::function(module, "start_server", open::py_start_server,
+        "start_server(client_connected_cb, host=None, port=None, *, limit=65536, **kwds)\n--\n\n\
+         Coroutine: listen, call `client_connected_cb(reader, writer)` for each connection, return the Server.\n\n\
+         A coroutine function is run as a task per connection; what it raises goes to the loop's exception handler.\n\
+         limit: bytes that each reader buffers. All other arguments are those of loop.create_server().")?;
+    ClassDef::function(module, "open_unix_connection", open::py_open_unix_connection,
+        "open_unix_connection(path=None, *, limit=65536, **kwds)\n--\n\n\
+         As open_connection(), to a Unix socket; other arguments are those of loop.create_unix_connection().")?;
+    ClassDef::function(module, "start_unix_server", open::py_start_unix_server,
+        "start_unix_server(client_connected_cb, path=None, *, limit=65536, **kwds)\n--\n\n\
+         As start_server(), on a Unix socket; other arguments are those of loop.create_unix_server().")
+}
+
+/// `_stream_protocols(Protocol)`. Stream protocols derive from `asyncio.Protocol`, which is a Python class (one
+/// family with stock's) and therefore not there yet when the extension is loaded: `ferrio.streams` hands it in.
+fn py_stream_protocols(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    let [base] = args.bind(&Signature::new("_stream_protocols", ["protocol"]))?;
+    let Some(base) = base else { return Err(PyTypeError::new_err("a class is required")) };
+    if !ClassDef::is_added::<StreamReaderProtocol>() {
+        let module = py.import("ferrio._ferrio")?;
+        ClassDef::add_derived::<FlowControlMixin>(&module, base)?;
+        ClassDef::add::<StreamReaderProtocol>(&module)?;
+    }
+    let classes =
+        [ClassDef::type_object::<FlowControlMixin>(py), ClassDef::type_object::<StreamReaderProtocol>(py)];
+    Ok(PyTuple::new(py, classes)?.into())
+}
+
+/// Makes sure that the protocol classes are there, for callers who came past `ferrio.streams`.
+fn ensure_protocols(py: Python<'_>) -> PyResult<()> {
+    if !ClassDef::is_added::<StreamReaderProtocol>() {
+        py.import("ferrio.streams")?;
+    }
+    Ok(())
+}
+
+/// A loop that was handed to a constructor, or the one that is current.
+fn loop_or_current(py: Python<'_>, given: Option<&Bound<'_, PyAny>>) -> PyResult<LoopRef> {
+    match given {
+        Some(given) if !given.is_none() => Ok(LoopRef::new(given)),
+        _ => Ok(LoopRef::new(crate::running::get_event_loop(py)?.bind(py))),
+    }
+}
+
+/// `loop.create_future()`.
+fn create_future(py: Python<'_>, event_loop: &LoopRef) -> PyResult<Obj> {
+    match event_loop {
+        LoopRef::Native(native) if !native.hooked(Hooks::CREATE_FUTURE) => {
+            Ok(Future::create(py, event_loop.clone())?.into_any())
+        }
+        other => Ok(other.as_any().bind(py).call_method0(intern!(py, "create_future"))?.into()),
+    }
+}
+
+/// Gives a waiter a result, unless it was cancelled.
+fn wake(py: Python<'_>, waiter: &Obj) -> PyResult<()> {
+    if let Some(fut) = waiter.cast_exact::<Future>() {
+        if fut.is_cancelled() {
+            return Ok(());
+        }
+        return crate::future::set_result(fut, py, Obj::none(py));
+    }
+    let waiter = waiter.bind(py);
+    if !waiter.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+        waiter.call_method1(intern!(py, "set_result"), (py.None(),))?;
+    }
+    Ok(())
+}
+
+/// Gives a waiter an exception, unless it was cancelled.
+fn fail(py: Python<'_>, waiter: &Obj, exc: &Bound<'_, PyAny>) -> PyResult<()> {
+    if let Some(fut) = waiter.cast_exact::<Future>() {
+        if fut.is_cancelled() {
+            return Ok(());
+        }
+        return crate::future::set_exception(fut, py, exc);
+    }
+    let waiter = waiter.bind(py);
+    if !waiter.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+        waiter.call_method1(intern!(py, "set_exception"), (exc,))?;
+    }
+    Ok(())
+}

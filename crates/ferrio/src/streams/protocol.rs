@@ -1,0 +1,373 @@
+//! `asyncio.StreamReaderProtocol`: what stands between a transport and a `StreamReader`.
+//!
+//! It holds its reader weakly: a program that lets go of both its reader and its writer gets rid of the connection.
+//! Only until a server's callback has been called does it hold the reader itself, for nobody else does.
+
+use std::cell::Cell;
+
+use ferrio_object::{Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyWeakrefMethods, PyWeakrefReference};
+
+use super::attributes::{cell, flag};
+use super::flow_control::FlowControlMixin;
+use super::reader::StreamReader;
+use super::writer::StreamWriter;
+use crate::future::Future;
+use crate::loop_ref::LoopRef;
+use crate::{native_fn, task};
+
+/// What a `StreamReaderProtocol` adds to a `FlowControlMixin`.
+pub struct StreamReaderProtocol {
+    /// A weak reference to the reader.
+    reader_ref: ObjCell,
+    strong_reader: ObjCell,
+    reject_connection: Cell<bool>,
+    /// The writer, which asyncio's protocol holds before 3.13 and which is therefore not reported as unclosed there.
+    writer: ObjCell,
+    task: ObjCell,
+    transport: ObjCell,
+    pub(super) callback: ObjCell,
+    over_ssl: Cell<bool>,
+    /// The future that is done when the connection is lost.
+    closed: ObjCell,
+    source_traceback: ObjCell,
+}
+
+impl StreamReaderProtocol {
+    fn new() -> Self {
+        StreamReaderProtocol {
+            reader_ref: ObjCell::empty(),
+            strong_reader: ObjCell::empty(),
+            reject_connection: Cell::new(false),
+            writer: ObjCell::empty(),
+            task: ObjCell::empty(),
+            transport: ObjCell::empty(),
+            callback: ObjCell::empty(),
+            over_ssl: Cell::new(false),
+            closed: ObjCell::empty(),
+            source_traceback: ObjCell::empty(),
+        }
+    }
+
+    /// A protocol for `reader`.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn create(
+        py: Python<'_>,
+        reader: &Obj<StreamReader>,
+        callback: Option<Obj>,
+        event_loop: LoopRef,
+    ) -> PyResult<Obj<Self>> {
+        super::ensure_protocols(py)?;
+        let closed = super::create_future(py, &event_loop)?;
+        let contents = Self::new();
+        contents.reader_ref.set(Some(weak(py, reader.bind(py))?));
+        contents.source_traceback.set(reader.source_traceback.get());
+        contents.strong_reader.set(callback.is_some().then(|| reader.as_any().clone()));
+        contents.callback.set(callback);
+        contents.closed.set(Some(closed));
+        Obj::create(py, (((), FlowControlMixin::new(Some(event_loop))), contents))
+    }
+
+    fn init(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+        const SIGNATURE: Signature<3> =
+            Signature::new("StreamReaderProtocol", ["stream_reader", "client_connected_cb", "loop"]).required(1);
+        let [reader, callback, event_loop] = args.bind(&SIGNATURE)?;
+        let event_loop = super::loop_or_current(py, event_loop)?;
+        let reader = reader.filter(|reader| !reader.is_none());
+        let callback = callback.filter(|callback| !callback.is_none());
+        if let Some(reader) = reader {
+            this.reader_ref.set(Some(weak(py, reader)?));
+            let traceback = reader.getattr(intern!(py, "_source_traceback"))?;
+            this.source_traceback.set((!traceback.is_none()).then(|| traceback.into()));
+        }
+        if callback.is_some() {
+            this.strong_reader.set(reader.map(Obj::from));
+        }
+        this.callback.set(callback.map(Obj::from));
+        this.closed.set(Some(super::create_future(py, &event_loop)?));
+        this.base().initialize(event_loop);
+        if !this.is_exact() {
+            this.base().find_replaced(this, py)?;
+        }
+        Ok(())
+    }
+
+    /// The reader, if it is still there.
+    #[inline]
+    pub(super) fn reader(&self, py: Python<'_>) -> Option<Obj> {
+        let held = self.reader_ref.get()?;
+        // Looked at as a plain object: programs put a callable of their own there.
+        match held.bind(py).cast::<PyWeakrefReference>() {
+            Ok(held) => held.upgrade().map(Obj::from),
+            Err(_) => held.bind(py).call0().ok().filter(|reader| !reader.is_none()).map(Obj::from),
+        }
+    }
+
+    fn take_transport(&self, py: Python<'_>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.transport.set(Some(transport.into()));
+        let context = transport.call_method1(intern!(py, "get_extra_info"), (intern!(py, "sslcontext"),))?;
+        self.over_ssl.set(!context.is_none());
+        Ok(())
+    }
+
+    fn replace_transport(this: &Obj<Self>, py: Python<'_>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+        this.take_transport(py, transport)
+    }
+
+    /// Before 3.13: the writer, with the new transport in it.
+    fn replace_writer(this: &Obj<Self>, py: Python<'_>, writer: &Bound<'_, PyAny>) -> PyResult<()> {
+        this.writer.set(Some(writer.into()));
+        this.take_transport(py, &writer.getattr(intern!(py, "transport"))?)
+    }
+
+    fn connection_made(this: &Obj<Self>, py: Python<'_>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+        if this.reject_connection.get() {
+            return this.reject(&this.base().get_loop()?, py, transport);
+        }
+        let reader = this.reader(py);
+        if let Some(reader) = &reader {
+            match reader.cast::<StreamReader>().filter(|ours| !ours.replaced.get()) {
+                Some(ours) => ours.attach(transport.into())?,
+                None => drop(reader.bind(py).call_method1(intern!(py, "set_transport"), (transport,))?),
+            }
+        }
+        this.take_transport(py, transport)?;
+        if let Some(callback) = this.callback.get() {
+            Self::call_back(this, py, transport, reader, &callback)?;
+            this.strong_reader.set(None);
+        }
+        Ok(())
+    }
+
+    fn reject(&self, event_loop: &LoopRef, py: Python<'_>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+        let context = PyDict::new(py);
+        context.set_item(
+            "message",
+            "An open stream was garbage collected prior to establishing network connection; \
+             call \"stream.close()\" explicitly.",
+        )?;
+        if let Some(traceback) = self.source_traceback.get() {
+            context.set_item("source_traceback", traceback)?;
+        }
+        event_loop.call_exception_handler(py, &context)?;
+        transport.call_method0(intern!(py, "abort"))?;
+        Ok(())
+    }
+
+    /// Calls a server's callback with a new writer, and makes a task of the coroutine it returns.
+    fn call_back(
+        this: &Obj<Self>,
+        py: Python<'_>,
+        transport: &Bound<'_, PyAny>,
+        reader: Option<Obj>,
+        callback: &Obj,
+    ) -> PyResult<()> {
+        let event_loop = this.base().get_loop()?;
+        let writer = StreamWriter::create(
+            py,
+            transport.into(),
+            this.as_any().clone(),
+            reader.clone(),
+            event_loop.clone(),
+        )?;
+        if cfg!(not(Py_3_13)) {
+            this.writer.set(Some(writer.as_any().clone()));
+        }
+        let returned = callback.bind(py).call1((reader, writer))?;
+        if !task::is_coroutine(py, &returned)? {
+            return Ok(());
+        }
+        let made = event_loop.as_any().bind(py).call_method1(intern!(py, "create_task"), (returned,))?;
+        this.task.set(Some(made.clone().into()));
+        let held = vec![event_loop.as_any().clone(), transport.into()];
+        let ended = native_fn::function(py, "client_connected_cb.<locals>.callback", held, task_ended)?;
+        made.call_method1(intern!(py, "add_done_callback"), (ended,))?;
+        Ok(())
+    }
+
+    /// `connection_lost(exc)`.
+    ///
+    /// # Errors
+    /// What a reader that is not ours raises.
+    pub(crate) fn lost(this: &Obj<Self>, py: Python<'_>, exc: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        if let Some(reader) = this.reader(py) {
+            match (reader.cast::<StreamReader>().filter(|ours| !ours.replaced.get()), exc) {
+                (Some(ours), None) => ours.end(py)?,
+                (Some(ours), Some(exc)) => ours.fail(py, exc)?,
+                (None, None) => drop(reader.bind(py).call_method0(intern!(py, "feed_eof"))?),
+                (None, Some(exc)) => drop(reader.bind(py).call_method1(intern!(py, "set_exception"), (exc,))?),
+            }
+        }
+        if let Some(closed) = this.closed.get() {
+            let done = match closed.cast_exact::<Future>() {
+                Some(fut) => fut.is_done(),
+                None => closed.bind(py).call_method0(intern!(py, "done"))?.is_truthy()?,
+            };
+            if !done {
+                match exc {
+                    None => super::wake(py, &closed)?,
+                    Some(exc) => super::fail(py, &closed, exc)?,
+                }
+            }
+        }
+        this.base().connection_lost(py, exc)?;
+        this.reader_ref.set(None);
+        this.writer.set(None);
+        this.task.set(None);
+        this.transport.set(None);
+        Ok(())
+    }
+
+    fn connection_lost(this: &Obj<Self>, py: Python<'_>, exc: &Bound<'_, PyAny>) -> PyResult<()> {
+        Self::lost(this, py, (!exc.is_none()).then_some(exc))
+    }
+
+    fn data_received(this: &Obj<Self>, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let Some(reader) = this.reader(py) else { return Ok(()) };
+        let object = Obj::from(data);
+        match (reader.cast::<StreamReader>().filter(|ours| !ours.replaced.get()), ferrio_object::bytes_of(&object)) {
+            (Some(ours), Some(bytes)) => ours.feed(py, bytes),
+            _ => reader.bind(py).call_method1(intern!(py, "feed_data"), (data,)).map(drop),
+        }
+    }
+
+    fn eof_received(this: &Obj<Self>, py: Python<'_>) -> PyResult<bool> {
+        if let Some(reader) = this.reader(py) {
+            match reader.cast::<StreamReader>().filter(|ours| !ours.replaced.get()) {
+                Some(ours) => ours.end(py)?,
+                None => drop(reader.bind(py).call_method0(intern!(py, "feed_eof"))?),
+            }
+        }
+        // TLS closes both directions; true would only bring a warning from the TLS protocol.
+        Ok(!this.over_ssl.get())
+    }
+
+    fn get_close_waiter(this: &Obj<Self>, _py: Python<'_>, _stream: &Bound<'_, PyAny>) -> Option<Obj> {
+        this.closed.get()
+    }
+
+    fn get_reader(this: &Obj<Self>, py: Python<'_>) -> Option<Obj> {
+        this.reader(py)
+    }
+}
+
+fn weak(py: Python<'_>, reader: &Bound<'_, PyAny>) -> PyResult<Obj> {
+    let _ = py;
+    Ok(PyWeakrefReference::new(reader)?.into())
+}
+
+/// The end of a server's task: `[loop, transport]`, and the task as the argument.
+fn task_ended(py: Python<'_>, held: &[Obj], args: Args<'_, '_>) -> PyResult<()> {
+    let ([event_loop, transport], Some(task)) = (held, args.get(0)) else { return Ok(()) };
+    let close = || transport.bind(py).call_method0(intern!(py, "close")).map(drop);
+    if task.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+        return close();
+    }
+    let exc = task.call_method0(intern!(py, "exception"))?;
+    if exc.is_none() {
+        return Ok(());
+    }
+    let context = PyDict::new(py);
+    context.set_item("message", "Unhandled exception in client_connected_cb")?;
+    context.set_item("exception", exc)?;
+    context.set_item("transport", transport)?;
+    LoopRef::new(event_loop.bind(py)).call_exception_handler(py, &context)?;
+    close()
+}
+
+impl Class for StreamReaderProtocol {
+    type Base = FlowControlMixin;
+    const NAME: &'static str = "asyncio.streams.StreamReaderProtocol";
+    const DOC: &'static str = "StreamReaderProtocol(stream_reader, client_connected_cb=None, loop=None)\n--\n\n\
+        The protocol that feeds a StreamReader.\n\n\
+        client_connected_cb: called with (reader, writer) when the connection is there; a coroutine that it returns\n\
+        is run as a task.";
+    const FINALIZE: bool = true;
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn blank() -> Self {
+        Self::new()
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.cell(&self.reader_ref);
+        visit.cell(&self.strong_reader);
+        visit.cell(&self.writer);
+        visit.cell(&self.task);
+        visit.cell(&self.transport);
+        visit.cell(&self.callback);
+        visit.cell(&self.closed);
+        visit.cell(&self.source_traceback);
+    }
+
+    fn clear(&self) {
+        self.reader_ref.set(None);
+        self.strong_reader.set(None);
+        self.writer.set(None);
+        self.task.set(None);
+        self.transport.set(None);
+        self.callback.set(None);
+        self.closed.set(None);
+        self.source_traceback.set(None);
+    }
+
+    fn wants_finalizer(&self, _base: &FlowControlMixin) -> bool {
+        self.closed.is_some()
+    }
+
+    /// An exception of `_closed` that nobody asked for is no news: reads and drains have raised it.
+    fn finalize(this: &Obj<Self>, py: Python<'_>) {
+        let Some(closed) = this.closed.get() else { return };
+        if let Some(fut) = closed.cast_exact::<Future>() {
+            fut.log_traceback.set(false);
+            return;
+        }
+        let outcome = (|| {
+            let closed = closed.bind(py);
+            if closed.call_method0(intern!(py, "done"))?.is_truthy()?
+                && !closed.call_method0(intern!(py, "cancelled"))?.is_truthy()?
+            {
+                closed.call_method0(intern!(py, "exception"))?;
+            }
+            Ok::<(), PyErr>(())
+        })();
+        if let Err(err) = outcome {
+            err.write_unraisable(py, Some(this.bind(py)));
+        }
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class
+            .init(Self::init)
+            .method1("connection_made", Self::connection_made,
+                "connection_made($self, transport, /)\n--\n\nThe connection is there: the callback is called.")
+            .method1("connection_lost", Self::connection_lost,
+                "connection_lost($self, exc, /)\n--\n\nThe connection is gone: reads end, or fail with `exc`.")
+            .method1("data_received", Self::data_received,
+                "data_received($self, data, /)\n--\n\nBytes for the reader.")
+            .method0("eof_received", Self::eof_received,
+                "eof_received($self, /)\n--\n\nThe other end sends no more; True (keep our end open) but over TLS.")
+            .method1("_replace_transport", Self::replace_transport, "_replace_transport($self, transport, /)\n--\n\n")
+            .method1("_replace_writer", Self::replace_writer, "_replace_writer($self, writer, /)\n--\n\n")
+            .method1("_get_close_waiter", Self::get_close_waiter, "_get_close_waiter($self, stream, /)\n--\n\n")
+            .getter("_stream_reader", Self::get_reader, "");
+        flag!(class, StreamReaderProtocol, "_reject_connection", reject_connection);
+        flag!(class, StreamReaderProtocol, "_over_ssl", over_ssl);
+        cell!(class, StreamReaderProtocol, "_stream_reader_wr", reader_ref);
+        cell!(class, StreamReaderProtocol, "_strong_reader", strong_reader);
+        cell!(class, StreamReaderProtocol, "_stream_writer", writer);
+        cell!(class, StreamReaderProtocol, "_task", task);
+        cell!(class, StreamReaderProtocol, "_transport", transport);
+        cell!(class, StreamReaderProtocol, "_client_connected_cb", callback);
+        cell!(class, StreamReaderProtocol, "_closed", closed);
+        cell!(class, StreamReaderProtocol, "_source_traceback", source_traceback);
+    }
+}

@@ -1,0 +1,245 @@
+//! What `read`, `readline`, `readuntil` and `readexactly` do: how a read begins, and one attempt at it on what is in
+//! the buffer. An attempt that finds too little is repeated after more bytes have come.
+
+use ferrio_core::read_buffer::{LimitOverrun, ReadBuffer, Search, SearchState, check_separators};
+use ferrio_object::{Buffer, Obj, restore_context};
+use pyo3::exceptions::{PyOverflowError, PyStopAsyncIteration, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+
+use super::operation::Op;
+use super::reader::StreamReader;
+use crate::exceptions;
+
+/// A read that has begun.
+pub(super) enum Read {
+    /// At most so many bytes, as soon as there is one.
+    UpTo(usize),
+    /// Everything until the end; what has come so far.
+    All(Vec<u8>),
+    Exactly(usize),
+    /// A line, and whether it is the next of an `async for`.
+    Line { search: SearchState, next: bool },
+    Until { separators: Separators, search: SearchState },
+    /// Any bytes, which stay where they are: `_wait_for_data`.
+    Data { name: String, waited: bool },
+}
+
+/// What ends a message.
+pub(super) enum Separators {
+    One(Obj),
+    Many(Box<[Vec<u8>]>),
+}
+
+impl Read {
+    /// Checks the argument and the state of the stream, in asyncio's order.
+    ///
+    /// # Errors
+    /// `ValueError`, `TypeError`; the exception with which the stream has failed.
+    #[inline]
+    pub(super) fn begin(op: Op, reader: &StreamReader, py: Python<'_>, given: Option<Obj>) -> PyResult<Read> {
+        let read = match (op, given) {
+            (Op::ReadLine, _) => Read::Line { search: SearchState::new(), next: false },
+            (Op::Next, _) => Read::Line { search: SearchState::new(), next: true },
+            (Op::ReadUntil, None) => {
+                let newline = Separators::One(PyBytes::new(py, b"\n").into());
+                Read::Until { separators: newline, search: SearchState::new() }
+            }
+            (Op::ReadUntil, Some(separator)) => {
+                Read::Until { separators: separators_of(py, separator)?, search: SearchState::new() }
+            }
+            (Op::Read, Some(n)) => match count(&n, py)? {
+                Count::Negative => Read::All(Vec::new()),
+                Count::Of(n) => Read::UpTo(n),
+            },
+            (Op::ReadExactly, Some(n)) => match count(&n, py)? {
+                Count::Negative => {
+                    return Err(PyValueError::new_err("readexactly size can not be less than zero"));
+                }
+                Count::Of(n) => Read::Exactly(n),
+            },
+            (Op::WaitForData, Some(name)) => {
+                return Ok(Read::Data { name: name.bind(py).str()?.to_string(), waited: false });
+            }
+            _ => Read::All(Vec::new()),
+        };
+        reader.check(py)?;
+        Ok(read)
+    }
+
+    /// The name that the complaint about two readers carries.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Read::UpTo(_) | Read::All(_) => "read",
+            Read::Exactly(_) => "readexactly",
+            Read::Line { .. } | Read::Until { .. } => "readuntil",
+            Read::Data { name, .. } => name,
+        }
+    }
+
+    /// Reads, if enough has come or the stream has ended.
+    ///
+    /// # Errors
+    /// `IncompleteReadError`, `LimitOverrunError`, `ValueError` (an overlong line), `StopAsyncIteration` (no next
+    /// line); what the transport raises when it is resumed.
+    #[inline]
+    pub(super) fn attempt(&mut self, reader: &StreamReader, py: Python<'_>) -> PyResult<Option<Obj>> {
+        let eof = reader.eof.get();
+        let data = match self {
+            Read::UpTo(0) => return Ok(Some(PyBytes::new(py, b"").into())),
+            Read::UpTo(most) => reader.with_buffer(py, |buffer| {
+                (eof || !buffer.is_empty()).then(|| taken(py, buffer, buffer.len().min(*most)))
+            })?,
+            Read::Exactly(0) => return Ok(Some(PyBytes::new(py, b"").into())),
+            Read::Exactly(n) => {
+                let data = reader.with_buffer(py, |buffer| (buffer.len() >= *n).then(|| taken(py, buffer, *n)))?;
+                if data.is_none() && eof {
+                    return Err(incomplete(reader, py, Some(*n))?);
+                }
+                data
+            }
+            Read::All(blocks) => return all(reader, py, blocks, eof),
+            Read::Line { search, next } => match line(reader, py, search, eof)? {
+                Some(line) if *next && eof && line.bind(py).is_empty()? => {
+                    return Err(PyStopAsyncIteration::new_err(()));
+                }
+                line => line,
+            },
+            Read::Until { separators, search } => until(reader, py, separators, search, eof)?,
+            Read::Data { waited, .. } => {
+                return Ok(std::mem::replace(waited, true).then(|| Obj::none(py)));
+            }
+        };
+        if data.is_some() {
+            reader.resume_if_low(py)?;
+        }
+        Ok(data)
+    }
+}
+
+/// Everything that was read so far, once the stream has ended. What comes meanwhile is taken out of the buffer, or
+/// the transport would stay paused.
+fn all(reader: &StreamReader, py: Python<'_>, blocks: &mut Vec<u8>, eof: bool) -> PyResult<Option<Obj>> {
+    let took = reader.with_buffer(py, |buffer| {
+        blocks.extend_from_slice(buffer.consume(buffer.len()));
+    });
+    took?;
+    reader.resume_if_low(py)?;
+    reader.check(py)?;
+    Ok(eof.then(|| PyBytes::new(py, &std::mem::take(blocks)).into()))
+}
+
+fn line(reader: &StreamReader, py: Python<'_>, search: &mut SearchState, eof: bool) -> PyResult<Option<Obj>> {
+    let limit = reader.limit.get();
+    let found = reader.with_buffer(py, |buffer| match buffer.find_line(limit, eof, search) {
+        Search::Found { end } => Ok(Some(taken(py, buffer, end))),
+        Search::NeedMore => Ok(None),
+        Search::Incomplete => Ok(Some(taken(py, buffer, buffer.len()))),
+        Search::Overrun(overrun) => {
+            buffer.discard_line(overrun);
+            Err(overrun)
+        }
+    })?;
+    match found {
+        Ok(line) => Ok(line),
+        Err(overrun) => {
+            reader.resume_if_low(py)?;
+            Err(overlong(py, overrun)?)
+        }
+    }
+}
+
+/// The `ValueError` of `readline`, raised while handling the `LimitOverrunError` of `readuntil`.
+#[cold]
+fn overlong(py: Python<'_>, overrun: LimitOverrun) -> PyResult<PyErr> {
+    let context = exceptions::value_of(py, limit_overrun(py, overrun)?);
+    let exc = exceptions::value_of(py, PyValueError::new_err(overrun.message()));
+    restore_context(py, &exc, Some(&context));
+    Ok(ferrio_object::raise(py, &exc))
+}
+
+fn until(
+    reader: &StreamReader,
+    py: Python<'_>,
+    separators: &Separators,
+    search: &mut SearchState,
+    eof: bool,
+) -> PyResult<Option<Obj>> {
+    let limit = reader.limit.get();
+    let found = reader.with_buffer(py, |buffer| {
+        let found = match separators {
+            Separators::One(separator) => {
+                let separator = ferrio_object::bytes_of(separator).unwrap_or_default();
+                buffer.find_until(&[separator], limit, eof, search)
+            }
+            Separators::Many(separators) => buffer.find_until(separators, limit, eof, search),
+        };
+        match found {
+            Search::Found { end } => Ok(taken(py, buffer, end)),
+            other => Err(other),
+        }
+    })?;
+    match found {
+        Ok(message) => Ok(Some(message)),
+        Err(Search::Overrun(overrun)) => Err(limit_overrun(py, overrun)?),
+        Err(Search::Incomplete) => Err(incomplete(reader, py, None)?),
+        Err(_) => Ok(None),
+    }
+}
+
+#[inline]
+fn taken(py: Python<'_>, buffer: &mut ReadBuffer, n: usize) -> Obj {
+    PyBytes::new(py, buffer.consume(n)).into()
+}
+
+enum Count {
+    Negative,
+    Of(usize),
+}
+
+fn count(n: &Obj, py: Python<'_>) -> PyResult<Count> {
+    let n = n.bind(py);
+    match n.extract::<isize>() {
+        Ok(n) => Ok(usize::try_from(n).map_or(Count::Negative, Count::Of)),
+        Err(err) if err.is_instance_of::<PyOverflowError>(py) => {
+            ferrio_object::swallow(py, err);
+            Ok(if n.lt(0)? { Count::Negative } else { Count::Of(usize::MAX) })
+        }
+        Err(err) => Err(err),
+    }
+}
+
+fn separators_of(py: Python<'_>, given: Obj) -> PyResult<Separators> {
+    let bound = given.bind(py);
+    if bound.is_exact_instance_of::<PyBytes>() {
+        check_one(ferrio_object::bytes_of(&given).unwrap_or_default())?;
+        return Ok(Separators::One(given));
+    }
+    let separators = match bound.cast::<PyTuple>() {
+        Ok(several) => several
+            .iter()
+            .map(|separator| Ok(Buffer::get(py, &separator.into(), false)?.to_vec(py)))
+            .collect::<PyResult<Vec<_>>>()?,
+        Err(_) => vec![Buffer::get(py, &given, false)?.to_vec(py)],
+    };
+    check_separators(&separators).map_err(|bad| PyValueError::new_err(bad.to_string()))?;
+    Ok(Separators::Many(separators.into()))
+}
+
+fn check_one(separator: &[u8]) -> PyResult<()> {
+    check_separators(&[separator]).map_err(|bad| PyValueError::new_err(bad.to_string()))
+}
+
+#[cold]
+fn limit_overrun(py: Python<'_>, overrun: LimitOverrun) -> PyResult<PyErr> {
+    let class = exceptions::class(py, "LimitOverrunError")?;
+    Ok(PyErr::from_value(class.bind(py).call1((overrun.message(), overrun.consumed))?))
+}
+
+/// Empties the buffer into an `IncompleteReadError`.
+#[cold]
+fn incomplete(reader: &StreamReader, py: Python<'_>, expected: Option<usize>) -> PyResult<PyErr> {
+    let partial = reader.with_buffer(py, |buffer| taken(py, buffer, buffer.len()))?;
+    let class = exceptions::class(py, "IncompleteReadError")?;
+    Ok(PyErr::from_value(class.bind(py).call1((partial, expected))?))
+}

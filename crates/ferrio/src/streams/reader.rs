@@ -1,0 +1,424 @@
+//! `asyncio.StreamReader`: a buffer that a protocol feeds and tasks read from.
+
+use std::cell::{Cell, RefCell};
+use std::mem::offset_of;
+
+use ferrio_core::read_buffer::ReadBuffer;
+use ferrio_object::{
+    Any, Args, Buffer, Class, ClassBuilder, DictSlot, Obj, ObjCell, Signature, TypeCell, Visit, WeakList, bytes_of,
+};
+use pyo3::exceptions::{PyAssertionError, PyNotImplementedError, PyRuntimeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::operation::{Op, StreamOperation};
+use super::{DEFAULT_LIMIT, attributes, replaced};
+use crate::loop_ref::LoopRef;
+
+/// The contents of a `StreamReader`.
+pub struct StreamReader {
+    pub(super) event_loop: RefCell<Option<LoopRef>>,
+    pub(super) buffer: RefCell<ReadBuffer>,
+    /// The bytearray that somebody got as `_buffer`: as long as they hold it, it and the buffer are kept alike.
+    pub(super) exported: ObjCell,
+    pub(super) limit: Cell<usize>,
+    pub(super) eof: Cell<bool>,
+    pub(super) paused: Cell<bool>,
+    /// Which methods that asyncio calls through `self` have been replaced (`replaced.rs`).
+    pub(super) replaced: Cell<bool>,
+    /// The future that the one task that waits for bytes waits for.
+    pub(super) waiter: ObjCell,
+    pub(super) exception: ObjCell,
+    pub(super) transport: ObjCell,
+    pub(super) source_traceback: ObjCell,
+    dict: DictSlot,
+    weaklist: WeakList,
+}
+
+impl StreamReader {
+    /// A reader of `event_loop`.
+    ///
+    /// # Errors
+    /// `ValueError` for a limit of zero; `MemoryError`; what a foreign loop's `get_debug` raises.
+    pub(crate) fn create(py: Python<'_>, limit: usize, event_loop: LoopRef) -> PyResult<Obj<Self>> {
+        let this: Obj<Self> = Obj::create(py, ((), Self::blank()))?;
+        this.initialize(py, limit, event_loop)?;
+        Ok(this)
+    }
+
+    fn initialize(&self, py: Python<'_>, limit: usize, event_loop: LoopRef) -> PyResult<()> {
+        if limit == 0 {
+            return Err(PyValueError::new_err("Limit cannot be <= 0"));
+        }
+        let debug = event_loop.get_debug(py)?;
+        self.limit.set(limit);
+        let old = self.event_loop.replace(Some(event_loop));
+        drop(old);
+        if debug {
+            self.source_traceback.set(Some(crate::debug::extract_stack(py)?));
+        }
+        Ok(())
+    }
+
+    fn init(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+        const SIGNATURE: Signature<2> = Signature::new("StreamReader", ["limit", "loop"]).required(0);
+        let [limit, event_loop] = args.bind(&SIGNATURE)?;
+        let limit = limit.map_or(Ok(DEFAULT_LIMIT), limit_of)?;
+        if limit == 0 {
+            return Err(PyValueError::new_err("Limit cannot be <= 0"));
+        }
+        let event_loop = super::loop_or_current(py, event_loop)?;
+        if !this.is_exact() {
+            this.replaced.set(this.replaced.get() || replaced::by_class(py, this, &replaced::READER)?);
+        }
+        this.initialize(py, limit, event_loop)
+    }
+
+    /// The loop.
+    ///
+    /// # Errors
+    /// `RuntimeError` if `__init__` did not run.
+    pub(super) fn get_loop(&self) -> PyResult<LoopRef> {
+        let event_loop = self.event_loop.borrow().clone();
+        event_loop.ok_or_else(|| PyRuntimeError::new_err("StreamReader object is not initialized"))
+    }
+
+    /// Works on the buffer. `f` must not run Python code; it may make `bytes`, which does not.
+    ///
+    /// # Errors
+    /// What the bytearray raises that was given out as `_buffer`.
+    #[inline]
+    pub(super) fn with_buffer<R>(&self, py: Python<'_>, f: impl FnOnce(&mut ReadBuffer) -> R) -> PyResult<R> {
+        if self.exported.is_none() {
+            return Ok(f(&mut self.buffer.borrow_mut()));
+        }
+        self.import(py)?;
+        let result = f(&mut self.buffer.borrow_mut());
+        self.export(py)?;
+        Ok(result)
+    }
+
+    /// How many bytes are there to be read.
+    #[inline]
+    pub(super) fn len(&self, py: Python<'_>) -> PyResult<usize> {
+        self.with_buffer(py, |buffer| buffer.len())
+    }
+
+    /// Appends bytes, wakes the task that waits for them, and pauses the transport if there are too many.
+    ///
+    /// # Errors
+    /// `AssertionError` after the end of the stream; what the transport raises.
+    #[inline]
+    pub(crate) fn feed(&self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
+        if self.eof.get() {
+            return Err(fed_after_eof());
+        }
+        if data.is_empty() {
+            return Ok(());
+        }
+        self.with_buffer(py, |buffer| buffer.extend_from_slice(data))?;
+        self.fed(py)
+    }
+
+    #[inline]
+    fn fed(&self, py: Python<'_>) -> PyResult<()> {
+        self.wake_waiter(py)?;
+        if self.paused.get() || self.transport.is_none() {
+            return Ok(());
+        }
+        if self.len(py)? > self.limit.get().saturating_mul(2) {
+            return self.pause_transport(py);
+        }
+        Ok(())
+    }
+
+    fn pause_transport(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(transport) = self.transport.get() else { return Ok(()) };
+        match transport.bind(py).call_method0(intern!(py, "pause_reading")) {
+            Ok(_) => self.paused.set(true),
+            Err(err) if err.is_instance_of::<PyNotImplementedError>(py) => {
+                // It cannot be paused, so everything is buffered, and it is not asked again.
+                ferrio_object::swallow(py, err);
+                self.transport.set(None);
+            }
+            Err(err) => return Err(err),
+        }
+        Ok(())
+    }
+
+    /// The stream has ended.
+    ///
+    /// # Errors
+    /// `InvalidStateError` if somebody else has ended the waiter.
+    pub(crate) fn end(&self, py: Python<'_>) -> PyResult<()> {
+        self.eof.set(true);
+        self.wake_waiter(py)
+    }
+
+    #[inline]
+    pub(super) fn wake_waiter(&self, py: Python<'_>) -> PyResult<()> {
+        match self.waiter.take() {
+            Some(waiter) => super::wake(py, &waiter),
+            None => Ok(()),
+        }
+    }
+
+    /// Every read from now on fails with `exc`, the one that waits included.
+    ///
+    /// # Errors
+    /// `TypeError` if it is no exception; `InvalidStateError` if somebody else has ended the waiter.
+    pub(crate) fn fail(&self, py: Python<'_>, exc: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.exception.set((!exc.is_none()).then(|| exc.into()));
+        match self.waiter.take() {
+            Some(waiter) => super::fail(py, &waiter, exc),
+            None => Ok(()),
+        }
+    }
+
+    /// The error to raise if the stream has failed.
+    #[inline]
+    pub(super) fn check(&self, py: Python<'_>) -> PyResult<()> {
+        match self.exception.get() {
+            None => Ok(()),
+            Some(exc) => Err(ferrio_object::raise(py, &exc)),
+        }
+    }
+
+    /// Resumes the transport once the buffer is down to the limit.
+    ///
+    /// # Errors
+    /// What the transport raises.
+    #[inline]
+    pub(super) fn resume_if_low(&self, py: Python<'_>) -> PyResult<()> {
+        if self.paused.get() && self.len(py)? <= self.limit.get() {
+            return self.resume_transport(py);
+        }
+        Ok(())
+    }
+
+    fn resume_transport(&self, py: Python<'_>) -> PyResult<()> {
+        self.paused.set(false);
+        if let Some(transport) = self.transport.get() {
+            transport.bind(py).call_method0(intern!(py, "resume_reading"))?;
+        }
+        Ok(())
+    }
+
+    /// The future for which to wait for more bytes. `name` is the method that waits.
+    ///
+    /// # Errors
+    /// `RuntimeError` if another task waits already; what the transport raises.
+    pub(super) fn wait(&self, py: Python<'_>, name: &str) -> PyResult<Obj> {
+        if self.waiter.is_some() {
+            return Err(PyRuntimeError::new_err(format!(
+                "{name}() called while another coroutine is already waiting for incoming data"
+            )));
+        }
+        if self.eof.get() {
+            return Err(PyAssertionError::new_err("_wait_for_data after EOF"));
+        }
+        // More than the limit may be asked for, and a paused transport would never bring it.
+        if self.paused.get() {
+            self.resume_transport(py)?;
+        }
+        let waiter = super::create_future(py, &self.get_loop()?)?;
+        self.waiter.set(Some(waiter.clone()));
+        Ok(waiter)
+    }
+
+    /// Whoever waited for `waiter` does so no more. Somebody else may be waiting by now, whose future stays.
+    #[inline]
+    pub(super) fn waited(&self, waiter: &Obj) {
+        if self.waiter.holds(waiter) {
+            self.waiter.set(None);
+        }
+    }
+
+    fn feed_data(this: &Obj<Self>, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let data = Obj::from(data);
+        if let Some(bytes) = bytes_of(&data) {
+            return this.feed(py, bytes);
+        }
+        if this.eof.get() {
+            return Err(fed_after_eof());
+        }
+        // A copy: the task that is woken may belong to a foreign loop, whose code could write to the buffer.
+        let bytes = Buffer::get(py, &data, false)?.to_vec(py);
+        this.feed(py, &bytes)
+    }
+
+    fn feed_eof(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        this.end(py)
+    }
+
+    fn at_eof(this: &Obj<Self>, py: Python<'_>) -> PyResult<bool> {
+        Ok(this.eof.get() && this.len(py)? == 0)
+    }
+
+    fn set_exception(this: &Obj<Self>, py: Python<'_>, exc: &Bound<'_, PyAny>) -> PyResult<()> {
+        this.fail(py, exc)
+    }
+
+    fn set_transport(this: &Obj<Self>, _py: Python<'_>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+        this.attach(transport.into())
+    }
+
+    /// `set_transport`.
+    ///
+    /// # Errors
+    /// `AssertionError` if there is one already.
+    pub(crate) fn attach(&self, transport: Obj) -> PyResult<()> {
+        if self.transport.is_some() {
+            return Err(PyAssertionError::new_err("Transport already set"));
+        }
+        self.transport.set(Some(transport));
+        Ok(())
+    }
+
+    #[inline]
+    fn read(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+        const SIGNATURE: Signature<1> = Signature::new("read", ["n"]).required(0);
+        let [n] = args.bind(&SIGNATURE)?;
+        StreamOperation::make(py, Op::Read, this, n.map(Obj::from))
+    }
+
+    #[inline]
+    fn readexactly(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+        const SIGNATURE: Signature<1> = Signature::new("readexactly", ["n"]);
+        let [n] = args.bind(&SIGNATURE)?;
+        StreamOperation::make(py, Op::ReadExactly, this, n.map(Obj::from))
+    }
+
+    #[inline]
+    fn readuntil(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+        const SIGNATURE: Signature<1> = Signature::new("readuntil", ["separator"]).required(0);
+        let [separator] = args.bind(&SIGNATURE)?;
+        StreamOperation::make(py, Op::ReadUntil, this, separator.map(Obj::from))
+    }
+
+    #[inline]
+    fn readline(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        StreamOperation::make(py, Op::ReadLine, this, None)
+    }
+
+    #[inline]
+    fn anext(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        StreamOperation::make(py, Op::Next, this, None)
+    }
+
+    fn wait_for_data(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+        const SIGNATURE: Signature<1> = Signature::new("_wait_for_data", ["func_name"]);
+        let [name] = args.bind(&SIGNATURE)?;
+        StreamOperation::make(py, Op::WaitForData, this, name.map(Obj::from))
+    }
+}
+
+#[cold]
+fn fed_after_eof() -> PyErr {
+    PyAssertionError::new_err("feed_data after feed_eof")
+}
+
+/// A limit as asyncio takes it, any number: 0 stands for all that are too small, the most for all that are too large.
+pub(super) fn limit_of(limit: &Bound<'_, PyAny>) -> PyResult<usize> {
+    if limit.le(0)? {
+        return Ok(0);
+    }
+    match limit.extract::<usize>() {
+        Ok(limit) => Ok(limit),
+        Err(err) if err.is_instance_of::<pyo3::exceptions::PyOverflowError>(limit.py()) => {
+            ferrio_object::swallow(limit.py(), err);
+            Ok(usize::MAX)
+        }
+        // A float: the conversion saturates; a fraction of a byte counts as one.
+        Err(_) => Ok((limit.extract::<f64>()? as usize).max(1)),
+    }
+}
+
+impl Class for StreamReader {
+    type Base = Any;
+    const NAME: &'static str = "asyncio.streams.StreamReader";
+    const DOC: &'static str = "StreamReader(limit=65536, loop=None)\n--\n\n\
+        The bytes of a stream, to be read by coroutines.\n\n\
+        limit: the longest line in bytes; with twice as many in the buffer, the transport is paused.";
+    const WEAKLIST: Option<usize> = Some(offset_of!(StreamReader, weaklist));
+    const DICT: Option<usize> = Some(offset_of!(StreamReader, dict));
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn blank() -> Self {
+        StreamReader {
+            event_loop: RefCell::new(None),
+            buffer: RefCell::new(ReadBuffer::new()),
+            exported: ObjCell::empty(),
+            limit: Cell::new(DEFAULT_LIMIT),
+            eof: Cell::new(false),
+            paused: Cell::new(false),
+            replaced: Cell::new(false),
+            waiter: ObjCell::empty(),
+            exception: ObjCell::empty(),
+            transport: ObjCell::empty(),
+            source_traceback: ObjCell::empty(),
+            dict: DictSlot::new(),
+            weaklist: WeakList::new(),
+        }
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        if let Ok(event_loop) = self.event_loop.try_borrow()
+            && let Some(event_loop) = &*event_loop
+        {
+            event_loop.traverse(visit);
+        }
+        visit.cell(&self.exported);
+        visit.cell(&self.waiter);
+        visit.cell(&self.exception);
+        visit.cell(&self.transport);
+        visit.cell(&self.source_traceback);
+    }
+
+    fn clear(&self) {
+        self.exported.set(None);
+        self.waiter.set(None);
+        self.exception.set(None);
+        self.transport.set(None);
+        self.source_traceback.set(None);
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class
+            .init(Self::init)
+            .setattr(replaced::reader_setattr)
+            .aiter_itself()
+            .anext(Self::anext)
+            .method1("feed_data", Self::feed_data,
+                "feed_data($self, data, /)\n--\n\nAppend received bytes and wake who waits for them.\n\n\
+                 Pauses the transport when more than twice the limit is buffered.")
+            .method0("feed_eof", Self::feed_eof, "feed_eof($self, /)\n--\n\nSay that no more bytes will come.")
+            .method0("at_eof", Self::at_eof,
+                "at_eof($self, /)\n--\n\nWhether the stream has ended and everything has been read.")
+            .method1("set_exception", Self::set_exception,
+                "set_exception($self, exc, /)\n--\n\nMake every read fail with `exc`, the waiting one included.")
+            .method1("set_transport", Self::set_transport,
+                "set_transport($self, transport, /)\n--\n\nSay which transport to pause when the buffer is full.")
+            .method("read", Self::read,
+                "read($self, n=-1)\n--\n\nCoroutine: read up to n bytes, as soon as there is one; all until the end \
+                 for n < 0.\n\nReturns b'' at the end of the stream.")
+            .method0("readline", Self::readline,
+                "readline($self, /)\n--\n\nCoroutine: read a line with its newline; what is left, at the end of the \
+                 stream.\n\nRaises ValueError for a line longer than the limit, which is discarded.")
+            .method("readuntil", Self::readuntil,
+                "readuntil($self, separator=b'\\n')\n--\n\nCoroutine: read up to and including a separator (a tuple of \
+                 separators since 3.13).\n\nRaises IncompleteReadError at the end of the stream, LimitOverrunError \
+                 (nothing is read) beyond the limit.")
+            .method("readexactly", Self::readexactly,
+                "readexactly($self, n)\n--\n\nCoroutine: read exactly n bytes, more than the limit if need be.\n\n\
+                 Raises IncompleteReadError if the stream ends before.")
+            .method("_wait_for_data", Self::wait_for_data, "_wait_for_data($self, func_name)\n--\n\n")
+            .method0("_wakeup_waiter", |this: &Obj<Self>, py: Python<'_>| this.wake_waiter(py), "")
+            .method0("_maybe_resume_transport", |this: &Obj<Self>, py: Python<'_>| this.resume_if_low(py), "");
+        attributes::define(class);
+    }
+}

@@ -1,0 +1,342 @@
+//! `asyncio.StreamWriter`: a transport with `drain()`.
+
+use std::cell::RefCell;
+use std::mem::offset_of;
+
+use ferrio_object::{
+    Any, Args, Class, ClassBuilder, DictSlot, Obj, ObjCell, Signature, TypeCell, Visit, WeakList,
+};
+use pyo3::exceptions::{PyAssertionError, PyNotImplementedError, PyResourceWarning, PyRuntimeError, PyTypeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::attributes::{cell, event_loop, is_closed};
+use super::flow_control::FlowControlMixin;
+use super::operation::{Op, StreamOperation};
+use super::protocol::StreamReaderProtocol;
+use super::reader::StreamReader;
+use crate::coro;
+use crate::loop_ref::LoopRef;
+
+/// The contents of a `StreamWriter`.
+pub struct StreamWriter {
+    pub(super) transport: ObjCell,
+    pub(super) protocol: ObjCell,
+    pub(super) reader: ObjCell,
+    pub(super) event_loop: RefCell<Option<LoopRef>>,
+    /// A done future that asyncio's writer has; made when somebody asks for it.
+    complete: ObjCell,
+    dict: DictSlot,
+    weaklist: WeakList,
+}
+
+impl StreamWriter {
+    /// A writer.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn create(
+        py: Python<'_>,
+        transport: Obj,
+        protocol: Obj,
+        reader: Option<Obj>,
+        event_loop: LoopRef,
+    ) -> PyResult<Obj<Self>> {
+        let contents = Self::blank();
+        contents.transport.set(Some(transport));
+        contents.protocol.set(Some(protocol));
+        contents.reader.set(reader);
+        *contents.event_loop.borrow_mut() = Some(event_loop);
+        Obj::create(py, ((), contents))
+    }
+
+    fn init(this: &Obj<Self>, _py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+        const SIGNATURE: Signature<4> =
+            Signature::new("StreamWriter", ["transport", "protocol", "reader", "loop"]);
+        let [transport, protocol, reader, event_loop] = args.bind(&SIGNATURE)?;
+        let reader = reader.filter(|reader| !reader.is_none());
+        if let Some(reader) = reader
+            && Obj::<StreamReader>::from_bound(reader).is_none()
+        {
+            return Err(PyAssertionError::new_err("reader must be a StreamReader or None"));
+        }
+        this.transport.set(transport.map(Obj::from));
+        this.protocol.set(protocol.map(Obj::from));
+        this.reader.set(reader.map(Obj::from));
+        let old = this.event_loop.replace(event_loop.map(LoopRef::new));
+        drop(old);
+        Ok(())
+    }
+
+    fn get_loop(&self) -> PyResult<LoopRef> {
+        let event_loop = self.event_loop.borrow().clone();
+        event_loop.ok_or_else(not_initialized)
+    }
+
+    #[inline]
+    fn get_transport(&self) -> PyResult<Obj> {
+        self.transport.get().ok_or_else(not_initialized)
+    }
+
+    fn get_protocol(&self) -> PyResult<Obj> {
+        self.protocol.get().ok_or_else(not_initialized)
+    }
+
+    /// The protocol, if its `_drain_helper` is ours.
+    #[inline]
+    pub(super) fn plain_protocol(&self) -> Option<Obj<FlowControlMixin>> {
+        let protocol = self.protocol.get()?.cast_into::<FlowControlMixin>().ok()?;
+        (!protocol.drain_replaced.get()).then_some(protocol)
+    }
+
+    /// `transport.is_closing()`.
+    ///
+    /// # Errors
+    /// What the transport raises.
+    #[inline]
+    pub(super) fn transport_is_closing(&self, py: Python<'_>) -> PyResult<bool> {
+        self.get_transport()?.bind(py).call_method0(intern!(py, "is_closing"))?.is_truthy()
+    }
+
+    #[inline]
+    fn write(this: &Obj<Self>, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        this.get_transport()?.bind(py).call_method1(intern!(py, "write"), (data,))?;
+        Ok(())
+    }
+
+    fn writelines(this: &Obj<Self>, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        this.get_transport()?.bind(py).call_method1(intern!(py, "writelines"), (data,))?;
+        Ok(())
+    }
+
+    fn write_eof(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        Ok(this.get_transport()?.bind(py).call_method0(intern!(py, "write_eof"))?.into())
+    }
+
+    fn can_write_eof(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        Ok(this.get_transport()?.bind(py).call_method0(intern!(py, "can_write_eof"))?.into())
+    }
+
+    fn close(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        Ok(this.get_transport()?.bind(py).call_method0(intern!(py, "close"))?.into())
+    }
+
+    fn is_closing(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        Ok(this.get_transport()?.bind(py).call_method0(intern!(py, "is_closing"))?.into())
+    }
+
+    fn get_extra_info(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+        const SIGNATURE: Signature<2> = Signature::new("get_extra_info", ["name", "default"]).required(1);
+        let [name, default] = args.bind(&SIGNATURE)?;
+        let transport = this.get_transport()?;
+        Ok(transport.bind(py).call_method1(intern!(py, "get_extra_info"), (name, default))?.into())
+    }
+
+    #[inline]
+    fn drain(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        StreamOperation::make(py, Op::Drain, this, None)
+    }
+
+    fn wait_closed(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        let this = this.clone();
+        coro::coroutine(py, "StreamWriter.wait_closed", move |co| async move {
+            let closed = {
+                let this = this;
+                let protocol = this.get_protocol()?;
+                Obj::from(protocol.bind(co.py()).call_method1(intern!(co.py(), "_get_close_waiter"), (this,))?)
+            };
+            co.wait(closed).await?;
+            Ok(Obj::none(co.py()))
+        })
+    }
+
+    fn start_tls(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+        const SIGNATURE: Signature<4> = Signature::new(
+            "start_tls",
+            ["sslcontext", "server_hostname", "ssl_handshake_timeout", "ssl_shutdown_timeout"],
+        )
+        .positional(1);
+        let [context, hostname, handshake, shutdown] = args.bind(&SIGNATURE)?;
+        let Some(context) = context.map(Obj::from) else {
+            return Err(PyTypeError::new_err("start_tls() missing argument: 'sslcontext'"));
+        };
+        let kwargs = PyDict::new(py);
+        kwargs.set_item("server_hostname", hostname)?;
+        kwargs.set_item("ssl_handshake_timeout", handshake)?;
+        kwargs.set_item("ssl_shutdown_timeout", shutdown)?;
+        let kwargs = Obj::from(kwargs);
+        let this = this.clone();
+        coro::coroutine(py, "StreamWriter.start_tls", move |co| {
+            let (this, context, kwargs) = (co.hold(this), co.hold(context), co.hold(kwargs));
+            async move {
+                let draining: Obj = this.get().bind(co.py()).call_method0(intern!(co.py(), "drain"))?.into();
+                co.wait(draining).await?;
+                let starting = starting_tls(co.py(), &this.get(), &context.get(), &kwargs.get())?;
+                let transport = co.wait(starting).await.map_err(|err| explain_missing(co.py(), err))?;
+                let writer = this.get();
+                let writer = writer.cast::<StreamWriter>().ok_or_else(not_initialized)?;
+                writer.transport.set(Some(transport.clone()));
+                let protocol = writer.get_protocol()?;
+                protocol.bind(co.py()).call_method1(intern!(co.py(), "_replace_transport"), (transport,))?;
+                Ok(Obj::none(co.py()))
+            }
+        })
+    }
+
+    fn get_complete(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        if let Some(complete) = this.complete.get() {
+            return Ok(complete);
+        }
+        let complete = super::create_future(py, &this.get_loop()?)?;
+        super::wake(py, &complete)?;
+        this.complete.set(Some(complete.clone()));
+        Ok(complete)
+    }
+
+    fn repr(this: &Obj<Self>, py: Python<'_>) -> PyResult<String> {
+        let name = this.bind(py).get_type().name()?;
+        let transport = this.transport.get().unwrap_or_else(|| Obj::none(py));
+        let mut shown = format!("<{name} transport={}", transport.bind(py).repr()?);
+        if let Some(reader) = this.reader.get() {
+            shown += &format!(" reader={}", reader.bind(py).repr()?);
+        }
+        Ok(shown + ">")
+    }
+
+    fn report_unclosed(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        if this.transport_is_closing(py)? {
+            return Ok(());
+        }
+        let message = if is_closed(py, &this.get_loop()?)? {
+            "loop is closed".to_owned()
+        } else {
+            this.bind(py).call_method0(intern!(py, "close"))?;
+            format!("unclosed {}", this.bind(py).repr()?)
+        };
+        py.import("warnings")?.call_method1("warn", (message, py.get_type::<PyResourceWarning>()))?;
+        Ok(())
+    }
+}
+
+/// `loop.start_tls(...)`.
+fn starting_tls(py: Python<'_>, writer: &Obj, context: &Obj, kwargs: &Obj) -> PyResult<Obj> {
+    let writer = writer.cast::<StreamWriter>().ok_or_else(not_initialized)?;
+    let protocol = writer.get_protocol()?;
+    let server_side = match protocol.cast::<StreamReaderProtocol>() {
+        Some(ours) => ours.callback.is_some(),
+        None => !protocol.bind(py).getattr(intern!(py, "_client_connected_cb"))?.is_none(),
+    };
+    let kwargs = kwargs.bind(py).cast::<PyDict>()?.copy()?;
+    kwargs.set_item("server_side", server_side)?;
+    let event_loop = writer.get_loop()?;
+    let args = (writer.get_transport()?, protocol, context);
+    let started = event_loop.as_any().bind(py).call_method(intern!(py, "start_tls"), args, Some(&kwargs));
+    started.map(Obj::from).map_err(|err| explain_missing(py, err))
+}
+
+/// A loop without TLS says so with a bare `NotImplementedError`.
+fn explain_missing(py: Python<'_>, err: PyErr) -> PyErr {
+    let bare = err.is_instance_of::<PyNotImplementedError>(py)
+        && err.value(py).getattr("args").and_then(|args| args.len()).is_ok_and(|count| count == 0);
+    if bare {
+        return PyNotImplementedError::new_err("StreamWriter.start_tls(): this event loop does not have TLS");
+    }
+    err
+}
+
+#[cold]
+fn not_initialized() -> PyErr {
+    PyRuntimeError::new_err("StreamWriter object is not initialized")
+}
+
+impl Class for StreamWriter {
+    type Base = Any;
+    const NAME: &'static str = "asyncio.streams.StreamWriter";
+    const DOC: &'static str = "StreamWriter(transport, protocol, reader, loop)\n--\n\n\
+        The writing end of a stream: a transport, and drain() to wait until it takes more.";
+    const FINALIZE: bool = true;
+    const WEAKLIST: Option<usize> = Some(offset_of!(StreamWriter, weaklist));
+    const DICT: Option<usize> = Some(offset_of!(StreamWriter, dict));
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn blank() -> Self {
+        StreamWriter {
+            transport: ObjCell::empty(),
+            protocol: ObjCell::empty(),
+            reader: ObjCell::empty(),
+            event_loop: RefCell::new(None),
+            complete: ObjCell::empty(),
+            dict: DictSlot::new(),
+            weaklist: WeakList::new(),
+        }
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.cell(&self.transport);
+        visit.cell(&self.protocol);
+        visit.cell(&self.reader);
+        visit.cell(&self.complete);
+        if let Ok(event_loop) = self.event_loop.try_borrow()
+            && let Some(event_loop) = &*event_loop
+        {
+            event_loop.traverse(visit);
+        }
+    }
+
+    fn clear(&self) {
+        self.transport.set(None);
+        self.protocol.set(None);
+        self.reader.set(None);
+        self.complete.set(None);
+    }
+
+    fn wants_finalizer(&self, _base: &()) -> bool {
+        self.transport.is_some()
+    }
+
+    fn finalize(this: &Obj<Self>, py: Python<'_>) {
+        if let Err(err) = Self::report_unclosed(this, py) {
+            err.write_unraisable(py, Some(this.bind(py)));
+        }
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class
+            .init(Self::init)
+            .repr(Self::repr)
+            .method1("write", Self::write,
+                "write($self, data, /)\n--\n\nSend bytes, now or as soon as the socket takes them. Follow it by \
+                 `await drain()`.")
+            .method1("writelines", Self::writelines,
+                "writelines($self, data, /)\n--\n\nSend an iterable of bytes.")
+            .method0("write_eof", Self::write_eof,
+                "write_eof($self, /)\n--\n\nClose the writing direction once everything has been sent.")
+            .method0("can_write_eof", Self::can_write_eof,
+                "can_write_eof($self, /)\n--\n\nWhether the transport can close one direction.")
+            .method0("close", Self::close, "close($self, /)\n--\n\nClose the stream; wait_closed() waits for the end.")
+            .method0("is_closing", Self::is_closing,
+                "is_closing($self, /)\n--\n\nWhether the stream is closed or being closed (since 3.7).")
+            .method0("wait_closed", Self::wait_closed,
+                "wait_closed($self, /)\n--\n\nCoroutine: wait until the connection is gone (since 3.7).\n\n\
+                 Raises what ended it.")
+            .method("get_extra_info", Self::get_extra_info,
+                "get_extra_info($self, name, default=None)\n--\n\nWhat the transport knows: 'socket', 'peername' …")
+            .method0("drain", Self::drain,
+                "drain($self, /)\n--\n\nCoroutine: wait until the transport's buffer has room again.\n\n\
+                 Raises ConnectionResetError if the connection is lost, or what the reader failed with.")
+            .method("start_tls", Self::start_tls,
+                "start_tls($self, sslcontext, *, server_hostname=None, ssl_handshake_timeout=None, \
+                 ssl_shutdown_timeout=None)\n--\n\nCoroutine: go over to TLS (since 3.11; timeouts in seconds).")
+            .getter("transport", |this: &Obj<Self>, _py: Python<'_>| this.transport.get(), "The transport.")
+            .getter("_complete_fut", Self::get_complete, "");
+        cell!(class, StreamWriter, "_transport", transport);
+        cell!(class, StreamWriter, "_protocol", protocol);
+        cell!(class, StreamWriter, "_reader", reader);
+        event_loop!(class, StreamWriter);
+    }
+}
