@@ -3,134 +3,128 @@
 use ferrio_object::ClassDef;
 use pyo3::prelude::*;
 
-use crate::{
-    as_completed, coro, coroutines, debug, event_loop, future, future_likes, gather, handle, native_fn, running,
-    server, shield, sleep, staggered, task, transports, wait,
-    coro, debug, event_loop, future, future_likes, gather, handle, native_fn, running, server, sleep,
-    streams, task, transports,
-};
 
 pub(crate) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     classes(module)?;
     functions(module)?;
     task_functions(module)?;
-    coroutines::add_mark(module)?;
-    running::forget_in_forked_child(module.py())
+    crate::coroutines::add_mark(module)?;
+    crate::running::forget_in_forked_child(module.py())
 }
 
 fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // Bases first.
-    ClassDef::add::<future::Future>(module)?;
-    ClassDef::add::<future::FutureIter>(module)?;
-    ClassDef::add::<task::Task>(module)?;
-    ClassDef::add::<gather::Gathering>(module)?;
-    ClassDef::add::<task::StepCallable>(module)?;
-    ClassDef::add::<task::WakeupCallable>(module)?;
-    ClassDef::add::<handle::Handle>(module)?;
-    ClassDef::add::<handle::TimerHandle>(module)?;
-    ClassDef::add::<coro::Coroutine>(module)?;
-    ClassDef::add::<sleep::Sleep>(module)?;
-    ClassDef::add::<sleep::Yield>(module)?;
-    ClassDef::add::<native_fn::NativeFn>(module)?;
-    ClassDef::add::<wait::Waiting>(module)?;
-    ClassDef::add::<as_completed::AsCompleted>(module)?;
-    ClassDef::add::<staggered::Race>(module)?;
-    ClassDef::add::<event_loop::Loop>(module)?;
-    ClassDef::add::<transports::StreamTransport>(module)?;
-    ClassDef::add::<server::Listener>(module)?;
-    streams::classes(module)?;
+    ClassDef::add::<crate::future::Future>(module)?;
+    ClassDef::add::<crate::future::FutureIter>(module)?;
+    ClassDef::add::<crate::task::Task>(module)?;
+    ClassDef::add::<crate::gather::Gathering>(module)?;
+    ClassDef::add::<crate::task::StepCallable>(module)?;
+    ClassDef::add::<crate::task::WakeupCallable>(module)?;
+    ClassDef::add::<crate::handle::Handle>(module)?;
+    ClassDef::add::<crate::handle::TimerHandle>(module)?;
+    ClassDef::add::<crate::coro::Coroutine>(module)?;
+    ClassDef::add::<crate::sleep::Sleep>(module)?;
+    ClassDef::add::<crate::sleep::Yield>(module)?;
+    ClassDef::add::<crate::native_fn::NativeFn>(module)?;
+    ClassDef::add::<crate::wait::Waiting>(module)?;
+    ClassDef::add::<crate::as_completed::AsCompleted>(module)?;
+    ClassDef::add::<crate::staggered::Race>(module)?;
+    ClassDef::add::<crate::event_loop::Loop>(module)?;
+    ClassDef::add::<crate::transports::StreamTransport>(module)?;
+    ClassDef::add::<crate::server::Listener>(module)?;
+    crate::streams::classes(module)?;
     Ok(())
 }
 
 fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    ClassDef::function(module, "_get_running_loop", running::py_get,
+    ClassDef::function(module, "_get_running_loop", crate::running::py_get,
         "_get_running_loop()\n--\n\nThe running event loop, or None.")?;
-    ClassDef::function(module, "_set_running_loop", running::py_set,
+    ClassDef::function(module, "_set_running_loop", crate::running::py_set,
         "_set_running_loop(loop, /)\n--\n\nSet the running event loop of this thread.")?;
-    ClassDef::function(module, "get_running_loop", running::py_get_running_loop,
+    ClassDef::function(module, "get_running_loop", crate::running::py_get_running_loop,
         "get_running_loop()\n--\n\nThe running event loop. Raises RuntimeError if there is none. (Since 3.7)")?;
-    ClassDef::function(module, "get_event_loop", running::py_get_event_loop,
+    ClassDef::function(module, "get_event_loop", crate::running::py_get_event_loop,
         "get_event_loop()\n--\n\nThe running event loop, or the one that the policy gives.")?;
-    ClassDef::function(module, "current_task", task::registry::py_current_task,
+    ClassDef::function(module, "current_task", crate::task::registry::py_current_task,
         "current_task(loop=None)\n--\n\nThe task that is running in the loop, or None (since 3.7).")?;
-    ClassDef::function(module, "all_tasks", task::registry::py_all_tasks,
+    ClassDef::function(module, "all_tasks", crate::task::registry::py_all_tasks,
         "all_tasks(loop=None)\n--\n\nThe set of tasks of the loop that are not done (since 3.7).")?;
-    ClassDef::function(module, "_register_task", task::registry::py_register, "_register_task(task)\n--\n\n")?;
-    ClassDef::function(module, "_unregister_task", task::registry::py_unregister,
+    ClassDef::function(module, "_register_task", crate::task::registry::py_register, "_register_task(task)\n--\n\n")?;
+    ClassDef::function(module, "_unregister_task", crate::task::registry::py_unregister,
         "_unregister_task(task)\n--\n\n")?;
-    ClassDef::function(module, "_register_eager_task", task::registry::py_register_eager,
+    ClassDef::function(module, "_register_eager_task", crate::task::registry::py_register_eager,
         "_register_eager_task(task)\n--\n\n")?;
-    ClassDef::function(module, "_unregister_eager_task", task::registry::py_unregister_eager,
+    ClassDef::function(module, "_unregister_eager_task", crate::task::registry::py_unregister_eager,
         "_unregister_eager_task(task)\n--\n\n")?;
-    ClassDef::function(module, "_enter_task", task::registry::py_enter, "_enter_task(loop, task)\n--\n\n")?;
-    ClassDef::function(module, "_leave_task", task::registry::py_leave, "_leave_task(loop, task)\n--\n\n")?;
-    ClassDef::function(module, "_swap_current_task", task::registry::py_swap_current,
+    ClassDef::function(module, "_enter_task", crate::task::registry::py_enter, "_enter_task(loop, task)\n--\n\n")?;
+    ClassDef::function(module, "_leave_task", crate::task::registry::py_leave, "_leave_task(loop, task)\n--\n\n")?;
+    ClassDef::function(module, "_swap_current_task", crate::task::registry::py_swap_current,
         "_swap_current_task(loop, task)\n--\n\n")?;
-    ClassDef::function(module, "isfuture", future_likes::py_isfuture,
+    ClassDef::function(module, "isfuture", crate::future_likes::py_isfuture,
         "isfuture(obj, /)\n--\n\nWhether obj is a future (since 3.5).")?;
-    ClassDef::function(module, "wrap_future", future_likes::py_wrap_future,
+    ClassDef::function(module, "wrap_future", crate::future_likes::py_wrap_future,
         "wrap_future(future, *, loop=None)\n--\n\nWrap a concurrent.futures.Future.")?;
-    ClassDef::function(module, "gather", gather::py_gather,
+    ClassDef::function(module, "gather", crate::gather::py_gather,
         "gather(*coros_or_futures, return_exceptions=False)\n--\n\n\
          A future with the list of all results.\n\n\
          The first exception is passed on at once, the other awaitables go on; with return_exceptions exceptions\n\
          are results like any other. Cancelling the future cancels all children.")?;
-    ClassDef::function(module, "sleep", sleep::py_sleep,
+    ClassDef::function(module, "sleep", crate::sleep::py_sleep,
         "sleep(delay, result=None)\n--\n\nCoroutine: wait `delay` seconds, then return `result`.\n\n\
          Zero lets the loop turn once. Raises ValueError for NaN.")?;
-    ClassDef::function(module, "_is_debug_mode", debug::py_is_debug_mode, "_is_debug_mode()\n--\n\n")?;
-    ClassDef::function(module, "_get_function_source", debug::py_get_function_source, "")?;
-    ClassDef::function(module, "_format_callback_source", debug::py_format_callback_source, "")?;
-    ClassDef::function(module, "_format_callback", debug::py_format_callback, "")?;
-    ClassDef::function(module, "_format_args_and_kwargs", debug::py_format_args_and_kwargs, "")?;
-    ClassDef::function(module, "_format_coroutine", debug::py_format_coroutine, "")?;
-    ClassDef::function(module, "extract_stack", debug::py_extract_stack,
+    ClassDef::function(module, "_is_debug_mode", crate::debug::py_is_debug_mode, "_is_debug_mode()\n--\n\n")?;
+    ClassDef::function(module, "_get_function_source", crate::debug::py_get_function_source, "")?;
+    ClassDef::function(module, "_format_callback_source", crate::debug::py_format_callback_source, "")?;
+    ClassDef::function(module, "_format_callback", crate::debug::py_format_callback, "")?;
+    ClassDef::function(module, "_format_args_and_kwargs", crate::debug::py_format_args_and_kwargs, "")?;
+    ClassDef::function(module, "_format_coroutine", crate::debug::py_format_coroutine, "")?;
+    ClassDef::function(module, "extract_stack", crate::debug::py_extract_stack,
         "extract_stack(f=None, limit=None)\n--\n\nA traceback.StackSummary of the current stack.")?;
-    streams::functions(module)?;
+    crate::streams::functions(module)?;
     Ok(())
 }
 
 fn task_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    ClassDef::function(module, "create_task", task::py_create_task,
+    ClassDef::function(module, "create_task", crate::task::py_create_task,
         "create_task(coro, *, name=None, context=None, eager_start=None)\n--\n\n\
          Schedule a coroutine as a Task of the running loop (since 3.7).\n\n\
          Raises RuntimeError if no loop is running.")?;
-    ClassDef::function(module, "ensure_future", task::py_ensure_future,
+    ClassDef::function(module, "ensure_future", crate::task::py_ensure_future,
         "ensure_future(coro_or_future, *, loop=None)\n--\n\n\
          A future as it is, a coroutine or other awaitable as a Task of the loop (since 3.4.4).")?;
-    ClassDef::function(module, "eager_task_factory", task::py_eager_task_factory,
+    ClassDef::function(module, "eager_task_factory", crate::task::py_eager_task_factory,
         "eager_task_factory(loop, coro, *, eager_start=True, **kwargs)\n--\n\n\
          A task factory whose tasks run their first step at once (since 3.12).")?;
-    ClassDef::function(module, "create_eager_task_factory", task::py_create_eager_task_factory,
+    ClassDef::function(module, "create_eager_task_factory", crate::task::py_create_eager_task_factory,
         "create_eager_task_factory(custom_task_constructor)\n--\n\n\
          A task factory that calls the constructor with eager_start=True (since 3.12).")?;
-    ClassDef::function(module, "wait", wait::py_wait,
+    ClassDef::function(module, "wait", crate::wait::py_wait,
         "wait(fs, *, timeout=None, return_when='ALL_COMPLETED')\n--\n\n\
          Coroutine: wait for some or all of the futures; return the sets (done, pending).\n\n\
          `timeout` in seconds; when it is over, what is not done is pending, and nothing is raised or cancelled.\n\
          Coroutines are refused with TypeError (since 3.11), no futures at all with ValueError.")?;
-    ClassDef::function(module, "shield", shield::py_shield,
+    ClassDef::function(module, "shield", crate::shield::py_shield,
         "shield(arg)\n--\n\n\
          A future with the outcome of `arg` that can be cancelled while `arg` goes on.")?;
-    ClassDef::function(module, "as_completed", as_completed::py_as_completed,
+    ClassDef::function(module, "as_completed", crate::as_completed::py_as_completed,
         "as_completed(fs, *, timeout=None)\n--\n\n\
          Iterate over awaitables in the order in which they finish.\n\n\
          `async for` gives the futures, done (since 3.13); `for` gives coroutines that wait for the next one and\n\
          return its result or raise its exception. After `timeout` seconds both raise TimeoutError.")?;
-    ClassDef::function(module, "staggered_race", staggered::py_staggered_race,
+    ClassDef::function(module, "staggered_race", crate::staggered::py_staggered_race,
         "staggered_race(coro_fns, delay, *, loop=None)\n--\n\n\
          Coroutine: start one coroutine function after the other until one succeeds; cancel the rest.\n\n\
          The next is started when the one before fails, or `delay` seconds after it was started (None: only when\n\
          it fails). Returns (winner's result, its index, list of the exceptions of those that were started);\n\
          result and index are None if all failed.")?;
-    ClassDef::function(module, "iscoroutine", coroutines::py_iscoroutine,
+    ClassDef::function(module, "iscoroutine", crate::coroutines::py_iscoroutine,
         "iscoroutine(obj)\n--\n\nWhether obj is a coroutine object.")?;
-    ClassDef::function(module, "iscoroutinefunction", coroutines::py_iscoroutinefunction,
+    ClassDef::function(module, "iscoroutinefunction", crate::coroutines::py_iscoroutinefunction,
         "iscoroutinefunction(func)\n--\n\nWhether func is a coroutine function (deprecated since 3.14).")?;
-    ClassDef::function(module, "future_add_to_awaited_by", future::awaited_by::py_add,
+    ClassDef::function(module, "future_add_to_awaited_by", crate::future::awaited_by::py_add,
         "future_add_to_awaited_by(fut, waiter, /)\n--\n\nRecord that `fut` is awaited by `waiter` (since 3.14).")?;
-    ClassDef::function(module, "future_discard_from_awaited_by", future::awaited_by::py_discard,
+    ClassDef::function(module, "future_discard_from_awaited_by", crate::future::awaited_by::py_discard,
         "future_discard_from_awaited_by(fut, waiter, /)\n--\n\n\
          Record that `fut` is no longer awaited by `waiter` (since 3.14).")?;
     Ok(())
