@@ -84,6 +84,28 @@ pub fn handled_exception(py: Python<'_>) -> Option<Obj> {
     }
 }
 
+/// Runs `f` while `exc` is the exception being handled, as inside of an `except` clause.
+pub fn with_handled<R>(py: Python<'_>, exc: &Obj, f: impl FnOnce() -> R) -> R {
+    struct PutBack(*mut pyo3::ffi::PyObject);
+    impl Drop for PutBack {
+        fn drop(&mut self) {
+            // SAFETY: attached (the guard does not leave `with_handled`); gives back what was there and our reference.
+            unsafe {
+                pyo3::ffi::PyErr_SetHandledException(self.0);
+                pyo3::ffi::Py_XDECREF(self.0);
+            }
+        }
+    }
+    // SAFETY: attached; `Get` gives an owned reference, `Set` takes its own to a valid object.
+    let _put_back = unsafe {
+        let before = PutBack(pyo3::ffi::PyErr_GetHandledException());
+        pyo3::ffi::PyErr_SetHandledException(exc.as_ptr());
+        before
+    };
+    let _ = py;
+    f()
+}
+
 /// Sets an exception's `__context__` without the normalisation that `raise` would do.
 pub fn restore_context(py: Python<'_>, exc: &Obj, context: Option<&Obj>) {
     // SAFETY: attached; `exc` is an exception instance as checked; SetContext steals a reference to the context.

@@ -16,7 +16,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyFloat, PyTuple};
 use smallvec::SmallVec;
 
 use crate::event_loop::Loop;
@@ -33,7 +33,9 @@ pub struct Handle {
     pub(crate) event_loop: RefCell<Option<LoopRef>>,
     pub(crate) cancelled: Cell<bool>,
     pub(crate) source_traceback: ObjCell,
-    repr: ObjCell,
+    /// The tuple that was given to `__init__`, for whoever asks for `_args`; once cancelled, in debug mode, the repr
+    /// from before.
+    memo: ObjCell,
     weaklist: WeakList,
 }
 
@@ -47,7 +49,7 @@ impl Handle {
             event_loop: RefCell::new(Some(event_loop)),
             cancelled: Cell::new(false),
             source_traceback: ObjCell::empty(),
-            repr: ObjCell::empty(),
+            memo: ObjCell::empty(),
             weaklist: WeakList::new(),
         }
     }
@@ -66,7 +68,9 @@ impl Handle {
     /// handle kept by its owner keeps nothing else alive; `_loop` stays for those who ask.
     #[inline]
     pub(crate) fn finished(&self) {
+        let args = self.args.try_borrow_mut().map(|mut args| std::mem::take(&mut *args));
         self.callback.set(None);
+        drop(args);
         self.context.set(None);
         let event_loop = self.event_loop.borrow_mut().take();
         drop(event_loop);
@@ -86,9 +90,10 @@ impl Handle {
             return Ok(());
         }
         this.cancelled.set(true);
+        this.memo.set(None);
         if this.debug(py)? {
             // What it would have called is about to be forgotten; a debugger wants to know it still.
-            this.repr.set(Some(this.bind(py).repr()?.into()));
+            this.memo.set(Some(this.bind(py).repr()?.into()));
         }
         let event_loop = this.event_loop.borrow().clone();
         this.empty();
@@ -124,34 +129,12 @@ impl Handle {
         Ok(())
     }
 
-    /// Calls the callback in its context. An exception goes to the loop's exception handler.
+    /// Calls the callback in its context, and keeps it: in debug mode the handle may have to be shown afterwards, and
+    /// those of `add_reader` and the like are called again and again. An exception goes to the loop's handler.
     ///
     /// # Errors
     /// `KeyboardInterrupt` and `SystemExit`, which end the loop.
     pub(crate) fn run(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        let (Some(callback), Some(context)) = (this.callback.get(), this.context.get()) else {
-            return Ok(());
-        };
-        // The callback may cancel its own handle, so it runs on what was taken out.
-        let args = std::mem::take(&mut *this.args.borrow_mut());
-        let outcome = ThreadState::in_context(py, &context, || vectorcall_drop(py, &callback, &args));
-        match outcome {
-            Ok(()) => {
-                drop(args);
-                Ok(())
-            }
-            Err(raised) => {
-                let err = raised.take(py);
-                if !this.cancelled.get() {
-                    *this.args.borrow_mut() = args;
-                }
-                Self::failed(this, py, err)
-            }
-        }
-    }
-
-    /// As [`Handle::run`] for a handle that is called again and again: `add_reader` and the like.
-    pub(crate) fn run_again(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         let (Some(callback), Some(context)) = (this.callback.get(), this.context.get()) else {
             return Ok(());
         };
@@ -172,7 +155,7 @@ impl Handle {
         let callback = match this.callback.get() {
             Some(callback) => {
                 let args = this.args.borrow().clone();
-                crate::debug::format_callback_source(py, callback.bind(py), &args, None)?
+                crate::debug::format_callback_source(py, callback.bind(py), &args, this.debug(py)?)?
             }
             None => "<cancelled>".to_owned(),
         };
@@ -210,13 +193,14 @@ impl Handle {
         };
         let event_loop = LoopRef::new(event_loop);
         let debug = event_loop.get_debug(py)?;
+        let memo = args.is_exact_instance_of::<PyTuple>().then(|| Obj::from(args));
         let args = args.try_iter()?.map(|arg| arg.map(Obj::from)).collect::<PyResult<ArgVec>>()?;
         this.callback.set(Some(callback.into()));
         *this.args.borrow_mut() = args;
         this.context.set(Some(context));
         *this.event_loop.borrow_mut() = Some(event_loop);
         this.cancelled.set(false);
-        this.repr.set(None);
+        this.memo.set(memo);
         this.source_traceback.set(if debug { Some(crate::debug::extract_stack(py)?) } else { None });
         Ok(())
     }
@@ -229,7 +213,7 @@ impl Handle {
         if let Some(callback) = this.callback.get() {
             let args = this.args.borrow().clone();
             let debug = this.debug(py)?;
-            info.push(crate::debug::format_callback_source(py, callback.bind(py), &args, Some(debug))?);
+            info.push(crate::debug::format_callback_source(py, callback.bind(py), &args, debug)?);
         }
         if let Some(traceback) = this.source_traceback.get() {
             let traceback = traceback.bind(py);
@@ -242,7 +226,7 @@ impl Handle {
     }
 
     fn repr(this: &Obj<Self>, py: Python<'_>) -> PyResult<String> {
-        if let Some(repr) = this.repr.get() {
+        if let Some(repr) = this.memo.get().filter(|_| this.cancelled.get()) {
             return repr.bind(py).extract();
         }
         let info = this.bind(py).call_method0(intern!(py, "_repr_info"))?;
@@ -253,6 +237,9 @@ impl Handle {
     fn get_args(this: &Obj<Self>, py: Python<'_>) -> PyResult<Option<Obj>> {
         if this.cancelled.get() {
             return Ok(None);
+        }
+        if let Some(given) = this.memo.get() {
+            return Ok(Some(given));
         }
         let args = this.args.borrow().clone();
         Ok(Some(PyTuple::new(py, args)?.into()))
@@ -265,6 +252,9 @@ impl Handle {
             }
             _ => ArgVec::new(),
         };
+        if !this.cancelled.get() {
+            this.memo.set(None);
+        }
         let old = std::mem::replace(&mut *this.args.borrow_mut(), args);
         drop(old);
         Ok(())
@@ -306,7 +296,7 @@ impl Class for Handle {
             event_loop: RefCell::new(None),
             cancelled: Cell::new(false),
             source_traceback: ObjCell::empty(),
-            repr: ObjCell::empty(),
+            memo: ObjCell::empty(),
             weaklist: WeakList::new(),
         }
     }
@@ -355,12 +345,14 @@ pub struct TimerHandle {
     pub(crate) key: Cell<Option<TimerKey>>,
     /// For loops that keep their own timers (`call_at` replaced): asyncio's mark that it is in the heap.
     pub(crate) scheduled: Cell<bool>,
+    /// The deadline as it was given, unless it was a float: an int is shown as one.
+    given: ObjCell,
 }
 
 impl TimerHandle {
     #[inline]
     pub(crate) fn new(when: f64) -> Self {
-        TimerHandle { when: Cell::new(when), key: Cell::new(None), scheduled: Cell::new(false) }
+        TimerHandle { when: Cell::new(when), key: Cell::new(None), scheduled: Cell::new(false), given: ObjCell::empty() }
     }
 
     fn init(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
@@ -369,6 +361,7 @@ impl TimerHandle {
         let [when, callback, args, event_loop, context] = args.bind(&SIGNATURE)?;
         let Some(when) = when else { return Ok(()) };
         this.when.set(when.extract()?);
+        this.given.set((!when.is_exact_instance_of::<PyFloat>()).then(|| when.into()));
         this.scheduled.set(false);
         Handle::initialize(this.base(), py, callback, args, event_loop, context)
     }
@@ -393,10 +386,14 @@ impl TimerHandle {
         Handle::cancel(handle, py)
     }
 
+    fn when(this: &Obj<Self>, py: Python<'_>) -> Obj {
+        this.given.get().unwrap_or_else(|| PyFloat::new(py, this.when.get()).into())
+    }
+
     fn repr_info_list(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
         let mut info = Handle::repr_info(this.base(), py)?;
         let at = if this.base().cancelled.get() { 2 } else { 1 };
-        info.insert(at.min(info.len()), format!("when={}", pyo3::types::PyFloat::new(py, this.when.get()).repr()?));
+        info.insert(at.min(info.len()), format!("when={}", Self::when(this, py).bind(py).str()?));
         Ok(pyo3::types::PyList::new(py, info)?.into())
     }
 
@@ -467,21 +464,25 @@ impl Class for TimerHandle {
         TimerHandle::new(0.0)
     }
 
-    fn traverse(&self, _visit: &mut Visit<'_>) {}
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.cell(&self.given);
+    }
 
-    fn clear(&self) {}
+    fn clear(&self) {
+        self.given.set(None);
+    }
 
     fn define(class: &mut ClassBuilder<Self>) {
         class
             .init(Self::init)
             .method0("cancel", Self::cancel, "cancel($self, /)\n--\n\nDo not call it, if it was not called yet.")
-            .method0("when", |this: &Obj<Self>, _py: Python<'_>| this.when.get(),
+            .method0("when", Self::when,
                 "when($self, /)\n--\n\nWhen it will be called, in seconds of loop.time() (since 3.7).")
             .compare(Self::compare, |this: &Obj<Self>, py: Python<'_>| {
-                pyo3::types::PyFloat::new(py, this.when.get()).hash()
+                PyFloat::new(py, this.when.get()).hash()
             })
             .method0("_repr_info", Self::repr_info_list, "")
-            .getter("_when", |this: &Obj<Self>, _py: Python<'_>| this.when.get(), "")
+            .getter("_when", Self::when, "")
             .getset("_scheduled", |this: &Obj<Self>, _py: Python<'_>| {
                 this.scheduled.get() || this.key.get().is_some()
             }, Self::set_scheduled, "");

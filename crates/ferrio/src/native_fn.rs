@@ -8,6 +8,7 @@ use std::mem::offset_of;
 
 use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit, WeakList};
 use pyo3::prelude::*;
+use pyo3::types::PyCFunction;
 use smallvec::SmallVec;
 
 use crate::future::Future;
@@ -74,6 +75,11 @@ pub(crate) fn done_callback(
     body: Told,
 ) -> PyResult<Obj<NativeFn>> {
     make(py, name, held, Code::Told(body))
+}
+
+/// Whether a callable is one of these, or a function of the extension.
+pub(crate) fn is_native(callable: &Bound<'_, PyAny>) -> bool {
+    Obj::<NativeFn>::from_bound(callable).is_some() || callable.is_exact_instance_of::<PyCFunction>()
 }
 
 impl NativeFn {

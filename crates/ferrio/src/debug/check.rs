@@ -98,8 +98,7 @@ impl Shown {
     /// Logs that it took `took` seconds.
     pub(crate) fn warn_slow(&self, py: Python<'_>, took: f64) -> PyResult<()> {
         let shown = match self {
-            // asyncio shows a handle around the task's step.
-            Shown::Task(task) => format!("<Handle {}>", task.bind(py).repr()?),
+            Shown::Task(task) => task.bind(py).repr()?.to_string(),
             Shown::Handle(handle) => format_handle(py, handle)?,
             Shown::Nothing => return Ok(()),
         };

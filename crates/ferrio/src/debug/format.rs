@@ -55,7 +55,16 @@ fn function_source(py: Python<'_>, func: &Bound<'_, PyAny>) -> PyResult<Option<(
     Ok(None)
 }
 
-fn format_arguments(py: Python<'_>, args: &[Obj], kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<String> {
+/// Since 3.13 arguments are shown in debug mode only: they may be secret, or huge.
+fn format_arguments(
+    py: Python<'_>,
+    args: &[Obj],
+    kwargs: Option<&Bound<'_, PyDict>>,
+    debug: bool,
+) -> PyResult<String> {
+    if cfg!(Py_3_13) && !debug {
+        return Ok("()".to_owned());
+    }
     let reprlib = py.import("reprlib")?;
     let mut items = Vec::new();
     for arg in args {
@@ -72,19 +81,17 @@ fn format_arguments(py: Python<'_>, args: &[Obj], kwargs: Option<&Bound<'_, PyDi
 fn format_callback(
     py: Python<'_>,
     func: &Bound<'_, PyAny>,
-    args: Option<(&[Obj], Option<&Bound<'_, PyDict>>)>,
+    args: (&[Obj], Option<&Bound<'_, PyDict>>),
+    debug: bool,
     suffix: &str,
 ) -> PyResult<String> {
+    let shown = format_arguments(py, args.0, args.1, debug)?;
     if func.is_instance(&py.import("functools")?.getattr("partial")?)? {
-        let shown = match args {
-            Some((args, kwargs)) => format_arguments(py, args, kwargs)?,
-            None => String::new(),
-        };
         let bound: Vec<Obj> =
             func.getattr("args")?.try_iter()?.map(|arg| arg.map(Obj::from)).collect::<PyResult<_>>()?;
         let keywords = func.getattr("keywords")?.cast_into::<PyDict>()?;
         let suffix = format!("{shown}{suffix}");
-        return format_callback(py, &func.getattr("func")?, Some((&bound, Some(&keywords))), &suffix);
+        return format_callback(py, &func.getattr("func")?, (&bound, Some(&keywords)), debug, &suffix);
     }
     let name = |attribute: &str| -> PyResult<Option<String>> {
         match func.getattr_opt(attribute)? {
@@ -99,14 +106,10 @@ fn format_callback(
             None => func.repr()?.to_string(),
         },
     };
-    let shown = match args {
-        Some((args, kwargs)) => format_arguments(py, args, kwargs)?,
-        None => String::new(),
-    };
     Ok(format!("{name}{shown}{suffix}"))
 }
 
-/// `name(args) at file:line`. `debug` off (since 3.13.1): the arguments are left out, they may be secret or huge.
+/// `name(args) at file:line`.
 ///
 /// # Errors
 /// What a `repr` raises.
@@ -114,10 +117,9 @@ pub(crate) fn format_callback_source(
     py: Python<'_>,
     func: &Bound<'_, PyAny>,
     args: &[Obj],
-    debug: Option<bool>,
+    debug: bool,
 ) -> PyResult<String> {
-    let _ = debug;
-    let mut text = format_callback(py, func, Some((args, None)), "")?;
+    let mut text = format_callback(py, func, (args, None), debug, "")?;
     if let Some((file, line)) = function_source(py, func)? {
         use std::fmt::Write as _;
         let _ = write!(text, " at {file}:{line}");
@@ -193,30 +195,32 @@ pub(crate) fn py_get_function_source(py: Python<'_>, args: Args<'_, '_>) -> PyRe
 
 pub(crate) fn py_format_callback_source(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Option<String>> {
     const SIGNATURE: Signature<3> =
-        Signature::new("_format_callback_source", ["func", "args", "debug"]).required(2);
+        Signature::new("_format_callback_source", ["func", "args", "debug"]).positional(2).required(2);
     let [func, arguments, debug] = args.bind(&SIGNATURE)?;
     let Some(func) = func else { return Ok(None) };
     let (list, _) = args_and_kwargs(arguments, None)?;
-    let debug = debug.map(pyo3::types::PyAnyMethods::is_truthy).transpose()?;
+    let debug = debug.map_or(Ok(false), pyo3::types::PyAnyMethods::is_truthy)?;
     format_callback_source(py, func, &list, debug).map(Some)
 }
 
 pub(crate) fn py_format_callback(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Option<String>> {
     const SIGNATURE: Signature<5> =
         Signature::new("_format_callback", ["func", "args", "kwargs", "debug", "suffix"]).required(3);
-    let [func, arguments, kwargs, _debug, suffix] = args.bind(&SIGNATURE)?;
+    let [func, arguments, kwargs, debug, suffix] = args.bind(&SIGNATURE)?;
     let Some(func) = func else { return Ok(None) };
     let (list, dict) = args_and_kwargs(arguments, kwargs)?;
     let suffix = suffix.map_or_else(|| Ok(String::new()), pyo3::types::PyAnyMethods::extract)?;
-    format_callback(py, func, Some((&list, dict.as_ref())), &suffix).map(Some)
+    let debug = debug.map_or(Ok(false), pyo3::types::PyAnyMethods::is_truthy)?;
+    format_callback(py, func, (&list, dict.as_ref()), debug, &suffix).map(Some)
 }
 
 pub(crate) fn py_format_args_and_kwargs(py: Python<'_>, args: Args<'_, '_>) -> PyResult<String> {
     const SIGNATURE: Signature<3> =
         Signature::new("_format_args_and_kwargs", ["args", "kwargs", "debug"]).required(2);
-    let [arguments, kwargs, _debug] = args.bind(&SIGNATURE)?;
+    let [arguments, kwargs, debug] = args.bind(&SIGNATURE)?;
     let (list, dict) = args_and_kwargs(arguments, kwargs)?;
-    format_arguments(py, &list, dict.as_ref())
+    let debug = debug.map_or(Ok(false), pyo3::types::PyAnyMethods::is_truthy)?;
+    format_arguments(py, &list, dict.as_ref(), debug)
 }
 
 pub(crate) fn py_format_coroutine(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Option<String>> {

@@ -152,6 +152,18 @@ pub(crate) fn task_print_stack(
     Ok(())
 }
 
+/// Logs an error from where it is being handled: `logger.error(message, exc_info=True)` in an `except` clause.
+///
+/// # Errors
+/// What the logger raises.
+pub(crate) fn log_handled(py: Python<'_>, message: &str, exception: &Obj) -> PyResult<()> {
+    let logger = py.import("ferrio.base_events")?.getattr(intern!(py, "logger"))?;
+    let kwargs = PyDict::new(py);
+    kwargs.set_item("exc_info", true)?;
+    ferrio_object::with_handled(py, exception, || logger.call_method("error", (message,), Some(&kwargs)))?;
+    Ok(())
+}
+
 /// Logs an error, with the exception's traceback if there is one, through `base_events.logger` as it is now: tests
 /// and users replace it.
 ///

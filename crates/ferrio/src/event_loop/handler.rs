@@ -51,11 +51,11 @@ fn call_exception_handler(this: &Obj<Loop>, py: Python<'_>, context: &Bound<'_, 
             match this.bind(py).call_method1(intern!(py, "default_exception_handler"), (wrapped,)) {
                 Ok(_) => Ok(()),
                 Err(err) if exceptions::is_exit(py, &err) => Err(err),
-                Err(err) => debug::log_error(
+                Err(err) => debug::log_handled(
                     py,
                     "Exception in default exception handler while handling an unexpected error in custom \
                      exception handler",
-                    Some(exceptions::value_of(py, err)),
+                    &exceptions::value_of(py, err),
                 ),
             }
         }
@@ -67,7 +67,7 @@ fn call_default(this: &Obj<Loop>, py: Python<'_>, context: &Bound<'_, PyAny>) ->
         Ok(_) => Ok(()),
         Err(err) if exceptions::is_exit(py, &err) => Err(err),
         Err(err) => {
-            debug::log_error(py, "Exception in default exception handler", Some(exceptions::value_of(py, err)))
+            debug::log_handled(py, "Exception in default exception handler", &exceptions::value_of(py, err))
         }
     }
 }

@@ -111,7 +111,7 @@ pub(super) fn dispatch(
             for handle in [reader, writer].into_iter().flatten() {
                 // The reader may have removed the writer.
                 if !handle.cancelled.get() {
-                    Handle::run_again(&handle, py)?;
+                    Handle::run(&handle, py)?;
                 }
             }
             Ok(())

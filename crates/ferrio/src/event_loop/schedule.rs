@@ -11,7 +11,7 @@ use super::{Hooks, Loop, Ready, Timer};
 use crate::future::Future;
 use crate::handle::{ArgVec, Handle, TimerHandle};
 use crate::loop_ref::LoopRef;
-use crate::{debug, task};
+use crate::{debug, native_fn, task};
 
 /// `call_soon` for callers in Rust: no checks of debug mode, the context given or a copy of the current one.
 #[inline]
@@ -203,11 +203,13 @@ fn create_task(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult
     this.check_closed()?;
     if let Some(factory) = this.task_factory.get() {
         // The factory gets whatever keywords were given, and none that were not: a new keyword of asyncio's must not
-        // break an old factory (uvloop 0.23 did that).
+        // break an old factory (uvloop 0.23 did that). Until 3.13 factories are not given the name, but the task is;
+        // ours take it, so that an eager task has its name in its first step.
+        let takes_name = cfg!(Py_3_14) || native_fn::is_native(factory.bind(py));
         let kwargs = PyDict::new(py);
         let mut name = None;
         args.each_keyword(|key, value| {
-            if key.eq("name")? && !cfg!(Py_3_13) {
+            if !takes_name && key.eq("name")? {
                 name = Some(value.clone());
                 return Ok(());
             }

@@ -236,7 +236,7 @@ fn failed(
     if exceptions::is_exit(py, &err) {
         return Err(err.into());
     }
-    let shown = debug::format_callback_source(py, callback(py)?.bind(py), &[], None)?;
+    let shown = debug::format_callback_source(py, callback(py)?.bind(py), &[], false)?;
     let context = PyDict::new(py);
     context.set_item("message", format!("Exception in callback {shown}"))?;
     context.set_item("exception", exceptions::value_of(py, err))?;

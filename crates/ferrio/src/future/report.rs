@@ -47,7 +47,7 @@ pub(crate) fn get_future_callbacks(py: Python<'_>, fut: &Bound<'_, PyAny>) -> Py
 }
 
 fn format_callbacks(py: Python<'_>, all: &[Obj]) -> PyResult<String> {
-    let format = |callback: &Obj| crate::debug::format_callback_source(py, callback.bind(py), &[], None);
+    let format = |callback: &Obj| crate::debug::format_callback_source(py, callback.bind(py), &[], false);
     let text = match all {
         [] => String::new(),
         [one] => format(one)?,
