@@ -28,6 +28,7 @@ fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<handle::Handle>(module)?;
     ClassDef::add::<handle::TimerHandle>(module)?;
     ClassDef::add::<coro::Coroutine>(module)?;
+    ClassDef::add::<coro::ReadyCoroutine>(module)?;
     ClassDef::add::<sleep::Sleep>(module)?;
     ClassDef::add::<sleep::Yield>(module)?;
     ClassDef::add::<native_fn::NativeFn>(module)?;
