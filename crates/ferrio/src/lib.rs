@@ -25,9 +25,11 @@ mod shield;
 mod sleep;
 mod staggered;
 mod task;
+mod taskgroups;
 mod timeouts;
 mod transports;
 mod wait;
+mod wait_for;
 
 use pyo3::prelude::*;
 

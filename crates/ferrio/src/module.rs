@@ -4,8 +4,7 @@ use ferrio_object::ClassDef;
 use pyo3::prelude::*;
 
 use crate::{
-    as_completed, coro, coroutines, debug, event_loop, future, future_likes, gather, handle, native_fn, running,
-    server, shield, sleep, staggered, task, transports, wait,
+    as_completed, coro, coroutines, debug, event_loop, future, future_likes, gather, handle, native_fn, running, server, shield, sleep, staggered, task, taskgroups, timeouts, transports, wait, wait_for,
 };
 
 pub(crate) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -31,6 +30,9 @@ fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<coro::ReadyCoroutine>(module)?;
     ClassDef::add::<sleep::Sleep>(module)?;
     ClassDef::add::<sleep::Yield>(module)?;
+    ClassDef::add::<timeouts::Timeout>(module)?;
+    ClassDef::add::<wait_for::WaitFor>(module)?;
+    ClassDef::add::<taskgroups::TaskGroup>(module)?;
     ClassDef::add::<native_fn::NativeFn>(module)?;
     ClassDef::add::<wait::Waiting>(module)?;
     ClassDef::add::<as_completed::AsCompleted>(module)?;
@@ -77,6 +79,15 @@ fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::function(module, "sleep", sleep::py_sleep,
         "sleep(delay, result=None)\n--\n\nCoroutine: wait `delay` seconds, then return `result`.\n\n\
          Zero lets the loop turn once. Raises ValueError for NaN.")?;
+    ClassDef::function(module, "timeout", timeouts::py_timeout,
+        "timeout(delay)\n--\n\nAsynchronous context manager that cancels the block after `delay` seconds.\n\n\
+         The cancellation leaves the block as TimeoutError. None is no limit. (Since 3.11)")?;
+    ClassDef::function(module, "timeout_at", timeouts::py_timeout_at,
+        "timeout_at(when)\n--\n\nAs timeout(), with a point in time on the loop's clock. (Since 3.11)")?;
+    ClassDef::function(module, "wait_for", wait_for::py_wait_for,
+        "wait_for(fut, timeout)\n--\n\nCoroutine: await `fut` for at most `timeout` seconds; None is no limit.\n\n\
+         When the time is up, `fut` is cancelled and TimeoutError raised; a result that it gives all the same is\n\
+         returned. With no time left only what is done already is taken.")?;
     ClassDef::function(module, "_is_debug_mode", debug::py_is_debug_mode, "_is_debug_mode()\n--\n\n")?;
     ClassDef::function(module, "_get_function_source", debug::py_get_function_source, "")?;
     ClassDef::function(module, "_format_callback_source", debug::py_format_callback_source, "")?;

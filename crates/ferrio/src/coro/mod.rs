@@ -14,7 +14,7 @@ mod ready;
 
 #[allow(unused_imports)]
 pub(crate) use frame::{Co, Local};
-pub(crate) use object::{Coroutine, coroutine};
+pub(crate) use object::{Coroutine, close_iterator, coroutine, never_awaited};
 #[allow(unused_imports)]
 pub(crate) use ready::{Given, Operation, ReadyCoroutine, Step, ready, ready_with};
 
@@ -26,7 +26,10 @@ use pyo3::types::PyType;
 /// Whether `obj` is a coroutine of ours, whichever kind.
 #[inline]
 pub(crate) fn is_native(obj: &Obj) -> bool {
-    obj.cast_exact::<Coroutine>().is_some() || obj.cast_exact::<ReadyCoroutine>().is_some()
+    obj.cast_exact::<Coroutine>().is_some()
+        || obj.cast_exact::<ReadyCoroutine>().is_some()
+        || obj.cast_exact::<crate::sleep::Sleep>().is_some()
+        || obj.cast_exact::<crate::wait_for::WaitFor>().is_some()
 }
 
 /// The error that `throw(type[, value[, traceback]])` asks to raise.

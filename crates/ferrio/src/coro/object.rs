@@ -225,7 +225,8 @@ impl Coroutine {
     }
 }
 
-pub(super) fn close_iterator(py: Python<'_>, iterator: &Obj) -> PyResult<()> {
+/// Closes what is awaited, if it can be closed.
+pub(crate) fn close_iterator(py: Python<'_>, iterator: &Obj) -> PyResult<()> {
     if let Some(close) = iterator.bind(py).getattr_opt(intern!(py, "close"))? {
         close.call0()?;
     }
@@ -311,7 +312,7 @@ impl Class for Coroutine {
 }
 
 /// Warns of a coroutine that nobody awaited.
-pub(super) fn never_awaited(coro: &Obj, py: Python<'_>, name: &str) -> PyResult<()> {
+pub(crate) fn never_awaited(coro: &Obj, py: Python<'_>, name: &str) -> PyResult<()> {
     let kwargs = PyDict::new(py);
     kwargs.set_item("source", coro)?;
     let message = format!("coroutine '{name}' was never awaited");
