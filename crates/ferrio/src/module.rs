@@ -4,7 +4,7 @@ use ferrio_object::ClassDef;
 use pyo3::prelude::*;
 
 use crate::{
-    as_completed, coro, coroutines, debug, event_loop, future, future_likes, gather, handle, native_fn, running, server, shield, sleep, staggered, task, taskgroups, timeouts, transports, wait, wait_for,
+    as_completed, coro, coroutines, debug, event_loop, future, future_likes, gather, handle, native_fn, runners, running, server, shield, sleep, staggered, task, taskgroups, threads, timeouts, transports, wait, wait_for,
 };
 
 pub(crate) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -33,6 +33,7 @@ fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<timeouts::Timeout>(module)?;
     ClassDef::add::<wait_for::WaitFor>(module)?;
     ClassDef::add::<taskgroups::TaskGroup>(module)?;
+    ClassDef::add::<runners::Runner>(module)?;
     ClassDef::add::<native_fn::NativeFn>(module)?;
     ClassDef::add::<wait::Waiting>(module)?;
     ClassDef::add::<as_completed::AsCompleted>(module)?;
@@ -88,6 +89,18 @@ fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "wait_for(fut, timeout)\n--\n\nCoroutine: await `fut` for at most `timeout` seconds; None is no limit.\n\n\
          When the time is up, `fut` is cancelled and TimeoutError raised; a result that it gives all the same is\n\
          returned. With no time left only what is done already is taken.")?;
+    ClassDef::function(module, "run", runners::py_run,
+        "run(main, *, debug=None, loop_factory=None)\n--\n\nRun a coroutine on a loop of its own; return its result.\n\n\
+         Afterwards all other tasks are cancelled, asynchronous generators and the default executor closed.\n\
+         Raises RuntimeError if a loop is running in this thread. (Since 3.7, loop_factory since 3.12)")?;
+    ClassDef::function(module, "_cancel_all_tasks", runners::py_cancel_all_tasks,
+        "_cancel_all_tasks(loop)\n--\n\n")?;
+    ClassDef::function(module, "to_thread", threads::py_to_thread,
+        "to_thread(func, /, *args, **kwargs)\n--\n\nCoroutine: call func(*args, **kwargs) in a thread of the default \
+         executor,\nin a copy of the current context. (Since 3.9)")?;
+    ClassDef::function(module, "run_coroutine_threadsafe", threads::py_run_coroutine_threadsafe,
+        "run_coroutine_threadsafe(coro, loop)\n--\n\nRun a coroutine on the loop of another thread; return a \
+         concurrent.futures.Future. (Since 3.5.1)")?;
     ClassDef::function(module, "_is_debug_mode", debug::py_is_debug_mode, "_is_debug_mode()\n--\n\n")?;
     ClassDef::function(module, "_get_function_source", debug::py_get_function_source, "")?;
     ClassDef::function(module, "_format_callback_source", debug::py_format_callback_source, "")?;

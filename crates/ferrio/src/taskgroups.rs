@@ -398,7 +398,7 @@ impl Operation for Exit {
         }
         if this.is_empty() {
             this.finish(py, cancellation, exc)?;
-            return Step::none(py);
+            return Ok(Step::Done(swallowed(py)));
         }
         let this = this.clone();
         Ok(Step::Wait(coro::coroutine(py, Self::NAME, move |co| async move {
@@ -434,9 +434,15 @@ impl Operation for Exit {
             if let Some(this) = held.cast::<TaskGroup>() {
                 this.finish(py, cancelled, raised)?;
             }
-            Ok(Obj::none(py))
+            Ok(swallowed(py))
         })?))
     }
+}
+
+/// What `__aexit__` returns. Whatever is to be raised has been raised by then; a cancellation that is left over is the
+/// group's own.
+fn swallowed(py: Python<'_>) -> Obj {
+    pyo3::types::PyBool::new(py, true).to_owned().into_any().into()
 }
 
 /// A future that is done when the last child is; nothing if there is no child left.

@@ -301,7 +301,7 @@ impl Class for WaitFor {
         self.timeout.set(None);
     }
 
-    fn wants_finalizer(&self) -> bool {
+    fn wants_finalizer(&self, _base: &()) -> bool {
         self.state.get() != State::Done
     }
 

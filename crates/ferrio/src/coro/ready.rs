@@ -306,7 +306,7 @@ impl Class for ReadyCoroutine {
     }
 
     #[inline]
-    fn wants_finalizer(&self) -> bool {
+    fn wants_finalizer(&self, _base: &()) -> bool {
         self.state.get() != State::Closed
     }
 
