@@ -11,7 +11,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::{exceptions, future_likes, gather, native_fn, running, task};
+use crate::{coroutines, exceptions, future_likes, gather, native_fn, running, task};
 
 /// Seconds that closing waits for the default executor's threads, as in asyncio.
 const THREAD_JOIN_TIMEOUT: u32 = 300;
@@ -181,7 +181,7 @@ impl Runner {
 /// # Errors
 /// `ValueError` (before 3.14) or `TypeError` for anything else.
 fn main_coroutine(py: Python<'_>, coro: &Bound<'_, PyAny>) -> PyResult<Obj> {
-    if task::is_coroutine(py, coro)? {
+    if coroutines::is_coroutine(py, coro)? {
         return Ok(coro.into());
     }
     if !cfg!(Py_3_14) {

@@ -21,11 +21,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt};
 
-use crate::debug;
 use crate::event_loop::{FromIo, Loop, Source, call_soon_native};
 use crate::handle::Handle;
 use crate::loop_ref::LoopRef;
-use crate::native_fn;
+use crate::{coroutines, debug, native_fn};
 
 /// A loop's signal handlers.
 #[derive(Default)]
@@ -228,9 +227,7 @@ fn add_signal_handler(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> P
     if args.has_keywords() {
         return Err(PyTypeError::new_err("add_signal_handler() takes no keyword arguments"));
     }
-    let coroutine = crate::task::is_coroutine(py, callback)?
-        || py.import("inspect")?.call_method1("iscoroutinefunction", (callback,))?.is_truthy()?;
-    if coroutine {
+    if coroutines::is_coroutine(py, callback)? || coroutines::is_coroutine_function(py, callback)? {
         return Err(PyTypeError::new_err("coroutines cannot be used with add_signal_handler()"));
     }
     check(this, py, signal)?;

@@ -85,6 +85,11 @@ impl TaskGroup {
         event_loop.ok_or_else(|| PyRuntimeError::new_err("TaskGroup has not been entered"))
     }
 
+    /// The task that is in the block, for the call graph.
+    pub(crate) fn parent(&self) -> Option<Obj> {
+        self.parent.get()
+    }
+
     #[inline]
     fn is_empty(&self) -> bool {
         self.children.borrow().count == 0
@@ -164,11 +169,6 @@ impl TaskGroup {
             (removed, children.count == 0)
         };
         drop(removed);
-        if let Some(fut) = child.cast::<Future>()
-            && self.parent.get().is_some_and(|parent| fut.awaited_by.holds(&parent))
-        {
-            fut.awaited_by.set(None);
-        }
         if !empty {
             return Ok(());
         }
@@ -279,9 +279,6 @@ impl TaskGroup {
             let fut = ours.base();
             if fut.is_done() {
                 return Self::child_done(this, py, fut, place);
-            }
-            if fut.awaited_by.is_none() {
-                fut.awaited_by.set(self.parent.get());
             }
             return future::add_callback(fut, py, Callback::Group(this.clone(), place));
         }

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::loop_ref::LoopRef;
-use crate::{coro, exceptions, future_likes, native_fn, running, task};
+use crate::{coro, coroutines, exceptions, future_likes, native_fn, running, task};
 
 /// `to_thread(func, /, *args, **kwargs)`.
 ///
@@ -45,7 +45,7 @@ pub(crate) fn py_run_coroutine_threadsafe(py: Python<'_>, args: Args<'_, '_>) ->
     let (Some(coro), Some(event_loop)) = (coro, event_loop) else {
         return Err(PyTypeError::new_err("run_coroutine_threadsafe() takes a coroutine and a loop"));
     };
-    if !task::is_coroutine(py, coro)? {
+    if !coroutines::is_coroutine(py, coro)? {
         return Err(PyTypeError::new_err("A coroutine object is required"));
     }
     let future: Obj = py.import("concurrent.futures")?.getattr("Future")?.call0()?.into();

@@ -29,6 +29,7 @@ pub(crate) fn is_native(obj: &Obj) -> bool {
     obj.cast_exact::<Coroutine>().is_some()
         || obj.cast_exact::<ReadyCoroutine>().is_some()
         || obj.cast_exact::<crate::sleep::Sleep>().is_some()
+        || obj.cast_exact::<crate::sleep::Yield>().is_some()
         || obj.cast_exact::<crate::wait_for::WaitFor>().is_some()
 }
 
