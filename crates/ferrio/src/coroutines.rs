@@ -7,8 +7,6 @@ use pyo3::exceptions::PyDeprecationWarning;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::coro::Coroutine;
-use crate::sleep::Sleep;
 
 /// Types found to be coroutines, kept alive so that no other type takes their address. asyncio stops at 100 as well,
 /// for programs that make types without end.
@@ -19,10 +17,7 @@ const MOST_KNOWN: usize = 100;
 #[inline]
 pub(crate) fn is_coroutine(py: Python<'_>, bound: &Bound<'_, PyAny>) -> PyResult<bool> {
     let obj = Obj::from(bound);
-    if is_python_coroutine(&obj)
-        || obj.cast_exact::<Coroutine>().is_some()
-        || obj.cast_exact::<Sleep>().is_some()
-    {
+    if is_python_coroutine(&obj) || crate::coro::is_native(&obj) {
         return Ok(true);
     }
     is_coroutine_like(py, bound)

@@ -18,6 +18,7 @@ mod handle;
 mod loop_ref;
 mod module;
 mod native_fn;
+mod runners;
 mod running;
 mod server;
 mod signals;
@@ -26,9 +27,12 @@ mod sleep;
 mod staggered;
 mod streams;
 mod task;
+mod taskgroups;
+mod threads;
 mod timeouts;
 mod transports;
 mod wait;
+mod wait_for;
 
 use pyo3::prelude::*;
 

@@ -80,7 +80,9 @@ pub(crate) fn forget_in_forked_child(py: Python<'_>) -> PyResult<()> {
         |args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>| {
             // The loop's destructor would close descriptors that the parent's driver shares; it is the child's copy
             // of an object that the parent goes on using, and lives until the child ends.
-            std::mem::forget(set(args.py(), None));
+            let py = args.py();
+            std::mem::forget(set(py, None));
+            crate::signals::forget_in_forked_child(py)
         },
     )?;
     let kwargs = PyDict::new(py);

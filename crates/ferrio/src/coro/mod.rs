@@ -10,15 +10,28 @@
 
 mod frame;
 mod object;
+mod ready;
 
 #[allow(unused_imports)]
 pub(crate) use frame::{Co, Local};
-pub(crate) use object::{Coroutine, coroutine};
+pub(crate) use object::{Coroutine, close_iterator, coroutine, never_awaited};
+#[allow(unused_imports)]
+pub(crate) use ready::{Given, Operation, ReadyCoroutine, Step, ready, ready_with};
 
 use ferrio_object::{Args, Obj};
 use pyo3::exceptions::{PyBaseException, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
+
+/// Whether `obj` is a coroutine of ours, whichever kind.
+#[inline]
+pub(crate) fn is_native(obj: &Obj) -> bool {
+    obj.cast_exact::<Coroutine>().is_some()
+        || obj.cast_exact::<ReadyCoroutine>().is_some()
+        || obj.cast_exact::<crate::sleep::Sleep>().is_some()
+        || obj.cast_exact::<crate::sleep::Yield>().is_some()
+        || obj.cast_exact::<crate::wait_for::WaitFor>().is_some()
+}
 
 /// The error that `throw(type[, value[, traceback]])` asks to raise.
 ///
@@ -76,8 +89,11 @@ pub(crate) fn thrown_error(py: Python<'_>, args: &Args<'_, '_>) -> PyResult<PyEr
 /// What comes out of it.
 pub(crate) fn throw_into(py: Python<'_>, target: &Obj, err: PyErr) -> PyResult<ferrio_object::Sent> {
     let exc = crate::exceptions::value_of(py, err);
-    if let Ok(ours) = target.cast_exact::<Coroutine>().ok_or(()) {
+    if let Some(ours) = target.cast_exact::<Coroutine>() {
         return Coroutine::throw_error(ours, py, ferrio_object::raise(py, &exc));
+    }
+    if let Some(ours) = target.cast_exact::<ReadyCoroutine>() {
+        return ReadyCoroutine::throw_error(ours, py, ferrio_object::raise(py, &exc));
     }
     let Some(throw) = target.bind(py).getattr_opt(pyo3::intern!(py, "throw"))? else {
         return Err(ferrio_object::raise(py, &exc));

@@ -7,9 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, Obj, Sent, TypeCell, Visit, WeakList, await_iter, send,
-};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, Sent, TypeCell, Visit, WeakList, await_iter, send};
 use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -227,7 +225,8 @@ impl Coroutine {
     }
 }
 
-fn close_iterator(py: Python<'_>, iterator: &Obj) -> PyResult<()> {
+/// Closes what is awaited, if it can be closed.
+pub(crate) fn close_iterator(py: Python<'_>, iterator: &Obj) -> PyResult<()> {
     if let Some(close) = iterator.bind(py).getattr_opt(intern!(py, "close"))? {
         close.call0()?;
     }
@@ -277,7 +276,10 @@ impl Class for Coroutine {
 
     fn finalize(this: &Obj<Self>, py: Python<'_>) {
         let outcome = match this.state.get() {
-            State::Created => never_awaited(this, py),
+            State::Created => {
+                this.finish();
+                never_awaited(this.as_any(), py, this.name)
+            }
             State::Suspended => Self::close(this, py),
             _ => Ok(()),
         };
@@ -297,7 +299,11 @@ impl Class for Coroutine {
             .getter("__name__", |this: &Obj<Self>, _py: Python<'_>| this.name, "")
             .getter("__qualname__", |this: &Obj<Self>, _py: Python<'_>| this.name, "")
             .getter("cr_running", |this: &Obj<Self>, _py: Python<'_>| this.state.get() == State::Running, "")
-            .getter("cr_suspended", |this: &Obj<Self>, _py: Python<'_>| this.state.get() == State::Suspended, "")
+            .getter(
+                "cr_suspended",
+                |this: &Obj<Self>, _py: Python<'_>| this.state.get() == State::Suspended,
+                "",
+            )
             .getter("cr_await", Self::awaited, "")
             .getter("cr_frame", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
             .getter("cr_code", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
@@ -305,12 +311,15 @@ impl Class for Coroutine {
     }
 }
 
-fn never_awaited(this: &Obj<Coroutine>, py: Python<'_>) -> PyResult<()> {
-    this.finish();
+/// Warns of a coroutine that nobody awaited.
+pub(crate) fn never_awaited(coro: &Obj, py: Python<'_>, name: &str) -> PyResult<()> {
     let kwargs = PyDict::new(py);
-    kwargs.set_item("source", this)?;
-    let message = format!("coroutine '{}' was never awaited", this.name);
-    py.import("warnings")?
-        .call_method("warn", (message, py.get_type::<PyRuntimeWarning>()), Some(&kwargs))?;
+    kwargs.set_item("source", coro)?;
+    let message = format!("coroutine '{name}' was never awaited");
+    py.import("warnings")?.call_method(
+        "warn",
+        (message, py.get_type::<PyRuntimeWarning>()),
+        Some(&kwargs),
+    )?;
     Ok(())
 }

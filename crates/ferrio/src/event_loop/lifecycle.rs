@@ -31,12 +31,18 @@ impl Setup {
         hooks.set_item("finalizer", this.bind(py).getattr("_asyncgen_finalizer_hook")?)?;
         sys.call_method("set_asyncgen_hooks", (), Some(&hooks))?;
         let outer = running::set(py, Some(this.as_any().clone()));
-        Ok(Setup { asyncgen_hooks, outer })
+        let setup = Setup { asyncgen_hooks, outer };
+        if let Err(err) = crate::signals::guard(this, py) {
+            setup.leave(this, py)?;
+            return Err(err);
+        }
+        Ok(setup)
     }
 
     pub(super) fn leave(self, this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
         this.thread_id.set(0);
         running::set(py, self.outer);
+        crate::signals::unguard(this, py)?;
         debug::track_coroutine_origins(this, py, false)?;
         let hooks = self.asyncgen_hooks.bind(py);
         py.import("sys")?.call_method1("set_asyncgen_hooks", (hooks.get_item(0)?, hooks.get_item(1)?))?;
@@ -104,7 +110,8 @@ fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     if this.closed.get() {
         return Ok(());
     }
-    crate::signals::remove_all(this, py)?;
+    // The loop is closed whatever becomes of its signal handlers.
+    let signals = crate::signals::remove_all(this, py);
     this.closed.set(true);
     // Each container is emptied before its contents are dropped: dropping runs Python code.
     let ready = std::mem::take(&mut *this.ready.borrow_mut());
@@ -131,7 +138,7 @@ fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     }
     let driver = this.driver.borrow_mut().take();
     drop(driver);
-    Ok(())
+    signals
 }
 
 /// `__del__` of a loop that nobody closed.

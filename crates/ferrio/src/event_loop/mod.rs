@@ -34,6 +34,8 @@ use crate::gather::Gathering;
 use crate::handle::{Handle, TimerHandle};
 use crate::native_fn::NativeFn;
 use crate::task::Task;
+use crate::taskgroups::TaskGroup;
+use crate::timeouts::Timeout;
 
 /// Something to do in this turn.
 pub(crate) enum Ready {
@@ -47,6 +49,10 @@ pub(crate) enum Ready {
     Tell(Obj<NativeFn>, Obj<Future>),
     /// Give a future the result `None`, unless it is done: the end of a `sleep()`.
     Resolve(Obj<Future>),
+    /// Let a timeout go off, if its deadline is still the one of that setting.
+    Expire(Obj<Timeout>, u32),
+    /// Tell a `TaskGroup` that a child is done; its place among the children.
+    GroupChild(Obj<TaskGroup>, Obj<Future>, u32),
     /// A file descriptor became ready. The token is looked up when its turn comes: whatever was closed meanwhile is
     /// stale by then.
     Io { token: Token, readable: bool, writable: bool },
@@ -56,6 +62,7 @@ pub(crate) enum Ready {
 pub(crate) enum Timer {
     Call(Obj<TimerHandle>),
     Resolve(Obj<Future>),
+    Timeout(Obj<Timeout>),
 }
 
 /// The contents of a loop.
@@ -239,6 +246,11 @@ impl Class for Loop {
                         visit.obj(fut);
                     }
                     Ready::Resolve(fut) => visit.obj(fut),
+                    Ready::Expire(timeout, _) => visit.obj(timeout),
+                    Ready::GroupChild(group, child, _) => {
+                        visit.obj(group);
+                        visit.obj(child);
+                    }
                     Ready::Io { .. } => {}
                 }
             }
@@ -248,6 +260,7 @@ impl Class for Loop {
                 match timer {
                     Timer::Call(handle) => visit.through(handle),
                     Timer::Resolve(fut) => visit.obj(fut),
+                    Timer::Timeout(timeout) => visit.obj(timeout),
                 }
             }
         }

@@ -92,6 +92,7 @@ fn scheduled(this: &Obj<Loop>, py: Python<'_>) -> PyResult<Obj> {
         .map(|timer| match timer {
             Timer::Call(handle) => handle.as_any().clone(),
             Timer::Resolve(fut) => fut.as_any().clone(),
+            Timer::Timeout(timeout) => timeout.as_any().clone(),
         })
         .collect();
     Ok(PyList::new(py, timers)?.into())

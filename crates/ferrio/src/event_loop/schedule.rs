@@ -1,7 +1,7 @@
 //! Scheduling: `call_soon`, `call_later`, `call_at`, `call_soon_threadsafe`, `time`, `create_future`, `create_task`.
 
 use ferrio_core::clock;
-use ferrio_object::{Args, ClassBuilder, Obj, Signature, ThreadState};
+use ferrio_object::{Args, ClassBuilder, Obj, Signature, ThreadState, Visit};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -279,6 +279,13 @@ pub(crate) enum Alarm {
 }
 
 impl Alarm {
+    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
+        match self {
+            Alarm::Native(native, _) => visit.obj(native),
+            Alarm::Handle(handle) => visit.obj(handle),
+        }
+    }
+
     /// Cancels it, unless it has gone off.
     ///
     /// # Errors

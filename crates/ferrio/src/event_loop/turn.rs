@@ -23,6 +23,8 @@ use pyo3::types::PyDict;
 use super::{FromIo, Hooks, Loop, Ready, Timer, io, replaced};
 use crate::handle::Handle;
 use crate::native_fn::NativeFn;
+use crate::taskgroups::TaskGroup;
+use crate::timeouts::Timeout;
 use crate::{debug, exceptions, future, gather, running, task};
 
 /// Turns with work after which the driver is polled whatever happens.
@@ -158,6 +160,10 @@ pub(super) fn queue_due_timers(this: &Obj<Loop>, until: f64) {
                 this.push(Ready::Call(timer.into_base()));
             }
             Timer::Resolve(fut) => this.push(Ready::Resolve(fut)),
+            Timer::Timeout(timeout) => {
+                let setting = timeout.setting();
+                this.push(Ready::Expire(timeout, setting));
+            }
         }
     }
 }
@@ -213,6 +219,14 @@ fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised> {
         Ready::Tell(function, fut) => match NativeFn::tell(&function, py, fut.as_any()) {
             Ok(()) => Ok(()),
             Err(err) => failed(this, py, &|_| Ok(function.as_any().clone()), err),
+        },
+        Ready::GroupChild(group, child, place) => match TaskGroup::child_done(&group, py, &child, place) {
+            Ok(()) => Ok(()),
+            Err(err) => failed(this, py, &|py| TaskGroup::done_callable(&group, py, place), err),
+        },
+        Ready::Expire(timeout, setting) => match Timeout::expire_if(&timeout, py, setting) {
+            Ok(()) => Ok(()),
+            Err(err) => failed(this, py, &|_| Ok(timeout.as_any().clone()), err),
         },
         Ready::Resolve(fut) => {
             if fut.is_done() {

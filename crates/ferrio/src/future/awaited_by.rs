@@ -22,6 +22,7 @@ fn from_callbacks(fut: &Obj<Future>, found: &mut Vec<Obj>, depth: usize) {
         match callback {
             Callback::Task(task) => found.push(task.as_any().clone()),
             Callback::Gather(outer) => from_callbacks(outer.base(), found, depth + 1),
+            Callback::Group(group, _) => found.extend(group.parent()),
             Callback::Native(function) => {
                 if let Some(through) = function.wakes_what() {
                     from_callbacks(&through, found, depth + 1);

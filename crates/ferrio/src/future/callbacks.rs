@@ -9,6 +9,7 @@ use crate::gather::Gathering;
 use crate::loop_ref::LoopRef;
 use crate::native_fn::NativeFn;
 use crate::task::Task;
+use crate::taskgroups::TaskGroup;
 
 /// One of those who are told.
 #[derive(Clone)]
@@ -19,6 +20,8 @@ pub(crate) enum Callback {
     Gather(Obj<Gathering>),
     /// A done-callback of ours (`wait()`, `shield()` …): it runs no code of the user's, so it needs no context.
     Native(Obj<NativeFn>),
+    /// A task group, and the place of the child in it.
+    Group(Obj<TaskGroup>, u32),
     /// `callback(future)` in `context`.
     Call { callback: Obj, context: Obj },
 }
@@ -29,6 +32,7 @@ impl Callback {
             Callback::Task(task) => visit.obj(task),
             Callback::Gather(outer) => visit.obj(outer),
             Callback::Native(function) => visit.obj(function),
+            Callback::Group(group, _) => visit.obj(group),
             Callback::Call { callback, context } => {
                 visit.obj(callback);
                 visit.obj(context);
@@ -118,6 +122,7 @@ pub(super) fn schedule_one(
         Callback::Task(task) => Ready::Step(task),
         Callback::Gather(outer) => Ready::GatherChild(outer, fut.clone()),
         Callback::Native(function) => Ready::Tell(function, fut.clone()),
+        Callback::Group(group, place) => Ready::GroupChild(group, fut.clone(), place),
         Callback::Call { callback, context } => {
             return event_loop.call_soon(py, &callback, &[fut.as_any().clone()], Some(&context));
         }
@@ -134,6 +139,10 @@ pub(super) fn schedule_one(
         }
         Some(Ready::Tell(function, fut)) => {
             event_loop.call_soon(py, function.as_any(), &[fut.into_any()], None)
+        }
+        Some(Ready::GroupChild(group, child, place)) => {
+            let done = TaskGroup::done_callable(&group, py, place)?;
+            event_loop.call_soon(py, &done, &[child.as_any().clone()], None)
         }
         Some(_) => unreachable!("only the items made above"),
     }

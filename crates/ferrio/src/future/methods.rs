@@ -130,6 +130,7 @@ fn same(a: &Callback, b: &Callback) -> bool {
         (Callback::Task(a), Callback::Task(b)) => a.is(b),
         (Callback::Gather(a), Callback::Gather(b)) => a.is(b),
         (Callback::Native(a), Callback::Native(b)) => a.is(b),
+        (Callback::Group(a, at), Callback::Group(b, bt)) => a.is(b) && at == bt,
         (Callback::Call { callback: a, context: c }, Callback::Call { callback: b, context: d }) => {
             a.is(b) && c.is(d)
         }
@@ -143,6 +144,7 @@ pub(super) fn callback_object(py: Python<'_>, callback: &Callback) -> PyResult<O
         Callback::Task(task) => crate::task::wakeup_callable(py, task),
         Callback::Gather(outer) => crate::gather::done_callable(py, outer),
         Callback::Native(function) => Ok(function.as_any().clone()),
+        Callback::Group(group, place) => crate::taskgroups::TaskGroup::done_callable(group, py, *place),
         Callback::Call { callback, .. } => Ok(callback.clone()),
     }
 }
@@ -174,7 +176,7 @@ fn callbacks_list(this: &Obj<Future>, py: Python<'_>) -> PyResult<Option<Obj>> {
     for callback in &all {
         let context = match callback {
             Callback::Task(task) => task.context.get().cloned(),
-            Callback::Gather(_) | Callback::Native(_) => None,
+            Callback::Gather(_) | Callback::Native(_) | Callback::Group(..) => None,
             Callback::Call { context, .. } => Some(context.clone()),
         };
         let object = callback_object(py, callback)?;

@@ -9,7 +9,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::{Name, Task, registry, step};
-use crate::coro::Coroutine;
 use crate::coroutines::is_coroutine;
 use crate::event_loop::{Hooks, Ready};
 use crate::future::Future;
@@ -179,7 +178,8 @@ pub(crate) fn ensure_future(
     obj: &Bound<'_, PyAny>,
     event_loop: Option<&LoopRef>,
 ) -> PyResult<Obj> {
-    let coroutine = is_python_coroutine(&obj.into()) || Obj::<Coroutine>::from_bound(obj).is_some();
+    let known = Obj::from(obj);
+    let coroutine = is_python_coroutine(&known) || crate::coro::is_native(&known);
     if coroutine
         && let Some(LoopRef::Native(native)) = event_loop
         && !native.hooked(Hooks::CREATE_TASK)

@@ -15,15 +15,7 @@ fn cancel(this: &Obj<Task>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<bool
 }
 
 fn uncancel(this: &Obj<Task>, _py: Python<'_>) -> i64 {
-    let requests = this.cancel_requests.get();
-    if requests > 0 {
-        this.cancel_requests.set(requests - 1);
-        if requests == 1 {
-            // Nobody wants it cancelled any more, not even in the next step (since 3.13).
-            this.must_cancel.set(false);
-        }
-    }
-    this.cancel_requests.get()
+    this.uncancel()
 }
 
 fn get_name(this: &Obj<Task>, py: Python<'_>) -> Obj {

@@ -77,6 +77,44 @@ impl Task {
     }
 }
 
+impl Task {
+    /// `Task.uncancel()`.
+    pub(crate) fn uncancel(&self) -> i64 {
+        let requests = self.cancel_requests.get();
+        if requests > 0 {
+            self.cancel_requests.set(requests - 1);
+            if requests == 1 {
+                // Nobody wants it cancelled any more, not even in the next step (since 3.13).
+                self.must_cancel.set(false);
+            }
+        }
+        self.cancel_requests.get()
+    }
+}
+
+/// `task.cancelling()` of a task of whatever kind.
+///
+/// # Errors
+/// What a foreign task raises.
+#[inline]
+pub(crate) fn cancelling(py: Python<'_>, task: &Obj) -> PyResult<i64> {
+    match task.cast_exact::<Task>() {
+        Some(ours) => Ok(ours.cancel_requests.get()),
+        None => task.bind(py).call_method0(pyo3::intern!(py, "cancelling"))?.extract(),
+    }
+}
+
+/// `task.uncancel()` of a task of whatever kind.
+///
+/// # Errors
+/// What a foreign task raises.
+pub(crate) fn uncancel(py: Python<'_>, task: &Obj) -> PyResult<i64> {
+    match task.cast_exact::<Task>() {
+        Some(ours) => Ok(ours.uncancel()),
+        None => task.bind(py).call_method0(pyo3::intern!(py, "uncancel"))?.extract(),
+    }
+}
+
 impl Class for Task {
     type Base = Future;
     const NAME: &'static str = "_asyncio.Task";

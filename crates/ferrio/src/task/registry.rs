@@ -160,11 +160,22 @@ pub(crate) fn py_current_task(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Op
 
 pub(crate) fn py_all_tasks(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [event_loop] = args.bind(&Signature::new("all_tasks", ["loop"]).required(0))?;
-    let event_loop = loop_or_running(py, event_loop)?;
+    all_of(py, &loop_or_running(py, event_loop)?)
+}
+
+/// The set of tasks of a loop that are not done.
+///
+/// # Errors
+/// What tasks that are not ours raise.
+pub(crate) fn all(py: Python<'_>, event_loop: &Obj) -> PyResult<Obj> {
+    all_of(py, &LoopRef::new(event_loop.bind(py)))
+}
+
+fn all_of(py: Python<'_>, event_loop: &LoopRef) -> PyResult<Obj> {
     let set = PySet::empty(py)?;
     for task in TASKS.collect(py, |_| true) {
         let fut = task.base();
-        if !fut.is_done() && fut.get_loop().is_ok_and(|of_task| of_task.is(&event_loop)) {
+        if !fut.is_done() && fut.get_loop().is_ok_and(|of_task| of_task.is(event_loop)) {
             set.add(&task)?;
         }
     }

@@ -1,0 +1,586 @@
+//! `asyncio.TaskGroup`: tasks that end before the block that started them is left.
+//!
+//! A child tells its group natively when it is done (one small item on the ready queue, in the place where asyncio
+//! has its done-callback), and stands in a slot whose number it carries, so that starting and ending a child costs
+//! neither a callback object nor a set.
+//!
+//! Exceptions hold frames, and frames hold tasks and groups: whatever ends a group is let go of here before it is
+//! raised, so that no reference cycle goes through it.
+
+use std::cell::{Cell, RefCell};
+use std::mem::offset_of;
+
+use ferrio_object::{
+    Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit, WeakList, handled_exception,
+};
+use pyo3::exceptions::{PyBaseExceptionGroup, PyRuntimeError, PyTypeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PySet, PyType};
+
+use crate::coro::{self, Given, Operation, Step, ready, ready_with};
+use crate::event_loop::Hooks;
+use crate::future::{self, Callback, Future, State};
+use crate::loop_ref::LoopRef;
+use crate::task::{self, Task, registry};
+use crate::{exceptions, future_likes, native_fn, running};
+
+/// The children that are not done, in numbered places.
+#[derive(Default)]
+struct Children {
+    places: Vec<Option<Obj>>,
+    free: Vec<u32>,
+    count: usize,
+}
+
+impl Children {
+    fn insert(&mut self, child: Obj) -> u32 {
+        self.count += 1;
+        if let Some(place) = self.free.pop() {
+            self.places[place as usize] = Some(child);
+            return place;
+        }
+        self.places.push(Some(child));
+        (self.places.len() - 1) as u32
+    }
+
+    fn remove(&mut self, place: u32, child: &Obj) -> Option<Obj> {
+        let found = self.places.get_mut(place as usize)?.take_if(|found| found.is(child))?;
+        self.free.push(place);
+        self.count -= 1;
+        Some(found)
+    }
+
+    fn all(&self) -> Vec<Obj> {
+        self.places.iter().flatten().cloned().collect()
+    }
+}
+
+/// The contents of a `TaskGroup`.
+pub struct TaskGroup {
+    entered: Cell<bool>,
+    exiting: Cell<bool>,
+    aborting: Cell<bool>,
+    /// `cancel()` came before the group was entered.
+    cancel_on_entry: Cell<bool>,
+    /// The group has cancelled its parent and must take that back.
+    parent_cancel_requested: Cell<bool>,
+    event_loop: RefCell<Option<LoopRef>>,
+    parent: ObjCell,
+    children: RefCell<Children>,
+    errors: RefCell<Vec<Obj>>,
+    base_error: ObjCell,
+    /// Set while leaving waits for the children.
+    completed: ObjCell,
+    weaklist: WeakList,
+}
+
+fn is_base_error(py: Python<'_>, exc: &Obj) -> bool {
+    exceptions::is_exit(py, &ferrio_object::raise(py, exc))
+}
+
+impl TaskGroup {
+    fn get_loop(&self) -> PyResult<LoopRef> {
+        let event_loop = self.event_loop.borrow().clone();
+        event_loop.ok_or_else(|| PyRuntimeError::new_err("TaskGroup has not been entered"))
+    }
+
+    /// The task that is in the block, for the call graph.
+    pub(crate) fn parent(&self) -> Option<Obj> {
+        self.parent.get()
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.children.borrow().count == 0
+    }
+
+    fn enter(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        if this.entered.get() {
+            let shown = repr(this, py);
+            return Err(PyRuntimeError::new_err(format!("TaskGroup {shown} has already been entered")));
+        }
+        let event_loop = LoopRef::new(running::get_running_loop(py)?.bind(py));
+        let parent = registry::current(py, &event_loop)?;
+        let old = this.event_loop.replace(Some(event_loop));
+        drop(old);
+        let Some(parent) = parent else {
+            let shown = repr(this, py);
+            return Err(PyRuntimeError::new_err(format!("TaskGroup {shown} cannot determine the parent task")));
+        };
+        this.parent.set(Some(parent));
+        this.entered.set(true);
+        if this.cancel_on_entry.get() {
+            Self::cancel(this, py)?;
+        }
+        Ok(())
+    }
+
+    fn abort(&self, py: Python<'_>) -> PyResult<()> {
+        self.aborting.set(true);
+        let children = self.children.borrow().all();
+        for child in &children {
+            future_likes::cancel(py, child, None)?;
+        }
+        Ok(())
+    }
+
+    fn cancel_parent(&self, py: Python<'_>) -> PyResult<()> {
+        self.parent_cancel_requested.set(true);
+        match self.parent.get() {
+            Some(parent) => future_likes::cancel(py, &parent, None).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn cancel(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        if !this.entered.get() {
+            this.cancel_on_entry.set(true);
+            return Ok(());
+        }
+        let finished = this.exiting.get() && this.is_empty();
+        if finished || this.aborting.get() {
+            return Ok(());
+        }
+        this.abort(py)?;
+        // Leaving waits for the children already and for nothing else: there is no body left to be cancelled.
+        if this.exiting.get() { Ok(()) } else { this.cancel_parent(py) }
+    }
+
+    /// A child of ours is done.
+    ///
+    /// # Errors
+    /// What cancelling a foreign parent raises.
+    pub(crate) fn child_done(this: &Obj<Self>, py: Python<'_>, child: &Obj<Future>, place: u32) -> PyResult<()> {
+        let fine = child.state.get() == State::Cancelled
+            || (child.state.get() == State::Finished && child.exception.is_none());
+        if !fine {
+            return this.ended(py, child.as_any(), place);
+        }
+        this.forget(py, child.as_any(), place)
+    }
+
+    /// Takes a child out; the last one lets `__aexit__` go on.
+    #[inline]
+    fn forget(&self, py: Python<'_>, child: &Obj, place: u32) -> PyResult<()> {
+        let (removed, empty) = {
+            let mut children = self.children.borrow_mut();
+            let removed = children.remove(place, child);
+            (removed, children.count == 0)
+        };
+        drop(removed);
+        if !empty {
+            return Ok(());
+        }
+        let Some(completed) = self.completed.get() else { return Ok(()) };
+        match completed.cast_exact::<Future>() {
+            Some(fut) if fut.is_done() => Ok(()),
+            Some(fut) => future::set_result(fut, py, Obj::none(py)),
+            None => {
+                let completed = completed.bind(py);
+                if !completed.call_method0(intern!(py, "done"))?.is_truthy()? {
+                    completed.call_method1(intern!(py, "set_result"), (true,))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Any child is done, perhaps with an exception.
+    fn ended(&self, py: Python<'_>, child: &Obj, place: u32) -> PyResult<()> {
+        self.forget(py, child, place)?;
+        let bound = child.bind(py);
+        if bound.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+            return Ok(());
+        }
+        let exc = bound.call_method0(intern!(py, "exception"))?;
+        if exc.is_none() {
+            return Ok(());
+        }
+        let exc = Obj::from(exc);
+        self.errors.borrow_mut().push(exc.clone());
+        if self.base_error.is_none() && is_base_error(py, &exc) {
+            self.base_error.set(Some(exc.clone()));
+        }
+        let Some(parent) = self.parent.get() else { return Ok(()) };
+        if parent.bind(py).call_method0(intern!(py, "done"))?.is_truthy()? {
+            let context = PyDict::new(py);
+            let message = format!(
+                "Task {} has errored out but its parent task {} is already completed",
+                bound.repr()?,
+                parent.bind(py).repr()?
+            );
+            context.set_item("message", message)?;
+            context.set_item("exception", &exc)?;
+            context.set_item("task", child)?;
+            return self.get_loop()?.call_exception_handler(py, &context);
+        }
+        if !self.aborting.get() && !self.parent_cancel_requested.get() {
+            // The parent goes on with whatever it does in the block, which is to end now. In `__aexit__` this
+            // cancellation is taken back, so that the code after the block does not see it.
+            self.abort(py)?;
+            self.cancel_parent(py)?;
+        }
+        Ok(())
+    }
+
+    /// The done-callback of the child at `place` as a Python callable, for children that are not ours.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn done_callable(this: &Obj<Self>, py: Python<'_>, place: u32) -> PyResult<Obj> {
+        let place = pyo3::types::PyInt::new(py, place).into();
+        native_fn::function(py, "TaskGroup._on_task_done", vec![this.as_any().clone(), place], |py, held, args| {
+            let (Some(group), Some(child)) = (held[0].cast::<TaskGroup>(), args.get(0)) else { return Ok(()) };
+            group.ended(py, &child.into(), held[1].bind(py).extract()?)
+        })
+    }
+
+    fn create_task(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+        let coro = match (args.get(0), args.len()) {
+            (Some(coro), 1) => coro.clone(),
+            (None, 0) => keyword_coro(py, &args)?,
+            _ => return Err(PyTypeError::new_err("create_task() takes exactly one positional argument: 'coro'")),
+        };
+        if !this.entered.get() {
+            return refuse(this, py, &coro, "has not been entered");
+        }
+        if this.exiting.get() && this.is_empty() {
+            return refuse(this, py, &coro, "is finished");
+        }
+        if this.aborting.get() {
+            return refuse(this, py, &coro, "is shutting down");
+        }
+        let event_loop = this.get_loop()?;
+        let task = match &event_loop {
+            LoopRef::Native(native)
+                if !native.hooked(Hooks::CREATE_TASK) && native.task_factory.is_none() && args.len() == 1 =>
+            {
+                native.check_closed()?;
+                task::create_from_call(py, event_loop.clone(), &coro, args)?.into_any()
+            }
+            other => {
+                let kwargs = PyDict::new(py);
+                args.each_keyword(|name, value| {
+                    if name.eq("coro")? { Ok(()) } else { kwargs.set_item(name, value) }
+                })?;
+                other.as_any().bind(py).call_method(intern!(py, "create_task"), (&coro,), Some(&kwargs))?.into()
+            }
+        };
+        this.adopt(this, py, &task)?;
+        Ok(task)
+    }
+
+    /// Makes a new task one of the children. One that is done already, since it began eagerly, is dealt with at once.
+    #[inline]
+    fn adopt(&self, this: &Obj<Self>, py: Python<'_>, task: &Obj) -> PyResult<()> {
+        let place = self.children.borrow_mut().insert(task.clone());
+        if let Some(ours) = task.cast_exact::<Task>() {
+            let fut = ours.base();
+            if fut.is_done() {
+                return Self::child_done(this, py, fut, place);
+            }
+            return future::add_callback(fut, py, Callback::Group(this.clone(), place));
+        }
+        let bound = task.bind(py);
+        if bound.call_method0(intern!(py, "done"))?.is_truthy()? {
+            return self.ended(py, task, place);
+        }
+        let callback = Self::done_callable(this, py, place)?;
+        bound.call_method1(intern!(py, "add_done_callback"), (callback,)).map(drop)
+    }
+
+    /// All children are done: what leaving the block comes to. `cancellation` is a CancelledError to pass on, `exc`
+    /// what ended the block.
+    fn finish(&self, py: Python<'_>, cancellation: Option<Obj>, exc: Option<Obj>) -> PyResult<()> {
+        let base_error = self.base_error.take();
+        let parent = self.parent.take();
+        let mut errors = self.errors.take();
+        if let Some(base_error) = base_error {
+            return Err(ferrio_object::raise(py, &base_error));
+        }
+        let Some(parent) = parent else { return Ok(()) };
+        let mut cancellation = cancellation;
+        if self.parent_cancel_requested.get() && task::uncancel(py, &parent)? == 0 {
+            // Nobody but the group wanted the parent cancelled.
+            cancellation = None;
+        }
+        if errors.is_empty()
+            && let Some(cancellation) = cancellation
+        {
+            return Err(ferrio_object::raise(py, &cancellation));
+        }
+        let context = exc.clone();
+        if let Some(exc) = exc
+            && !exceptions::is_cancelled(py, &exc)?
+        {
+            errors.push(exc);
+        }
+        if errors.is_empty() {
+            return Ok(());
+        }
+        if task::cancelling(py, &parent)? > 0 {
+            // Somebody else cancels the parent too. Cancelled anew, it hears of that at its next await, and the count
+            // stays what it was.
+            task::uncancel(py, &parent)?;
+            future_likes::cancel(py, &parent, None)?;
+        }
+        let group = py
+            .get_type::<PyBaseExceptionGroup>()
+            .call1(("unhandled errors in a TaskGroup", PyList::new(py, &errors)?))?;
+        drop(errors);
+        let err = PyErr::from_value(group);
+        err.set_cause(py, None);
+        if let Some(context) = context {
+            ferrio_object::restore_context(py, &err.value(py).into(), Some(&context));
+        }
+        Err(err)
+    }
+}
+
+fn keyword_coro<'py>(py: Python<'py>, args: &Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    let mut coro = None;
+    args.each_keyword(|name, value| {
+        if name.eq("coro")? {
+            coro = Some(value.clone());
+        }
+        Ok(())
+    })?;
+    let _ = py;
+    coro.ok_or_else(|| PyTypeError::new_err("create_task() missing 1 required positional argument: 'coro'"))
+}
+
+#[cold]
+fn refuse(this: &Obj<TaskGroup>, py: Python<'_>, coro: &Bound<'_, PyAny>, why: &str) -> PyResult<Obj> {
+    // Otherwise it would also warn that it was never awaited.
+    coro.call_method0(intern!(py, "close"))?;
+    let shown = repr(this, py);
+    Err(PyRuntimeError::new_err(format!("TaskGroup {shown} {why}")))
+}
+
+/// `__aenter__`.
+struct Enter;
+
+impl Operation for Enter {
+    type On = TaskGroup;
+    const NAME: &'static str = "TaskGroup.__aenter__";
+
+    fn begin(this: &Obj<TaskGroup>, py: Python<'_>, _given: Given) -> PyResult<Step> {
+        TaskGroup::enter(this, py)?;
+        Ok(Step::Done(this.as_any().clone()))
+    }
+}
+
+/// `__aexit__`; given the exception type and the exception.
+struct Exit;
+
+impl Operation for Exit {
+    type On = TaskGroup;
+    const NAME: &'static str = "TaskGroup.__aexit__";
+
+    fn begin(this: &Obj<TaskGroup>, py: Python<'_>, [kind, exc]: Given) -> PyResult<Step> {
+        this.exiting.set(true);
+        let exc = exc.or_else(|| instance_of(py, kind.as_ref()));
+        let mut cancellation = None;
+        if let Some(exc) = &exc {
+            if this.base_error.is_none() && is_base_error(py, exc) {
+                this.base_error.set(Some(exc.clone()));
+            }
+            if exceptions::is_cancelled(py, exc)? {
+                cancellation = Some(exc.clone());
+            }
+            if !this.aborting.get() {
+                this.abort(py)?;
+            }
+        }
+        if this.is_empty() {
+            this.finish(py, cancellation, exc)?;
+            return Ok(Step::Done(swallowed(py)));
+        }
+        let this = this.clone();
+        Ok(Step::Wait(coro::coroutine(py, Self::NAME, move |co| async move {
+            // The collector must see these while we are suspended: they are what cycles are made of.
+            let none = Obj::none(co.py());
+            let group = co.hold(&this);
+            drop(this);
+            let exc = co.hold(exc.unwrap_or_else(|| none.clone()));
+            let cancellation = co.hold(cancellation.unwrap_or(none));
+            let group = || group.get();
+            while let Some(waiter) = waiter(co.py(), &group())? {
+                // The waiter is cancelled as often as the parent is; the children still have to be waited for.
+                let outcome = co.wait(waiter).await;
+                let py = co.py();
+                let held = group();
+                let Some(this) = held.cast::<TaskGroup>() else { return Ok(Obj::none(py)) };
+                this.completed.set(None);
+                if let Err(err) = outcome {
+                    if !exceptions::err_is_cancelled(py, &err) {
+                        return Err(err);
+                    }
+                    if !this.aborting.get() {
+                        cancellation.set(exceptions::value_of(py, err));
+                        this.abort(py)?;
+                    }
+                }
+            }
+            let py = co.py();
+            let held = group();
+            let some = |obj: Obj| (!obj.is_none()).then_some(obj);
+            let cancelled = some(cancellation.get());
+            let raised = some(exc.get());
+            if let Some(this) = held.cast::<TaskGroup>() {
+                this.finish(py, cancelled, raised)?;
+            }
+            Ok(swallowed(py))
+        })?))
+    }
+}
+
+/// What `__aexit__` returns. Whatever is to be raised has been raised by then; a cancellation that is left over is the
+/// group's own.
+fn swallowed(py: Python<'_>) -> Obj {
+    pyo3::types::PyBool::new(py, true).to_owned().into_any().into()
+}
+
+/// A future that is done when the last child is; nothing if there is no child left.
+fn waiter(py: Python<'_>, group: &Obj) -> PyResult<Option<Obj>> {
+    let Some(this) = group.cast::<TaskGroup>() else { return Ok(None) };
+    if this.is_empty() {
+        return Ok(None);
+    }
+    let event_loop = this.get_loop()?;
+    let waiter: Obj = match &event_loop {
+        LoopRef::Native(native) if !native.hooked(Hooks::CREATE_FUTURE) => {
+            Future::create(py, event_loop.clone())?.into_any()
+        }
+        other => other.as_any().bind(py).call_method0(intern!(py, "create_future"))?.into(),
+    };
+    this.completed.set(Some(waiter.clone()));
+    Ok(Some(waiter))
+}
+
+/// What stands for an exception of which only the class was given, as when `__aexit__` is called by hand.
+fn instance_of(py: Python<'_>, kind: Option<&Obj>) -> Option<Obj> {
+    let kind = kind?.bind(py).cast::<PyType>().ok()?;
+    handled_exception(py)
+        .filter(|exc| exc.bind(py).is_instance(kind).unwrap_or(false))
+        .or_else(|| kind.call0().ok().map(Obj::from))
+}
+
+fn aenter(this: &Obj<TaskGroup>, py: Python<'_>) -> PyResult<Obj> {
+    ready::<Enter>(py, this)
+}
+
+fn aexit(this: &Obj<TaskGroup>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    const SIGNATURE: Signature<3> = Signature::new("__aexit__", ["et", "exc", "tb"]);
+    let [kind, exc, _traceback] = args.bind(&SIGNATURE)?;
+    let given = |arg: Option<&Bound<'_, PyAny>>| arg.filter(|arg| !arg.is_none()).map(Obj::from);
+    ready_with::<Exit>(py, this, [given(kind), given(exc)])
+}
+
+fn init(_this: &Obj<TaskGroup>, _py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    args.none("TaskGroup")
+}
+
+fn repr(this: &Obj<TaskGroup>, _py: Python<'_>) -> String {
+    let mut shown = "<TaskGroup".to_owned();
+    let tasks = this.children.borrow().count;
+    if tasks > 0 {
+        shown += &format!(" tasks={tasks}");
+    }
+    let errors = this.errors.borrow().len();
+    if errors > 0 {
+        shown += &format!(" errors={errors}");
+    }
+    if this.aborting.get() {
+        shown += " cancelling";
+    } else if this.entered.get() {
+        shown += " entered";
+    }
+    shown + ">"
+}
+
+impl Class for TaskGroup {
+    type Base = Any;
+    const NAME: &'static str = "asyncio.taskgroups.TaskGroup";
+    const DOC: &'static str = "TaskGroup()\n--\n\n\
+        Asynchronous context manager that owns tasks: leaving it waits for all of them.\n\n\
+        An exception in a task or in the block cancels the others; all are then raised as one ExceptionGroup.\n\
+        Since 3.11.";
+    const WEAKLIST: Option<usize> = Some(offset_of!(TaskGroup, weaklist));
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn blank() -> Self {
+        TaskGroup {
+            entered: Cell::new(false),
+            exiting: Cell::new(false),
+            aborting: Cell::new(false),
+            cancel_on_entry: Cell::new(false),
+            parent_cancel_requested: Cell::new(false),
+            event_loop: RefCell::new(None),
+            parent: ObjCell::empty(),
+            children: RefCell::new(Children::default()),
+            errors: RefCell::new(Vec::new()),
+            base_error: ObjCell::empty(),
+            completed: ObjCell::empty(),
+            weaklist: WeakList::new(),
+        }
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        if let Ok(Some(event_loop)) = self.event_loop.try_borrow().as_deref() {
+            event_loop.traverse(visit);
+        }
+        visit.cell(&self.parent);
+        if let Ok(children) = self.children.try_borrow() {
+            children.places.iter().flatten().for_each(|child| visit.obj(child));
+        }
+        if let Ok(errors) = self.errors.try_borrow() {
+            errors.iter().for_each(|error| visit.obj(error));
+        }
+        visit.cell(&self.base_error);
+        visit.cell(&self.completed);
+    }
+
+    fn clear(&self) {
+        let event_loop = self.event_loop.try_borrow_mut().map(|mut event_loop| event_loop.take());
+        drop(event_loop);
+        self.parent.set(None);
+        let children = self.children.try_borrow_mut().map(|mut children| std::mem::take(&mut *children));
+        drop(children);
+        let errors = self.errors.try_borrow_mut().map(|mut errors| std::mem::take(&mut *errors));
+        drop(errors);
+        self.base_error.set(None);
+        self.completed.set(None);
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class
+            .init(init)
+            .repr(repr)
+            .method0("__aenter__", aenter, "__aenter__($self, /)\n--\n\n")
+            .method("__aexit__", aexit, "__aexit__($self, et, exc, tb, /)\n--\n\n")
+            .method("create_task", Self::create_task, "create_task($self, coro, /, **kwargs)\n--\n\n\
+                Start a task in this group; keywords as for asyncio.create_task().\n\n\
+                Raises RuntimeError if the group has not been entered, is finished or is shutting down.")
+            .method0("cancel", Self::cancel, "cancel($self, /)\n--\n\n\
+                Cancel the tasks and the block; the group is then left without CancelledError. Before the group is\n\
+                entered: do so on entry. Does nothing if it is done already. (Since 3.15)")
+            .getter("_tasks", |this: &Obj<Self>, py: Python<'_>| -> PyResult<Obj> {
+                let children = this.children.borrow().all();
+                Ok(PySet::new(py, &children)?.into())
+            }, "")
+            .getter("_errors", |this: &Obj<Self>, py: Python<'_>| -> PyResult<Obj> {
+                let errors = this.errors.borrow().clone();
+                Ok(PyList::new(py, &errors)?.into())
+            }, "")
+            .getter("_entered", |this: &Obj<Self>, _py: Python<'_>| this.entered.get(), "")
+            .getter("_exiting", |this: &Obj<Self>, _py: Python<'_>| this.exiting.get(), "")
+            .getter("_aborting", |this: &Obj<Self>, _py: Python<'_>| this.aborting.get(), "")
+            .getter("_parent_task", |this: &Obj<Self>, _py: Python<'_>| this.parent.get(), "");
+    }
+}
