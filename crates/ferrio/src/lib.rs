@@ -20,9 +20,11 @@ mod running;
 mod server;
 mod signals;
 mod sleep;
+mod staggered;
 mod task;
 mod timeouts;
 mod transports;
+mod trsock;
 
 use pyo3::prelude::*;
 

@@ -4,8 +4,8 @@ use ferrio_object::ClassDef;
 use pyo3::prelude::*;
 
 use crate::{
-    coro, debug, event_loop, future, future_likes, gather, handle, native_fn, running, server, sleep, task,
-    transports,
+    coro, debug, event_loop, future, future_likes, gather, handle, native_fn, running, server, sleep, staggered,
+    task, transports, trsock,
 };
 
 pub(crate) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -29,6 +29,8 @@ fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<native_fn::NativeFn>(module)?;
     ClassDef::add::<event_loop::Loop>(module)?;
     ClassDef::add::<transports::StreamTransport>(module)?;
+    ClassDef::add::<trsock::TransportSocket>(module)?;
+    ClassDef::add::<server::Server>(module)?;
     ClassDef::add::<server::Listener>(module)?;
     Ok(())
 }
@@ -69,6 +71,11 @@ fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::function(module, "sleep", sleep::py_sleep,
         "sleep(delay, result=None)\n--\n\nCoroutine: wait `delay` seconds, then return `result`.\n\n\
          Zero lets the loop turn once. Raises ValueError for NaN.")?;
+    ClassDef::function(module, "staggered_race", staggered::py_staggered_race,
+        "staggered_race(coro_fns, delay, *, loop=None)\n--\n\n\
+         Coroutine: run coroutines with staggered starts; the first that succeeds wins, the others are cancelled.\n\n\
+         The next starts when the one before fails or `delay` seconds have passed (None: only when it fails).\n\
+         Returns (result of the winner or None, its index or None, list of the exceptions).")?;
     ClassDef::function(module, "_is_debug_mode", debug::py_is_debug_mode, "_is_debug_mode()\n--\n\n")?;
     ClassDef::function(module, "_get_function_source", debug::py_get_function_source, "")?;
     ClassDef::function(module, "_format_callback_source", debug::py_format_callback_source, "")?;

@@ -164,6 +164,14 @@ pub(crate) fn py_sleep(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<Sleep
     )
 }
 
+/// `sleep(0)`.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn yield_once(py: Python<'_>) -> PyResult<Obj<Sleep>> {
+    Obj::create(py, ((), Sleep { state: Cell::new(State::Created), ..Sleep::blank() }))
+}
+
 impl Class for Sleep {
     type Base = Any;
     const NAME: &'static str = "ferrio._ferrio.sleep_coroutine";

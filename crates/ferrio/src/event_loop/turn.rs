@@ -21,6 +21,7 @@ use pyo3::prelude::*;
 
 use super::{FromIo, Hooks, Loop, Ready, Timer, io, replaced};
 use crate::handle::Handle;
+use crate::transports::StreamTransport;
 use crate::{debug, future, gather, running, task};
 
 /// Turns with work after which the driver is polled whatever happens.
@@ -70,7 +71,8 @@ impl Pace {
 
 /// One iteration of a loop of which nothing is replaced.
 pub(super) fn run_once(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
-    let idle = this.ready.borrow().is_empty();
+    // Writes may be left over by a flush that made protocols write again.
+    let idle = this.ready.borrow().is_empty() && this.dirty.borrow().is_empty();
     if idle || this.pace.time_to_poll() {
         poll(this, py, idle)?;
     }
@@ -209,6 +211,8 @@ fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> PyResult<()> {
             future::set_result(&fut, py, Obj::none(py))
         }
         Ready::Io { token, readable, writable } => io::dispatch(this, py, token, readable, writable),
+        Ready::Connected(transport) => StreamTransport::connected(&transport, py),
+        Ready::Lost(transport) => StreamTransport::connection_lost(&transport, py),
     }
 }
 
