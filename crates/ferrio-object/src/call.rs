@@ -180,11 +180,11 @@ impl ThreadState {
     /// # Errors
     /// `RuntimeError` if the context is entered already, `TypeError` if it is none, and what `f` raises.
     #[inline]
-    pub fn in_context<R>(
+    pub fn in_context<R, E: From<Raised>>(
         _py: Python<'_>,
         context: &Obj,
-        f: impl FnOnce() -> Result<R, Raised>,
-    ) -> Result<R, Raised> {
+        f: impl FnOnce() -> Result<R, E>,
+    ) -> Result<R, E> {
         struct Exit<'a>(&'a Obj);
         impl Drop for Exit<'_> {
             fn drop(&mut self) {
@@ -199,7 +199,7 @@ impl ThreadState {
         }
         // SAFETY: attached; the function checks that it is given a context.
         if unsafe { ffi::PyContext_Enter(context.as_ptr()) } < 0 {
-            return Err(Raised::set());
+            return Err(Raised::set().into());
         }
         let exit = Exit(context);
         // Leaving a context with an error in the indicator is fine: `Context.run` does the same.

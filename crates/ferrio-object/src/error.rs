@@ -38,6 +38,14 @@ impl Raised {
     }
 }
 
+impl From<Raised> for PyErr {
+    #[cold]
+    fn from(raised: Raised) -> PyErr {
+        // SAFETY: an error was raised on this thread a moment ago, so it is attached.
+        raised.take(unsafe { Python::assume_attached() })
+    }
+}
+
 impl From<PyErr> for Raised {
     #[cold]
     fn from(err: PyErr) -> Raised {

@@ -5,6 +5,7 @@ use std::os::raw::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
@@ -95,6 +96,21 @@ pub(crate) unsafe fn alloc_blank<T: Class>(ty: *mut ffi::PyTypeObject) -> *mut f
         }
         T::write_chain(obj, parts);
         obj
+    }
+}
+
+/// See [`Obj::create_of`].
+pub(crate) fn create_of<T: Class>(py: Python<'_>, class: &Obj) -> PyResult<Obj<T>> {
+    // SAFETY: a valid object, which is a type where it is used as one; a subtype of `T`'s class is what `alloc_blank`
+    // asks for, and what it gives is owned, or null with an error set.
+    unsafe {
+        let ty = class.as_ptr().cast::<ffi::PyTypeObject>();
+        if ffi::PyType_Check(class.as_ptr()) == 0 || ffi::PyType_IsSubtype(ty, class::type_ptr::<T>()) == 0 {
+            let shown = class.bind(py).repr()?;
+            return Err(PyTypeError::new_err(format!("{shown} is not derived from {}", T::NAME)));
+        }
+        let obj = alloc_blank::<T>(ty);
+        if obj.is_null() { Err(PyErr::fetch(py)) } else { Ok(Obj::from_owned(obj)) }
     }
 }
 

@@ -189,6 +189,15 @@ impl<T: Class> Obj<T> {
         crate::lifecycle::create(py, parts)
     }
 
+    /// Creates an instance of `class`, which is `T`'s class or one derived from it in Python, with blank contents
+    /// and without calling `__init__`.
+    ///
+    /// # Errors
+    /// `TypeError` if `class` is no such class, `MemoryError`.
+    pub fn create_of(py: Python<'_>, class: &Obj) -> PyResult<Obj<T>> {
+        crate::lifecycle::create_of(py, class)
+    }
+
     /// Whether the object's type is exactly `T`'s class, not a subclass.
     #[inline]
     pub fn is_exact(&self) -> bool {

@@ -3,9 +3,6 @@
 use ferrio_object::ClassDef;
 use pyo3::prelude::*;
 
-use crate::{
-    as_completed, coro, coroutines, debug, event_loop, future, future_likes, gather, handle, native_fn, runners, running, server, shield, sleep, staggered, task, taskgroups, threads, timeouts, transports, wait, wait_for,
-};
 
 pub(crate) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
@@ -36,30 +33,14 @@ fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<crate::event_loop::Loop>(module)?;
     ClassDef::add::<crate::transports::StreamTransport>(module)?;
     ClassDef::add::<crate::server::Listener>(module)?;
+    ClassDef::add::<crate::trsock::TransportSocket>(module)?;
+    ClassDef::add::<crate::server::Server>(module)?;
     crate::streams::classes(module)?;
-    ClassDef::add::<future::Future>(module)?;
-    ClassDef::add::<future::FutureIter>(module)?;
-    ClassDef::add::<task::Task>(module)?;
-    ClassDef::add::<gather::Gathering>(module)?;
-    ClassDef::add::<task::StepCallable>(module)?;
-    ClassDef::add::<task::WakeupCallable>(module)?;
-    ClassDef::add::<handle::Handle>(module)?;
-    ClassDef::add::<handle::TimerHandle>(module)?;
-    ClassDef::add::<coro::Coroutine>(module)?;
-    ClassDef::add::<coro::ReadyCoroutine>(module)?;
-    ClassDef::add::<sleep::Sleep>(module)?;
-    ClassDef::add::<sleep::Yield>(module)?;
-    ClassDef::add::<timeouts::Timeout>(module)?;
-    ClassDef::add::<wait_for::WaitFor>(module)?;
-    ClassDef::add::<taskgroups::TaskGroup>(module)?;
-    ClassDef::add::<runners::Runner>(module)?;
-    ClassDef::add::<native_fn::NativeFn>(module)?;
-    ClassDef::add::<wait::Waiting>(module)?;
-    ClassDef::add::<as_completed::AsCompleted>(module)?;
-    ClassDef::add::<staggered::Race>(module)?;
-    ClassDef::add::<event_loop::Loop>(module)?;
-    ClassDef::add::<transports::StreamTransport>(module)?;
-    ClassDef::add::<server::Listener>(module)?;
+    ClassDef::add::<crate::coro::ReadyCoroutine>(module)?;
+    ClassDef::add::<crate::timeouts::Timeout>(module)?;
+    ClassDef::add::<crate::wait_for::WaitFor>(module)?;
+    ClassDef::add::<crate::taskgroups::TaskGroup>(module)?;
+    ClassDef::add::<crate::runners::Runner>(module)?;
     Ok(())
 }
 
@@ -106,35 +87,28 @@ fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::function(module, "_format_args_and_kwargs", crate::debug::py_format_args_and_kwargs, "")?;
     ClassDef::function(module, "_format_coroutine", crate::debug::py_format_coroutine, "")?;
     ClassDef::function(module, "extract_stack", crate::debug::py_extract_stack,
-    ClassDef::function(module, "timeout", timeouts::py_timeout,
+        "extract_stack(f=None, limit=None)\n--\n\nA traceback.StackSummary of the current stack.")?;
+    ClassDef::function(module, "timeout", crate::timeouts::py_timeout,
         "timeout(delay)\n--\n\nAsynchronous context manager that cancels the block after `delay` seconds.\n\n\
          The cancellation leaves the block as TimeoutError. None is no limit. (Since 3.11)")?;
-    ClassDef::function(module, "timeout_at", timeouts::py_timeout_at,
+    ClassDef::function(module, "timeout_at", crate::timeouts::py_timeout_at,
         "timeout_at(when)\n--\n\nAs timeout(), with a point in time on the loop's clock. (Since 3.11)")?;
-    ClassDef::function(module, "wait_for", wait_for::py_wait_for,
+    ClassDef::function(module, "wait_for", crate::wait_for::py_wait_for,
         "wait_for(fut, timeout)\n--\n\nCoroutine: await `fut` for at most `timeout` seconds; None is no limit.\n\n\
          When the time is up, `fut` is cancelled and TimeoutError raised; a result that it gives all the same is\n\
          returned. With no time left only what is done already is taken.")?;
-    ClassDef::function(module, "run", runners::py_run,
+    ClassDef::function(module, "run", crate::runners::py_run,
         "run(main, *, debug=None, loop_factory=None)\n--\n\nRun a coroutine on a loop of its own; return its result.\n\n\
          Afterwards all other tasks are cancelled, asynchronous generators and the default executor closed.\n\
          Raises RuntimeError if a loop is running in this thread. (Since 3.7, loop_factory since 3.12)")?;
-    ClassDef::function(module, "_cancel_all_tasks", runners::py_cancel_all_tasks,
+    ClassDef::function(module, "_cancel_all_tasks", crate::runners::py_cancel_all_tasks,
         "_cancel_all_tasks(loop)\n--\n\n")?;
-    ClassDef::function(module, "to_thread", threads::py_to_thread,
+    ClassDef::function(module, "to_thread", crate::threads::py_to_thread,
         "to_thread(func, /, *args, **kwargs)\n--\n\nCoroutine: call func(*args, **kwargs) in a thread of the default \
          executor,\nin a copy of the current context. (Since 3.9)")?;
-    ClassDef::function(module, "run_coroutine_threadsafe", threads::py_run_coroutine_threadsafe,
+    ClassDef::function(module, "run_coroutine_threadsafe", crate::threads::py_run_coroutine_threadsafe,
         "run_coroutine_threadsafe(coro, loop)\n--\n\nRun a coroutine on the loop of another thread; return a \
          concurrent.futures.Future. (Since 3.5.1)")?;
-    ClassDef::function(module, "_is_debug_mode", debug::py_is_debug_mode, "_is_debug_mode()\n--\n\n")?;
-    ClassDef::function(module, "_get_function_source", debug::py_get_function_source, "")?;
-    ClassDef::function(module, "_format_callback_source", debug::py_format_callback_source, "")?;
-    ClassDef::function(module, "_format_callback", debug::py_format_callback, "")?;
-    ClassDef::function(module, "_format_args_and_kwargs", debug::py_format_args_and_kwargs, "")?;
-    ClassDef::function(module, "_format_coroutine", debug::py_format_coroutine, "")?;
-    ClassDef::function(module, "extract_stack", debug::py_extract_stack,
-        "extract_stack(f=None, limit=None)\n--\n\nA traceback.StackSummary of the current stack.")?;
     crate::streams::functions(module)?;
     Ok(())
 }

@@ -270,6 +270,14 @@ fn never_awaited(sleeper: &Obj, py: Python<'_>) -> PyResult<()> {
         .map(drop)
 }
 
+/// `sleep(0)`.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn yield_once(py: Python<'_>) -> PyResult<Obj<Sleep>> {
+    Obj::create(py, ((), Sleep { state: Cell::new(State::Created), ..Sleep::blank() }))
+}
+
 impl Class for Sleep {
     type Base = Any;
     const NAME: &'static str = "ferrio._ferrio.sleep_coroutine";

@@ -4,6 +4,8 @@
 //! since is stale and finds nothing, even if the descriptor's number is in use again (uvloop #763, #738, #645).
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
 use std::os::fd::RawFd;
 
 use ferrio_core::driver::{Events, Interest, Token};
@@ -11,10 +13,14 @@ use ferrio_object::{Args, ClassBuilder, Obj, ThreadState, Visit};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyWeakrefReference;
+use smallvec::SmallVec;
 
 use super::{FromIo, Loop, Ready};
+use crate::future::{self, Future};
 use crate::handle::Handle;
 use crate::loop_ref::LoopRef;
+use crate::server::Listener;
 use crate::transports::StreamTransport;
 
 /// What a registered descriptor belongs to.
@@ -24,26 +30,122 @@ pub(crate) enum Source {
     /// A stream transport.
     Stream(Obj<StreamTransport>),
     /// A listening socket of a server.
-    Listener(Obj<crate::server::Listener>),
+    Listener(Obj<Listener>),
     /// The pipe that signals are written to.
     Signals,
 }
 
-/// Handles called when a descriptor is ready.
+/// Who is told when a descriptor is ready.
 pub(crate) struct Watch {
     fd: RawFd,
-    reader: RefCell<Option<Obj<Handle>>>,
-    writer: RefCell<Option<Obj<Handle>>>,
+    reader: RefCell<Option<Waiter>>,
+    writer: RefCell<Option<Waiter>>,
     interest: Cell<Interest>,
+}
+
+impl Watch {
+    fn side(&self, side: Interest) -> &RefCell<Option<Waiter>> {
+        if side.is_readable() { &self.reader } else { &self.writer }
+    }
+}
+
+/// Who waits for one direction of a descriptor.
+#[derive(Clone)]
+pub(crate) enum Waiter {
+    /// A callback of the user's, called again and again.
+    Handle(Obj<Handle>),
+    /// Operations like `sock_recv()`, each of which tries again when its future is done.
+    Futures(SmallVec<[Obj<Future>; 1]>),
+}
+
+impl Waiter {
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        match self {
+            Waiter::Handle(handle) => visit.through(handle),
+            Waiter::Futures(futures) => futures.iter().for_each(|fut| visit.obj(fut)),
+        }
+    }
+}
+
+/// Size of the buffer that all connections of a loop receive into, in bytes; also what asyncio reads at most at once.
+pub(crate) const SCRATCH_LEN: usize = 256 * 1024;
+
+/// What a loop knows about its sockets.
+#[derive(Default)]
+pub(crate) struct Sockets {
+    /// Empty until the first read, and while it is in use.
+    scratch: Cell<Vec<u8>>,
+    /// Weak references to the transports by descriptor: asked when somebody else wants to use the same one.
+    transports: RefCell<HashMap<RawFd, Obj>>,
+    pub(crate) listeners: RefCell<HashMap<RawFd, Obj<Listener>>>,
+    /// Paths (and their inodes) to remove when the server on a descriptor stops.
+    pub(crate) unix_paths: RefCell<HashMap<RawFd, (Obj, u64)>>,
+}
+
+impl Sockets {
+    /// The scratch buffer, to be put back before any Python code runs.
+    #[inline]
+    pub(crate) fn take_scratch(&self) -> Vec<u8> {
+        let scratch = self.scratch.take();
+        if scratch.is_empty() { vec![0; SCRATCH_LEN] } else { scratch }
+    }
+
+    #[inline]
+    pub(crate) fn put_scratch(&self, scratch: Vec<u8>) {
+        self.scratch.set(scratch);
+    }
+
+    /// Notes that `transport` uses `fd`.
+    ///
+    /// # Errors
+    /// `RuntimeError` if another transport that is not closing uses it.
+    pub(crate) fn claim(&self, py: Python<'_>, fd: RawFd, transport: &Obj<StreamTransport>) -> PyResult<()> {
+        self.ensure_unused(py, fd, &fd.to_string())?;
+        let weak = PyWeakrefReference::new(transport.bind(py))?.into_any().into();
+        let old = self.transports.borrow_mut().insert(fd, weak);
+        drop(old);
+        Ok(())
+    }
+
+    /// Forgets the transport of `fd`. Call it before the descriptor is closed.
+    pub(crate) fn release(&self, fd: RawFd) {
+        let old = self.transports.borrow_mut().remove(&fd);
+        drop(old);
+    }
+
+    /// # Errors
+    /// `RuntimeError` if a transport that is not closing uses `fd`.
+    pub(crate) fn ensure_unused(&self, py: Python<'_>, fd: RawFd, shown: &str) -> PyResult<()> {
+        let Some(weak) = self.transports.borrow().get(&fd).cloned() else { return Ok(()) };
+        let transport = weak.bind(py).call0()?;
+        if transport.is_none() || transport.call_method0(intern!(py, "is_closing"))?.is_truthy()? {
+            return Ok(());
+        }
+        let transport = transport.repr()?;
+        Err(PyRuntimeError::new_err(format!("File descriptor {shown} is used by transport {transport}")))
+    }
+
+    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
+        if let Ok(listeners) = self.listeners.try_borrow() {
+            listeners.values().for_each(|listener| visit.obj(listener));
+        }
+    }
+
+    fn clear(&self) {
+        let listeners = std::mem::take(&mut *self.listeners.borrow_mut());
+        drop(listeners);
+        let paths = std::mem::take(&mut *self.unix_paths.borrow_mut());
+        drop(paths);
+    }
 }
 
 impl Source {
     pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
         match self {
             Source::Watch(watch) => {
-                for handle in [&watch.reader, &watch.writer] {
-                    if let Ok(Some(handle)) = handle.try_borrow().as_deref() {
-                        visit.through(handle);
+                for waiter in [&watch.reader, &watch.writer] {
+                    if let Ok(Some(waiter)) = waiter.try_borrow().as_deref() {
+                        waiter.traverse(visit);
                     }
                 }
             }
@@ -88,9 +190,9 @@ pub(super) fn dispatch(
     writable: bool,
 ) -> PyResult<()> {
     enum Target {
-        Handles(Option<Obj<Handle>>, Option<Obj<Handle>>),
+        Waiters(Option<Waiter>, Option<Waiter>),
         Stream(Obj<StreamTransport>),
-        Listener(Obj<crate::server::Listener>),
+        Listener(Obj<Listener>),
         Signals,
     }
     let target = match this.sources.borrow().get(token) {
@@ -98,20 +200,30 @@ pub(super) fn dispatch(
         Some(Source::Stream(transport)) => Target::Stream(transport.clone()),
         Some(Source::Listener(listener)) => Target::Listener(listener.clone()),
         Some(Source::Signals) => Target::Signals,
-        Some(Source::Watch(watch)) => Target::Handles(
+        Some(Source::Watch(watch)) => Target::Waiters(
             readable.then(|| watch.reader.borrow().clone()).flatten(),
             writable.then(|| watch.writer.borrow().clone()).flatten(),
         ),
     };
     match target {
         Target::Stream(transport) => StreamTransport::ready(&transport, py, readable, writable),
-        Target::Listener(listener) => crate::server::Listener::ready(&listener, py),
+        Target::Listener(listener) => Listener::ready(&listener, py),
         Target::Signals => crate::signals::arrived(this, py),
-        Target::Handles(reader, writer) => {
-            for handle in [reader, writer].into_iter().flatten() {
-                // The reader may have removed the writer.
-                if !handle.cancelled.get() {
-                    Handle::run(&handle, py)?;
+        Target::Waiters(reader, writer) => {
+            for (waiter, side) in [(reader, Interest::READABLE), (writer, Interest::WRITABLE)] {
+                match waiter {
+                    None => {}
+                    // The reader may have removed the writer.
+                    Some(Waiter::Handle(handle)) if handle.cancelled.get() => {}
+                    Some(Waiter::Handle(handle)) => Handle::run(&handle, py)?,
+                    Some(Waiter::Futures(futures)) => {
+                        disarm(this, token, side)?;
+                        for fut in futures {
+                            if !fut.is_done() {
+                                future::set_result(&fut, py, Obj::none(py))?;
+                            }
+                        }
+                    }
                 }
             }
             Ok(())
@@ -140,8 +252,10 @@ pub(super) fn close(this: &Obj<Loop>) {
     let sources: Vec<_> = this.sources.borrow_mut().drain().collect();
     for source in &sources {
         if let Source::Watch(watch) = source {
-            for handle in [watch.reader.take(), watch.writer.take()].into_iter().flatten() {
-                handle.empty();
+            for waiter in [watch.reader.take(), watch.writer.take()].into_iter().flatten() {
+                if let Waiter::Handle(handle) = waiter {
+                    handle.empty();
+                }
             }
         }
     }
@@ -149,6 +263,7 @@ pub(super) fn close(this: &Obj<Loop>) {
     drop(sources);
     let dirty = std::mem::take(&mut *this.dirty.borrow_mut());
     drop(dirty);
+    this.sockets.clear();
 }
 
 impl Loop {
@@ -211,13 +326,133 @@ pub(crate) fn fileno(py: Python<'_>, file: &Bound<'_, PyAny>) -> PyResult<RawFd>
 }
 
 fn ensure_no_transport(this: &Obj<Loop>, py: Python<'_>, fd: RawFd) -> PyResult<()> {
-    if let Some(transport) = crate::transports::using(this, fd) {
-        let shown = transport.bind(py).repr()?;
-        return Err(PyRuntimeError::new_err(format!(
-            "File descriptor {fd} is used by transport {shown}"
-        )));
+    this.sockets.ensure_unused(py, fd, &fd.to_string())
+}
+
+/// Changes who waits for one direction of `fd`: `change` gets what is there now and leaves what is to be there.
+fn arm<R>(
+    this: &Obj<Loop>,
+    fd: RawFd,
+    side: Interest,
+    change: impl FnOnce(&mut Option<Waiter>) -> R,
+) -> PyResult<R> {
+    let driver = this.driver()?;
+    let known = this.watched.borrow().get(&fd).copied();
+    let token = match known {
+        Some(token) => token,
+        None => {
+            let watch = Watch {
+                fd,
+                reader: RefCell::new(None),
+                writer: RefCell::new(None),
+                interest: Cell::new(side),
+            };
+            let token = this.sources.borrow_mut().insert(Source::Watch(watch));
+            if let Err(err) = driver.register(fd, token, side) {
+                this.sources.borrow_mut().remove(token);
+                return Err(PyOSError::new_err_from_io(err));
+            }
+            this.watched.borrow_mut().insert(fd, token);
+            token
+        }
+    };
+    let sources = this.sources.borrow();
+    let Some(Source::Watch(watch)) = sources.get(token) else {
+        return Err(PyRuntimeError::new_err(format!("File descriptor {fd} is not a watched one")));
+    };
+    let (before, after) = (watch.interest.get(), watch.interest.get().with(side));
+    // Also if somebody is there already: the descriptor may have been closed without a word and used again, and then
+    // the kernel has forgotten the registration by itself.
+    if known.is_some() && (after != before || watch.side(side).borrow().is_some()) {
+        let changed = match driver.reregister(fd, token, after) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => driver.register(fd, token, after),
+            other => other,
+        };
+        changed.map_err(PyOSError::new_err_from_io)?;
+        watch.interest.set(after);
     }
-    Ok(())
+    Ok(change(&mut watch.side(side).borrow_mut()))
+}
+
+/// Nobody waits for one direction of a watched descriptor any more. Hands out who did.
+fn disarm(this: &Obj<Loop>, token: Token, side: Interest) -> PyResult<Option<Waiter>> {
+    let fd = match this.sources.borrow().get(token) {
+        Some(Source::Watch(watch)) => Some(watch.fd),
+        _ => None,
+    };
+    fd.map_or(Ok(None), |fd| disarm_fd(this, fd, side))
+}
+
+fn disarm_fd(this: &Obj<Loop>, fd: RawFd, side: Interest) -> PyResult<Option<Waiter>> {
+    let Some(token) = this.watched.borrow().get(&fd).copied() else { return Ok(None) };
+    let (old, left) = {
+        let sources = this.sources.borrow();
+        let Some(Source::Watch(watch)) = sources.get(token) else { return Ok(None) };
+        let left = watch.interest.get().without(side);
+        watch.interest.set(left);
+        (watch.side(side).take(), left)
+    };
+    if left.is_empty() {
+        this.watched.borrow_mut().remove(&fd);
+        this.deregister(fd, token);
+    } else if old.is_some() {
+        match this.reregister(fd, token, left) {
+            // The descriptor was closed first; there is nothing to switch off.
+            Err(err) if this.is_closed() => return Err(err),
+            _ => {}
+        }
+    }
+    Ok(old)
+}
+
+/// A future that is done when `fd` is ready in one direction.
+///
+/// # Errors
+/// `OSError` from the driver, `RuntimeError` if the loop is closed or a transport uses `fd`.
+pub(crate) fn wait_ready(
+    this: &Obj<Loop>,
+    py: Python<'_>,
+    fd: RawFd,
+    side: Interest,
+) -> PyResult<Obj<Future>> {
+    ensure_no_transport(this, py, fd)?;
+    let fut = Future::create(py, LoopRef::Native(this.clone()))?;
+    let replaced = arm(this, fd, side, |place| match place {
+        Some(Waiter::Futures(futures)) => {
+            futures.push(fut.clone());
+            None
+        }
+        _ => place.replace(Waiter::Futures(SmallVec::from([fut.clone()]))),
+    })?;
+    if let Some(Waiter::Handle(handle)) = replaced {
+        Handle::cancel(&handle, py)?;
+    }
+    Ok(fut)
+}
+
+/// Gives up waiting: the counterpart of [`wait_ready`] for a future that is not done.
+pub(crate) fn wait_no_more(this: &Obj<Loop>, fd: RawFd, side: Interest, fut: &Obj<Future>) {
+    let Some(token) = this.watched.borrow().get(&fd).copied() else { return };
+    let alone = {
+        let sources = this.sources.borrow();
+        let Some(Source::Watch(watch)) = sources.get(token) else { return };
+        let mut place = watch.side(side).borrow_mut();
+        let Some(Waiter::Futures(futures)) = &mut *place else { return };
+        if !futures.iter().any(|known| known.is(fut)) {
+            return;
+        }
+        if futures.len() > 1 {
+            futures.retain(|known| !known.is(fut));
+            false
+        } else {
+            true
+        }
+    };
+    if alone {
+        // A loop that was closed meanwhile waits for nothing.
+        let old = disarm_fd(this, fd, side);
+        drop(old);
+    }
 }
 
 fn watch(
@@ -239,44 +474,8 @@ fn watch(
     let arguments = rest.map(Obj::from).collect();
     let handle = Handle::new(callback.into(), arguments, context, LoopRef::Native(this.clone()));
     let handle: Obj<Handle> = Obj::create(py, ((), handle))?;
-    let driver = this.driver()?;
-    let known = this.watched.borrow().get(&fd).copied();
-    let (token, before) = match known {
-        Some(token) => {
-            let sources = this.sources.borrow();
-            let Some(Source::Watch(watch)) = sources.get(token) else {
-                return Err(PyRuntimeError::new_err(format!("File descriptor {fd} is not a watched one")));
-            };
-            (token, watch.interest.get())
-        }
-        None => {
-            let watch = Watch {
-                fd,
-                reader: RefCell::new(None),
-                writer: RefCell::new(None),
-                interest: Cell::new(side),
-            };
-            let token = this.sources.borrow_mut().insert(Source::Watch(watch));
-            if let Err(err) = driver.register(fd, token, side) {
-                this.sources.borrow_mut().remove(token);
-                return Err(PyOSError::new_err_from_io(err));
-            }
-            this.watched.borrow_mut().insert(fd, token);
-            (token, side)
-        }
-    };
-    let after = before.with(side);
-    if after != before {
-        driver.reregister(fd, token, after).map_err(PyOSError::new_err_from_io)?;
-    }
-    let old = {
-        let sources = this.sources.borrow();
-        let Some(Source::Watch(watch)) = sources.get(token) else { unreachable!("looked up above") };
-        watch.interest.set(after);
-        let place = if side.is_readable() { &watch.reader } else { &watch.writer };
-        place.replace(Some(handle.clone()))
-    };
-    if let Some(old) = old {
+    let old = arm(this, fd, side, |place| place.replace(Waiter::Handle(handle.clone())))?;
+    if let Some(Waiter::Handle(old)) = old {
         Handle::cancel(&old, py)?;
     }
     Ok(handle)
@@ -288,23 +487,9 @@ fn unwatch(this: &Obj<Loop>, py: Python<'_>, file: &Bound<'_, PyAny>, side: Inte
     }
     let fd = fileno(py, file)?;
     ensure_no_transport(this, py, fd)?;
-    let Some(token) = this.watched.borrow().get(&fd).copied() else { return Ok(false) };
-    let (old, left) = {
-        let sources = this.sources.borrow();
-        let Some(Source::Watch(watch)) = sources.get(token) else { return Ok(false) };
-        let place = if side.is_readable() { &watch.reader } else { &watch.writer };
-        let left = watch.interest.get().without(side);
-        watch.interest.set(left);
-        (place.take(), left)
-    };
-    if left.is_empty() {
-        this.watched.borrow_mut().remove(&fd);
-        this.deregister(fd, token);
-    } else {
-        this.reregister(fd, token, left)?;
-    }
-    match old {
-        Some(old) => Handle::cancel(&old, py).map(|()| true),
+    match disarm_fd(this, fd, side)? {
+        Some(Waiter::Handle(old)) => Handle::cancel(&old, py).map(|()| true),
+        Some(Waiter::Futures(_)) => Ok(true),
         None => Ok(false),
     }
 }

@@ -4,13 +4,17 @@
 //! may push onto the ready queue while the loop's thread is in the driver without it. No `RefCell` of the loop may
 //! stay borrowed over code that can run Python.
 
+mod connect;
 mod executor;
 mod handler;
 mod hooks;
 mod io;
 mod lifecycle;
+mod names;
 mod replaced;
 mod schedule;
+mod serve;
+mod sock;
 mod turn;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -26,7 +30,7 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 
 pub(crate) use hooks::Hooks;
-pub(crate) use io::Source;
+pub(crate) use io::{SCRATCH_LEN, Sockets, Source};
 pub(crate) use schedule::{Alarm, call_soon_native, resolve_later};
 
 use crate::future::Future;
@@ -36,6 +40,7 @@ use crate::native_fn::NativeFn;
 use crate::task::Task;
 use crate::taskgroups::TaskGroup;
 use crate::timeouts::Timeout;
+use crate::transports::StreamTransport;
 
 /// Something to do in this turn.
 pub(crate) enum Ready {
@@ -56,6 +61,10 @@ pub(crate) enum Ready {
     /// A file descriptor became ready. The token is looked up when its turn comes: whatever was closed meanwhile is
     /// stale by then.
     Io { token: Token, readable: bool, writable: bool },
+    /// Tell a protocol that its connection is made, and begin to read.
+    Connected(Obj<StreamTransport>),
+    /// Tell a protocol that its connection is lost, and close the socket.
+    Lost(Obj<StreamTransport>),
 }
 
 /// Something to do later.
@@ -96,7 +105,9 @@ pub struct Loop {
     selector: ObjCell,
     pub(crate) origin_tracking: Cell<Option<i32>>,
     pub(crate) signals: crate::signals::Signals,
-    pub(crate) dirty: RefCell<Vec<Obj<crate::transports::StreamTransport>>>,
+    /// Transports with writes to flush at the end of the turn.
+    pub(crate) dirty: RefCell<Vec<Obj<StreamTransport>>>,
+    pub(crate) sockets: Sockets,
 }
 
 impl Loop {
@@ -228,6 +239,7 @@ impl Class for Loop {
             origin_tracking: Cell::new(None),
             signals: crate::signals::Signals::default(),
             dirty: RefCell::new(Vec::new()),
+            sockets: Sockets::default(),
         }
     }
 
@@ -252,6 +264,7 @@ impl Class for Loop {
                         visit.obj(child);
                     }
                     Ready::Io { .. } => {}
+                    Ready::Connected(transport) | Ready::Lost(transport) => visit.obj(transport),
                 }
             }
         }
@@ -281,6 +294,7 @@ impl Class for Loop {
             visit.cell(cell);
         }
         self.signals.traverse(visit);
+        self.sockets.traverse(visit);
     }
 
     fn clear(&self) {
@@ -319,6 +333,10 @@ impl Class for Loop {
         handler::define(class);
         executor::define(class);
         io::define(class);
+        names::define(class);
+        sock::define(class);
+        connect::define(class);
+        serve::define(class);
         replaced::define(class);
         crate::signals::define(class);
     }

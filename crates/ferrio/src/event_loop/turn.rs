@@ -25,6 +25,7 @@ use crate::handle::Handle;
 use crate::native_fn::NativeFn;
 use crate::taskgroups::TaskGroup;
 use crate::timeouts::Timeout;
+use crate::transports::StreamTransport;
 use crate::{debug, exceptions, future, gather, running, task};
 
 /// Turns with work after which the driver is polled whatever happens.
@@ -74,7 +75,8 @@ impl Pace {
 
 /// One iteration of a loop of which nothing is replaced.
 pub(super) fn run_once(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
-    let idle = this.ready.borrow().is_empty();
+    // Writes may be left over by a flush that made protocols write again.
+    let idle = this.ready.borrow().is_empty() && this.dirty.borrow().is_empty();
     if idle || this.pace.time_to_poll() {
         poll(this, py, idle)?;
     }
@@ -235,6 +237,8 @@ fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised> {
             Ok(future::set_result(&fut, py, Obj::none(py))?)
         }
         Ready::Io { token, readable, writable } => Ok(io::dispatch(this, py, token, readable, writable)?),
+        Ready::Connected(transport) => Ok(StreamTransport::connected(&transport, py)?),
+        Ready::Lost(transport) => Ok(StreamTransport::connection_lost(&transport, py)?),
     }
 }
 

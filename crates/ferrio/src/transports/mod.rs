@@ -1,19 +1,13 @@
 //! Transports: what a protocol is called with.
 
+pub(crate) mod address;
+mod chunk;
+mod end;
+mod protocol;
+mod read;
+pub(crate) mod reader;
 mod stream;
+mod write;
 
-use std::os::fd::RawFd;
-
-use ferrio_object::Obj;
-
+pub(crate) use stream::Opening;
 pub use stream::StreamTransport;
-
-use crate::event_loop::{Loop, Source};
-
-/// The transport of `event_loop` that uses a descriptor, if any.
-pub(crate) fn using(event_loop: &Obj<Loop>, fd: RawFd) -> Option<Obj<StreamTransport>> {
-    event_loop.sources.borrow().iter().find_map(|(_, source)| match source {
-        Source::Stream(transport) if transport.fd.get() == fd => Some(transport.clone()),
-        _ => None,
-    })
-}

@@ -1,30 +1,336 @@
-//! The stream transport.
+//! The stream transport's class: what it holds, how it begins, and what can be asked of it.
+//!
+//! Instances are made of the Python class `ferrio.selector_events._SelectorSocketTransport`, which adds nothing but
+//! the abstract base. Receiving is in `read.rs`, sending in `write.rs`, ending in `end.rs`.
+//!
+//! The descriptor is registered with the driver only while there is something to wait for: with an empty interest
+//! the kernel would go on reporting hang-ups. It is taken out before the socket is closed, so that a number that is
+//! used again is never somebody else's.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::os::fd::RawFd;
 
-use ferrio_object::{Any, Class, ClassBuilder, Obj, TypeCell, Visit};
+use ferrio_core::driver::{Address, Interest, Token, socket};
+use ferrio_core::write_queue::{FlowControl, WriteQueue};
+use ferrio_object::{Any, Args, Class, ClassBuilder, GilStatic, Obj, ObjCell, Signature, ThreadState, TypeCell, Visit};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+
+use super::chunk::Chunk;
+use super::protocol::ProtocolKind;
+use super::{address, reader};
+use crate::event_loop::{Loop, Ready, Source};
+use crate::future::Future;
 
 /// The contents of a stream transport.
 pub struct StreamTransport {
     pub(crate) fd: Cell<RawFd>,
+    pub(super) event_loop: ObjCell<Loop>,
+    /// The Python socket, which owns the descriptor. Empty once it is closed.
+    pub(super) sock: ObjCell,
+    /// The same socket for `get_extra_info()`, which answers after the end too.
+    shown_sock: ObjCell,
+    /// Asked for at the beginning: a connection that was reset has no peer any more.
+    local: RefCell<Option<Address>>,
+    peer: RefCell<Option<Address>>,
+    extra: ObjCell,
+    pub(super) protocol: ObjCell,
+    pub(super) kind: RefCell<ProtocolKind>,
+    /// The `contextvars.Context` that the protocol is called in.
+    pub(super) context: ObjCell,
+    pub(super) server: ObjCell,
+    /// Who waits for `connection_made()` to have been called.
+    waiter: ObjCell,
+    pub(super) token: Cell<Option<Token>>,
+    pub(super) interest: Cell<Interest>,
+    pub(super) queue: RefCell<WriteQueue<Chunk>>,
+    pub(super) flow: Cell<FlowControl>,
+    /// On the loop's list of transports to flush at the end of the turn.
+    pub(super) dirty: Cell<bool>,
+    /// The future that `sendfile()` waits on until the queue is empty.
+    pub(super) empty_waiter: ObjCell<Future>,
+    /// asyncio's `_conn_lost`: not zero from when `connection_lost()` is scheduled on; counts writes after that.
+    pub(super) conn_lost: Cell<u32>,
+    pub(super) lost_exc: ObjCell,
+    pub(super) closing: Cell<bool>,
+    pub(super) eof: Cell<bool>,
+    pub(super) paused: Cell<bool>,
+}
+
+/// What a transport is made of.
+pub(crate) struct Opening<'a> {
+    pub(crate) sock: &'a Obj,
+    pub(crate) protocol: &'a Obj,
+    /// A future that gets a result when `connection_made()` has been called.
+    pub(crate) waiter: Option<Obj>,
+    /// Who the peer is, if `accept` has told; else the kernel is asked.
+    pub(crate) peer: Option<Address>,
+    pub(crate) extra: Option<Obj>,
+    pub(crate) server: Option<Obj>,
+}
+
+/// `ferrio.selector_events._SelectorSocketTransport`, fetched when the first connection is opened.
+fn python_class(py: Python<'_>) -> PyResult<&Obj> {
+    static CLASS: GilStatic<OnceCell<Obj>> = GilStatic::new(OnceCell::new());
+    let cell = CLASS.get(py);
+    if let Some(class) = cell.get() {
+        return Ok(class);
+    }
+    let class = py.import("ferrio.selector_events")?.getattr("_SelectorSocketTransport")?;
+    Ok(cell.get_or_init(|| class.into()))
 }
 
 impl StreamTransport {
-    pub(crate) fn ready(_this: &Obj<Self>, _py: Python<'_>, _readable: bool, _writable: bool) -> PyResult<()> {
+    /// A transport over a connected, non-blocking socket; `connection_made()` is called in the next turn.
+    ///
+    /// # Errors
+    /// `RuntimeError` if the loop is closed or the descriptor is another transport's, what the socket raises.
+    pub(crate) fn open(py: Python<'_>, event_loop: &Obj<Loop>, opening: Opening<'_>) -> PyResult<Obj<Self>> {
+        event_loop.check_closed()?;
+        let this = Obj::<Self>::create_of(py, python_class(py)?)?;
+        Self::begin(&this, py, event_loop, opening)?;
+        Ok(this)
+    }
+
+    fn init(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+        const SIGNATURE: Signature<6> = Signature::new(
+            "_SelectorSocketTransport",
+            ["loop", "sock", "protocol", "waiter", "extra", "server"],
+        )
+        .required(3);
+        let [event_loop, sock, protocol, waiter, extra, server] = args.bind(&SIGNATURE)?;
+        let (Some(event_loop), Some(sock), Some(protocol)) = (event_loop, sock, protocol) else { return Ok(()) };
+        let Some(event_loop) = Obj::<Loop>::from_bound(event_loop) else {
+            return Err(PyTypeError::new_err("a transport of ferrio's needs a loop of ferrio's"));
+        };
+        let given = |arg: Option<&Bound<'_, PyAny>>| arg.filter(|arg| !arg.is_none()).map(Obj::from);
+        let (sock, protocol) = (Obj::from(sock), Obj::from(protocol));
+        let opening = Opening {
+            sock: &sock,
+            protocol: &protocol,
+            waiter: given(waiter),
+            peer: None,
+            extra: given(extra),
+            server: given(server),
+        };
+        Self::begin(this, py, event_loop, opening)
+    }
+
+    fn begin(this: &Obj<Self>, py: Python<'_>, event_loop: &Obj<Loop>, opening: Opening<'_>) -> PyResult<()> {
+        let fd: RawFd = opening.sock.bind(py).call_method0(intern!(py, "fileno"))?.extract()?;
+        event_loop.sockets.claim(py, fd, this)?;
+        this.fd.set(fd);
+        this.event_loop.set(Some(event_loop.clone()));
+        this.sock.set(Some(opening.sock.clone()));
+        this.shown_sock.set(Some(opening.sock.clone()));
+        *this.local.borrow_mut() = socket::local_address(fd).ok();
+        *this.peer.borrow_mut() = opening.peer.or_else(|| socket::peer_address(fd).ok());
+        this.context.set(Some(ThreadState::copy_context(py)?));
+        this.extra.set(opening.extra);
+        Self::set_protocol(this, py, opening.protocol.bind(py))?;
+        if let Some(server) = &opening.server {
+            crate::server::attach(py, server, this.as_any())?;
+        }
+        this.server.set(opening.server);
+        this.waiter.set(opening.waiter);
+        // Small writes go out at once; on what is not TCP the option does not exist.
+        let _ = socket::set_nodelay(fd);
+        event_loop.push(Ready::Connected(this.clone()));
         Ok(())
     }
 
-    pub(crate) fn flush(_this: &Obj<Self>, _py: Python<'_>) -> PyResult<()> {
+    /// The first callback: `connection_made()`, then reading begins, then whoever waits is told.
+    ///
+    /// # Errors
+    /// `KeyboardInterrupt`, `SystemExit`.
+    pub(crate) fn connected(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        if let Some(protocol) = this.protocol.get() {
+            let outcome = this.in_context(py, || {
+                protocol.bind(py).call_method1(intern!(py, "connection_made"), (this,)).map(drop)
+            });
+            Self::report_callback(this, py, "connection_made()", outcome)?;
+        }
+        if Self::is_reading(this, py) {
+            let started = Self::want(this, this.interest.get().with(Interest::READABLE));
+            Self::report_callback(this, py, "_add_reader()", started)?;
+        }
+        if let Some(waiter) = this.waiter.take() {
+            wake(py, &waiter)?;
+        }
         Ok(())
     }
+
+    /// Registers for `interest`, which may be none, instead of what was waited for before.
+    pub(super) fn want(this: &Obj<Self>, interest: Interest) -> PyResult<()> {
+        if interest == this.interest.get() {
+            return Ok(());
+        }
+        let Some(event_loop) = this.event_loop.get() else { return Ok(()) };
+        let fd = this.fd.get();
+        match this.token.get() {
+            None => {
+                let token = event_loop.register(fd, interest, Source::Stream(this.clone()))?;
+                this.token.set(Some(token));
+            }
+            Some(token) if interest.is_empty() => {
+                this.token.set(None);
+                event_loop.deregister(fd, token);
+            }
+            Some(token) => event_loop.reregister(fd, token, interest)?,
+        }
+        this.interest.set(interest);
+        Ok(())
+    }
+
+    /// Serves an event.
+    ///
+    /// # Errors
+    /// `KeyboardInterrupt`, `SystemExit`.
+    #[inline]
+    pub(crate) fn ready(this: &Obj<Self>, py: Python<'_>, readable: bool, writable: bool) -> PyResult<()> {
+        // Hang-ups are reported whatever was asked for.
+        if readable && this.interest.get().is_readable() {
+            Self::read_ready(this, py)?;
+        }
+        if writable && this.interest.get().is_writable() {
+            Self::write_ready(this, py)?;
+        }
+        Ok(())
+    }
+
+    /// Whether `close()` was called or the connection is lost.
+    #[inline]
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.get()
+    }
+
+    fn get_is_closing(this: &Obj<Self>, _py: Python<'_>) -> bool {
+        this.closing.get()
+    }
+
+    pub(crate) fn is_reading(this: &Obj<Self>, _py: Python<'_>) -> bool {
+        !this.closing.get() && !this.paused.get()
+    }
+
+    fn set_protocol(this: &Obj<Self>, py: Python<'_>, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
+        let kind = ProtocolKind::of(py, protocol)?;
+        let old = this.kind.replace(kind);
+        this.protocol.set(Some(protocol.into()));
+        drop(old);
+        Ok(())
+    }
+
+    /// asyncio's `_extra`: made when first asked for, since many connections never are.
+    fn extra<'py>(this: &Obj<Self>, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let given = this.extra.get().map(|extra| extra.into_bound(py));
+        let extra = match given {
+            Some(extra) => extra,
+            None => PyDict::new(py).into_any(),
+        };
+        let Some(sock) = this.shown_sock.take() else { return Ok(extra) };
+        extra.set_item(intern!(py, "socket"), crate::trsock::TransportSocket::wrap(py, &sock)?)?;
+        let local = this.local.take();
+        extra.set_item(intern!(py, "sockname"), name_of(py, &sock, local, intern!(py, "getsockname"))?)?;
+        let peer = this.peer.take();
+        if !extra.contains(intern!(py, "peername"))? {
+            extra.set_item(intern!(py, "peername"), name_of(py, &sock, peer, intern!(py, "getpeername"))?)?;
+        }
+        this.extra.set(Some((&extra).into()));
+        Ok(extra)
+    }
+
+    fn get_extra_info(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+        const SIGNATURE: Signature<2> = Signature::new("get_extra_info", ["name", "default"]).required(1);
+        let [name, default] = args.bind(&SIGNATURE)?;
+        let default = default.map_or_else(|| Obj::none(py), Obj::from);
+        let extra = Self::extra(this, py)?;
+        let Some(name) = name else { return Ok(default) };
+        match extra.cast::<PyDict>() {
+            Ok(extra) => Ok(extra.get_item(name)?.map_or(default, Obj::from)),
+            Err(_) => Ok(extra.call_method1(intern!(py, "get"), (name, default))?.into()),
+        }
+    }
+
+    fn repr(this: &Obj<Self>, py: Python<'_>) -> PyResult<String> {
+        let mut info = vec![this.bind(py).get_type().name()?.to_string()];
+        if this.sock.is_none() {
+            info.push("closed".to_owned());
+        } else if this.closing.get() {
+            info.push("closing".to_owned());
+        }
+        info.push(format!("fd={}", this.fd.get()));
+        if this.event_loop.get().is_some_and(|event_loop| !event_loop.is_closed()) {
+            let state = |polling| if polling { "polling" } else { "idle" };
+            let interest = this.interest.get();
+            info.push(format!("read={}", state(interest.is_readable())));
+            let pending = this.queue.borrow().len();
+            info.push(format!("write=<{}, bufsize={pending}>", state(interest.is_writable())));
+        }
+        Ok(format!("<{}>", info.join(" ")))
+    }
+
+    fn buffer(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        let chunks: Vec<_> = this.queue.borrow().iter().map(<[u8]>::to_vec).collect();
+        let chunks = chunks.iter().map(|chunk| PyBytes::new(py, chunk));
+        Ok(PyList::new(py, chunks.collect::<Vec<_>>())?.into())
+    }
+
+    fn make_empty_waiter(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj<Future>> {
+        if this.empty_waiter.is_some() {
+            return Err(PyRuntimeError::new_err("Empty waiter is already set"));
+        }
+        let Some(event_loop) = this.event_loop.get() else {
+            return Err(PyRuntimeError::new_err("the transport is closed"));
+        };
+        let waiter = Future::create(py, crate::loop_ref::LoopRef::Native(event_loop))?;
+        this.empty_waiter.set(Some(waiter.clone()));
+        Self::flush_now(this, py)?;
+        if this.queue.borrow().is_empty() && !waiter.is_done() {
+            crate::future::set_result(&waiter, py, Obj::none(py))?;
+        }
+        Ok(waiter)
+    }
+}
+
+fn name_of(
+    py: Python<'_>,
+    sock: &Obj,
+    found: Option<Address>,
+    method: &Bound<'_, PyString>,
+) -> PyResult<Obj> {
+    let Some(found) = found else { return Ok(Obj::none(py)) };
+    match address::shown(py, &found)? {
+        Some(shown) => Ok(shown),
+        None => Ok(sock.bind(py).call_method0(method).map_or_else(
+            |err| {
+                // Not connected, or a family without addresses: asyncio shows None.
+                ferrio_object::swallow(py, err);
+                Obj::none(py)
+            },
+            Obj::from,
+        )),
+    }
+}
+
+/// Gives a waiting future its result, unless it was cancelled.
+fn wake(py: Python<'_>, waiter: &Obj) -> PyResult<()> {
+    if let Some(ours) = waiter.cast_exact::<Future>() {
+        return if ours.is_done() { Ok(()) } else { crate::future::set_result(ours, py, Obj::none(py)) };
+    }
+    let waiter = waiter.bind(py);
+    if !waiter.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+        waiter.call_method1(intern!(py, "set_result"), (py.None(),))?;
+    }
+    Ok(())
 }
 
 impl Class for StreamTransport {
     type Base = Any;
     const NAME: &'static str = "ferrio._ferrio._StreamTransport";
-    const DOC: &'static str = "";
+    const DOC: &'static str = "The native part of a transport over a stream socket.";
+    const FINALIZE: bool = true;
 
     fn type_cell() -> &'static TypeCell {
         static CELL: TypeCell = TypeCell::new();
@@ -32,12 +338,114 @@ impl Class for StreamTransport {
     }
 
     fn blank() -> Self {
-        StreamTransport { fd: Cell::new(-1) }
+        StreamTransport {
+            fd: Cell::new(-1),
+            event_loop: ObjCell::empty(),
+            sock: ObjCell::empty(),
+            shown_sock: ObjCell::empty(),
+            local: RefCell::new(None),
+            peer: RefCell::new(None),
+            extra: ObjCell::empty(),
+            protocol: ObjCell::empty(),
+            kind: RefCell::default(),
+            context: ObjCell::empty(),
+            server: ObjCell::empty(),
+            waiter: ObjCell::empty(),
+            token: Cell::new(None),
+            interest: Cell::new(Interest::NONE),
+            queue: RefCell::new(WriteQueue::new()),
+            flow: Cell::new(FlowControl::default()),
+            dirty: Cell::new(false),
+            empty_waiter: ObjCell::empty(),
+            conn_lost: Cell::new(0),
+            lost_exc: ObjCell::empty(),
+            closing: Cell::new(false),
+            eof: Cell::new(false),
+            paused: Cell::new(false),
+        }
     }
 
-    fn traverse(&self, _visit: &mut Visit<'_>) {}
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.cell(&self.event_loop);
+        visit.cell(&self.empty_waiter);
+        for cell in [
+            &self.sock,
+            &self.shown_sock,
+            &self.extra,
+            &self.protocol,
+            &self.context,
+            &self.server,
+            &self.waiter,
+            &self.lost_exc,
+        ] {
+            visit.cell(cell);
+        }
+        if let Ok(kind) = self.kind.try_borrow()
+            && let ProtocolKind::Reader(reader) = &*kind
+        {
+            reader::traverse(reader, visit);
+        }
+    }
 
-    fn clear(&self) {}
+    fn clear(&self) {
+        // `sock` stays: the finalizer, which has run by now, has closed it.
+        for cell in
+            [&self.shown_sock, &self.extra, &self.protocol, &self.context, &self.server, &self.waiter, &self.lost_exc]
+        {
+            cell.set(None);
+        }
+        drop(self.kind.try_borrow_mut().map(|mut kind| std::mem::take(&mut *kind)));
+        self.event_loop.set(None);
+        self.empty_waiter.set(None);
+    }
 
-    fn define(_class: &mut ClassBuilder<Self>) {}
+    fn finalize(this: &Obj<Self>, py: Python<'_>) {
+        if this.sock.is_some()
+            && let Err(err) = Self::abandoned(this, py)
+        {
+            err.write_unraisable(py, Some(this.bind(py)));
+        }
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class
+            .init(Self::init)
+            .repr(Self::repr)
+            .method("get_extra_info", Self::get_extra_info, "get_extra_info($self, name, default=None)\n--\n\n\
+                Something about the connection: 'socket', 'sockname', 'peername'.")
+            .method0("is_closing", Self::get_is_closing, "is_closing($self, /)\n--\n\n\
+                Whether the transport is closed or about to be.")
+            .method0("is_reading", Self::is_reading, "is_reading($self, /)\n--\n\n\
+                Whether data would be passed on now (since 3.7).")
+            .method1("set_protocol", Self::set_protocol, "set_protocol($self, protocol, /)\n--\n\n\
+                Make another protocol the receiver of the calls.")
+            .method0("get_protocol", |this: &Obj<Self>, _py: Python<'_>| this.protocol.get(),
+                "get_protocol($self, /)\n--\n\nThe protocol.")
+            .method0("_make_empty_waiter", Self::make_empty_waiter, "")
+            .method0("_reset_empty_waiter", |this: &Obj<Self>, _py: Python<'_>| this.empty_waiter.set(None), "")
+            .getter("_sock", |this: &Obj<Self>, _py: Python<'_>| this.sock.get(), "")
+            .getter("_sock_fd", |this: &Obj<Self>, _py: Python<'_>| this.fd.get(), "")
+            .getter("_loop", |this: &Obj<Self>, _py: Python<'_>| this.event_loop.get(), "")
+            .getter("_protocol", |this: &Obj<Self>, _py: Python<'_>| this.protocol.get(), "")
+            .getter("_server", |this: &Obj<Self>, _py: Python<'_>| this.server.get(), "")
+            .getter("_buffer", Self::buffer, "")
+            .getter("_closing", |this: &Obj<Self>, _py: Python<'_>| this.closing.get(), "")
+            .getter("_paused", |this: &Obj<Self>, _py: Python<'_>| this.paused.get(), "")
+            .getter("_eof", |this: &Obj<Self>, _py: Python<'_>| this.eof.get(), "")
+            .getter("_conn_lost", |this: &Obj<Self>, _py: Python<'_>| this.conn_lost.get(), "")
+            .getter("_empty_waiter", |this: &Obj<Self>, _py: Python<'_>| this.empty_waiter.get(), "")
+            .getset("_extra", |this: &Obj<Self>, py: Python<'_>| Self::extra(this, py).map(Obj::from),
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    this.extra.set(value.map(Obj::from));
+                    Ok(())
+                }, "")
+            .getter("_start_tls_compatible", |_this: &Obj<Self>, _py: Python<'_>| true, "")
+            .getter("_sendfile_compatible", |_this: &Obj<Self>, py: Python<'_>| -> PyResult<Obj> {
+                Ok(py.import("ferrio.constants")?.getattr("_SendfileMode")?.getattr("TRY_NATIVE")?.into())
+            }, "")
+            .getter("max_size", |_this: &Obj<Self>, _py: Python<'_>| crate::event_loop::SCRATCH_LEN, "");
+        Self::define_read(class);
+        Self::define_write(class);
+        Self::define_end(class);
+    }
 }

@@ -1,0 +1,163 @@
+//! The race of `create_connection`'s happy eyeballs: start the next attempt when the one before fails or is slow; the
+//! first success wins. (asyncio's public `staggered_race` has rules of its own: `staggered.rs`.)
+//!
+//! One coroutine watches over the attempts, which are tasks of the loop. It is woken by a future that the attempts'
+//! done-callbacks and the timer share.
+
+use ferrio_object::{Args, Obj, Signature};
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use crate::coro::{self, Co, Local};
+use crate::{exceptions, native_fn, running};
+
+/// What came of a race.
+pub(crate) struct Outcome {
+    /// The winner's index and result.
+    pub(crate) winner: Option<(usize, Obj)>,
+    /// Results of those who succeeded when the race was over.
+    pub(crate) late: Vec<Obj>,
+    /// The exception of each attempt that was begun, `None` for the winner.
+    pub(crate) errors: Vec<Option<Obj>>,
+}
+
+/// Cancels what still runs, however the race ends.
+struct Attempts {
+    /// A list of tasks, where the garbage collector sees them.
+    tasks: Local,
+}
+
+impl Attempts {
+    fn cancel(&self, py: Python<'_>, except: Option<usize>) -> PyResult<()> {
+        for (index, task) in self.tasks.get().bind(py).try_iter()?.enumerate() {
+            if Some(index) != except {
+                task?.call_method0(intern!(py, "cancel"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Attempts {
+    fn drop(&mut self) {
+        let tasks = self.tasks.get();
+        let py = tasks.py();
+        // None when the frame was cleared.
+        if tasks.is_none() {
+            return;
+        }
+        if let Err(err) = self.cancel(py, None) {
+            err.write_unraisable(py, None);
+        }
+    }
+}
+
+/// Runs the coroutines that `next` gives, one after the other, `delay` seconds apart (`None`: each when the one
+/// before has failed).
+///
+/// # Errors
+/// What `next` raises, `CancelledError`, and `KeyboardInterrupt` or `SystemExit` of an attempt.
+pub(crate) async fn race(
+    co: &Co,
+    event_loop: &Obj,
+    delay: Option<Obj>,
+    mut next: impl FnMut(Python<'_>) -> PyResult<Option<Obj>>,
+) -> PyResult<Outcome> {
+    let attempts = Attempts { tasks: co.hold(Obj::from(PyList::empty(co.py()).into_any())) };
+    let mut outcome = Outcome { winner: None, late: Vec::new(), errors: Vec::new() };
+    let mut ended: Vec<bool> = Vec::new();
+    let mut more = true;
+    let mut start = true;
+    loop {
+        if start && more && outcome.winner.is_none() {
+            more = begin(co.py(), event_loop, &attempts, &mut next)?;
+            if more {
+                outcome.errors.push(None);
+                ended.push(false);
+            }
+        }
+        if ended.iter().all(|ended| *ended) && (!more || outcome.winner.is_some()) {
+            return Ok(outcome);
+        }
+        // Woken by any attempt that ends, and by the clock if another attempt could begin.
+        let (wake, timer) = {
+            let py = co.py();
+            let wake: Obj = event_loop.bind(py).call_method0(intern!(py, "create_future"))?.into();
+            let waker = native_fn::function(py, "_wake", vec![wake.clone()], |py, held, _args| {
+                let wake = held[0].bind(py);
+                if !wake.call_method0(intern!(py, "done"))?.is_truthy()? {
+                    wake.call_method1(intern!(py, "set_result"), (py.None(),))?;
+                }
+                Ok(())
+            })?;
+            for (task, ended) in attempts.tasks.get().bind(py).try_iter()?.zip(&ended) {
+                let task = task?;
+                if !ended {
+                    task.call_method1(intern!(py, "add_done_callback"), (&waker,))?;
+                }
+            }
+            let timer = match &delay {
+                Some(delay) if more && outcome.winner.is_none() => {
+                    Some(Obj::from(event_loop.bind(py).call_method1(intern!(py, "call_later"), (delay, waker))?))
+                }
+                _ => None,
+            };
+            (wake, timer)
+        };
+        let woken = co.wait(wake).await;
+        if let Some(timer) = timer {
+            timer.bind(co.py()).call_method0(intern!(co.py(), "cancel"))?;
+        }
+        woken?;
+        let before = ended.iter().filter(|ended| **ended).count();
+        let last_failed = collect(co.py(), &attempts, &mut ended, &mut outcome)?;
+        let some_ended = ended.iter().filter(|ended| **ended).count() > before;
+        // Either the attempt begun last has failed, or (nobody ended) the time is up.
+        start = last_failed || !some_ended;
+    }
+}
+
+fn begin(
+    py: Python<'_>,
+    event_loop: &Obj,
+    attempts: &Attempts,
+    next: &mut impl FnMut(Python<'_>) -> PyResult<Option<Obj>>,
+) -> PyResult<bool> {
+    let Some(coro) = next(py)? else { return Ok(false) };
+    let task = event_loop.bind(py).call_method1(intern!(py, "create_task"), (coro,))?;
+    attempts.tasks.get().bind(py).call_method1(intern!(py, "append"), (task,))?;
+    Ok(true)
+}
+
+/// Notes what came of attempts that have ended. Returns whether the one begun last has failed.
+fn collect(
+    py: Python<'_>,
+    attempts: &Attempts,
+    ended: &mut [bool],
+    outcome: &mut Outcome,
+) -> PyResult<bool> {
+    let mut last_failed = false;
+    let count = ended.len();
+    for (index, task) in attempts.tasks.get().bind(py).try_iter()?.enumerate() {
+        let task = task?;
+        if ended[index] || !task.call_method0(intern!(py, "done"))?.is_truthy()? {
+            continue;
+        }
+        ended[index] = true;
+        match task.call_method0(intern!(py, "result")) {
+            Ok(result) if outcome.winner.is_none() => {
+                outcome.winner = Some((index, result.into()));
+                attempts.cancel(py, Some(index))?;
+            }
+            Ok(result) => outcome.late.push(result.into()),
+            Err(err) if exceptions::is_exit(py, &err) => return Err(err),
+            Err(err) => {
+                outcome.errors[index] = Some(exceptions::value_of(py, err));
+                last_failed |= index + 1 == count;
+            }
+        }
+    }
+    Ok(last_failed)
+}

@@ -1,0 +1,256 @@
+//! One listening socket: accepting connections and making transports of them.
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
+
+use ferrio_core::driver::{Address, Interest, Token, socket};
+use ferrio_object::{Any, Class, ClassBuilder, Obj, ObjCell, ThreadState, TypeCell, Visit};
+use pyo3::exceptions::PyOSError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::Server;
+use crate::event_loop::{FromIo, Loop, Source};
+use crate::transports::{Opening, StreamTransport, address};
+use crate::{exceptions, native_fn};
+
+/// Seconds to wait when the process has run out of descriptors: asyncio's `constants.ACCEPT_RETRY_DELAY`.
+const RETRY_DELAY: i32 = 1;
+/// Linux' `SOCK_NONBLOCK`: in the type given to `socket.socket` it says that the descriptor is non-blocking already.
+const SOCK_NONBLOCK: i32 = 0o4000;
+/// `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM` of Linux.
+const OUT_OF_RESOURCES: [i32; 4] = [24, 23, 105, 12];
+
+/// The contents of a listener.
+pub struct Listener {
+    event_loop: ObjCell<Loop>,
+    sock: ObjCell,
+    fd: Cell<RawFd>,
+    token: Cell<Option<Token>>,
+    protocol_factory: ObjCell,
+    server: ObjCell<Server>,
+    backlog: i32,
+    /// The context in which serving began; each connection gets a copy.
+    context: ObjCell,
+    stopped: Cell<bool>,
+}
+
+impl Listener {
+    /// Accepts connections on `sock`, which listens already.
+    ///
+    /// # Errors
+    /// `OSError` from the driver, `RuntimeError` if the descriptor is a transport's.
+    pub(crate) fn start(
+        py: Python<'_>,
+        event_loop: &Obj<Loop>,
+        sock: &Obj,
+        protocol_factory: Obj,
+        server: Obj<Server>,
+        backlog: i32,
+    ) -> PyResult<()> {
+        let fd: RawFd = sock.bind(py).call_method0(intern!(py, "fileno"))?.extract()?;
+        let contents = Listener {
+            event_loop: ObjCell::new(event_loop.clone()),
+            sock: ObjCell::new(sock.clone()),
+            fd: Cell::new(fd),
+            token: Cell::new(None),
+            protocol_factory: ObjCell::new(protocol_factory),
+            server: ObjCell::new(server),
+            backlog,
+            context: ObjCell::new(ThreadState::copy_context(py)?),
+            stopped: Cell::new(false),
+        };
+        let this: Obj<Listener> = Obj::create(py, ((), contents))?;
+        Self::listen(&this)?;
+        let old = event_loop.sockets.listeners.borrow_mut().insert(fd, this);
+        drop(old);
+        Ok(())
+    }
+
+    fn listen(this: &Obj<Self>) -> PyResult<()> {
+        if this.stopped.get() || this.token.get().is_some() {
+            return Ok(());
+        }
+        let Some(event_loop) = this.event_loop.get() else { return Ok(()) };
+        if event_loop.is_closed() {
+            return Ok(());
+        }
+        let token = event_loop.register(this.fd.get(), Interest::READABLE, Source::Listener(this.clone()))?;
+        this.token.set(Some(token));
+        Ok(())
+    }
+
+    fn pause(&self) {
+        if let (Some(token), Some(event_loop)) = (self.token.take(), self.event_loop.get()) {
+            event_loop.deregister(self.fd.get(), token);
+        }
+    }
+
+    /// Accepts nothing more. The socket is still open.
+    pub(crate) fn stop(this: &Obj<Self>) {
+        this.stopped.set(true);
+        this.pause();
+        for cell in [&this.protocol_factory, &this.context] {
+            cell.set(None);
+        }
+        this.server.set(None);
+    }
+
+    /// Accepts what has arrived, at most as many connections as the backlog holds.
+    ///
+    /// # Errors
+    /// `KeyboardInterrupt`, `SystemExit`.
+    pub(crate) fn ready(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        for _ in 0..this.backlog.max(1) {
+            // The protocol factory may have closed the server.
+            if this.stopped.get() {
+                return Ok(());
+            }
+            match socket::accept(this.fd.get()) {
+                Ok((fd, peer)) => Self::accepted(this, py, fd, peer)?,
+                Err(err) => {
+                    use io::ErrorKind::{ConnectionAborted, WouldBlock};
+                    if matches!(err.kind(), WouldBlock | ConnectionAborted) {
+                        return Ok(());
+                    }
+                    return Self::failed(this, py, err);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn accepted(this: &Obj<Self>, py: Python<'_>, fd: OwnedFd, peer: Address) -> PyResult<()> {
+        let (Some(event_loop), Some(factory), Some(context), Some(listening)) =
+            (this.event_loop.get(), this.protocol_factory.get(), this.context.get(), this.sock.get())
+        else {
+            return Ok(());
+        };
+        let sock = python_socket(py, &listening, fd)?;
+        if event_loop.debug.get() {
+            log_connection(this, py, &peer, &sock)?;
+        }
+        let context: Obj = context.bind(py).call_method0(intern!(py, "copy"))?.into();
+        let protocol: ObjCell = ObjCell::empty();
+        let made = ThreadState::in_context(py, &context, || {
+            let made: Obj = factory.bind(py).call0()?.into();
+            protocol.set(Some(made.clone()));
+            let opening = Opening {
+                sock: &sock,
+                protocol: &made,
+                waiter: None,
+                peer: Some(peer),
+                extra: None,
+                server: this.server.get().map(Obj::into_any),
+            };
+            StreamTransport::open(py, &event_loop, opening)
+        });
+        let Err(err) = made else { return Ok(()) };
+        // Nobody owns the socket now.
+        sock.bind(py).call_method0(intern!(py, "close"))?;
+        if exceptions::is_exit(py, &err) {
+            return Err(err);
+        }
+        if !event_loop.debug.get() {
+            ferrio_object::swallow(py, err);
+            return Ok(());
+        }
+        let context = PyDict::new(py);
+        context.set_item("message", "Error on transport creation for incoming connection")?;
+        context.set_item("exception", exceptions::value_of(py, err))?;
+        if let Some(protocol) = protocol.take() {
+            context.set_item("protocol", protocol)?;
+        }
+        event_loop.bind(py).call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+    }
+
+    /// There is nowhere to send an error of `accept()` but the exception handler. When descriptors or memory have
+    /// run out, the driver would report the socket as ready for ever, so it is left alone for a while.
+    #[cold]
+    fn failed(this: &Obj<Self>, py: Python<'_>, err: io::Error) -> PyResult<()> {
+        let (Some(event_loop), Some(sock)) = (this.event_loop.get(), this.sock.get()) else { return Ok(()) };
+        let exhausted = err.raw_os_error().is_some_and(|errno| OUT_OF_RESOURCES.contains(&errno));
+        let context = PyDict::new(py);
+        let message =
+            if exhausted { "socket.accept() out of system resource" } else { "socket.accept() failed" };
+        context.set_item("message", message)?;
+        context.set_item("exception", exceptions::value_of(py, PyOSError::new_err_from_io(err)))?;
+        context.set_item("socket", crate::trsock::TransportSocket::wrap(py, &sock)?)?;
+        event_loop.bind(py).call_method1(intern!(py, "call_exception_handler"), (context,))?;
+        if exhausted {
+            this.pause();
+            let again = native_fn::function(py, "_start_serving", vec![this.as_any().clone()], |_py, held, _| {
+                held[0].cast::<Listener>().map_or(Ok(()), Self::listen)
+            })?;
+            event_loop.bind(py).call_method1(intern!(py, "call_later"), (RETRY_DELAY, again))?;
+        }
+        Ok(())
+    }
+}
+
+/// A Python socket for an accepted connection, without the syscalls by which Python would find out about it.
+fn python_socket(py: Python<'_>, listening: &Obj, fd: OwnedFd) -> PyResult<Obj> {
+    let listening = listening.bind(py);
+    let kind = listening.getattr(intern!(py, "type"))?.extract::<i32>()? | SOCK_NONBLOCK;
+    let family = listening.getattr(intern!(py, "family"))?;
+    let proto = listening.getattr(intern!(py, "proto"))?;
+    let class = py.import(intern!(py, "socket"))?.getattr(intern!(py, "socket"))?;
+    let fd = fd.into_raw_fd();
+    // From here on the descriptor is Python's.
+    Ok(class.call1((family, kind, proto, fd))?.into())
+}
+
+fn log_connection(this: &Obj<Listener>, py: Python<'_>, peer: &Address, sock: &Obj) -> PyResult<()> {
+    let logger = py.import("ferrio.selector_events")?.getattr(intern!(py, "logger"))?;
+    let message = "%r got a new connection from %r: %r";
+    let peer = address::shown(py, peer)?.unwrap_or_else(|| Obj::none(py));
+    let server = this.server.get().map_or_else(|| Obj::none(py), Obj::into_any);
+    logger.call_method1(intern!(py, "debug"), (message, server, peer, sock)).map(drop)
+}
+
+impl Class for Listener {
+    type Base = Any;
+    const NAME: &'static str = "ferrio._ferrio._Listener";
+    const DOC: &'static str = "A listening socket of a server.";
+    const NEW: bool = false;
+    const SUBCLASS: bool = false;
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn blank() -> Self {
+        Listener {
+            event_loop: ObjCell::empty(),
+            sock: ObjCell::empty(),
+            fd: Cell::new(-1),
+            token: Cell::new(None),
+            protocol_factory: ObjCell::empty(),
+            server: ObjCell::empty(),
+            backlog: 0,
+            context: ObjCell::empty(),
+            stopped: Cell::new(true),
+        }
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.cell(&self.event_loop);
+        visit.cell(&self.server);
+        for cell in [&self.sock, &self.protocol_factory, &self.context] {
+            visit.cell(cell);
+        }
+    }
+
+    fn clear(&self) {
+        self.event_loop.set(None);
+        self.server.set(None);
+        for cell in [&self.sock, &self.protocol_factory, &self.context] {
+            cell.set(None);
+        }
+    }
+
+    fn define(_class: &mut ClassBuilder<Self>) {}
+}

@@ -1,0 +1,75 @@
+//! A piece of data on its way into a write queue.
+
+use ferrio_object::{Buffer, Obj, bytes_of};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+
+/// Bytes whose contents cannot change while they are queued.
+pub(crate) enum Chunk {
+    /// A `bytes` object, of exactly that class: dropping it runs no Python code, so it may be dropped in the queue.
+    Shared(Obj),
+    Copied(Vec<u8>),
+}
+
+impl AsRef<[u8]> for Chunk {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Chunk::Shared(bytes) => bytes_of(bytes).unwrap_or_default(),
+            Chunk::Copied(bytes) => bytes,
+        }
+    }
+}
+
+/// Data as a caller of `write()` gives it.
+pub(crate) enum Data {
+    Shared(Obj),
+    Buffer(Buffer),
+}
+
+impl Data {
+    /// # Errors
+    /// `TypeError` for what is not bytes-like, `BufferError` for a memoryview that is not contiguous.
+    #[inline]
+    pub(crate) fn new(py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if data.is_exact_instance_of::<PyBytes>() {
+            return Ok(Data::Shared(data.into()));
+        }
+        let known = data.is_instance_of::<PyByteArray>()
+            || data.is_instance_of::<PyMemoryView>()
+            || data.is_instance_of::<PyBytes>();
+        if !known {
+            let class = data.get_type().name()?;
+            return Err(PyTypeError::new_err(format!(
+                "data argument must be a bytes-like object, not '{class}'"
+            )));
+        }
+        Ok(Data::Buffer(Buffer::get(py, &data.into(), false)?))
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Data::Shared(bytes) => bytes_of(bytes).map_or(0, <[u8]>::len),
+            Data::Buffer(buffer) => buffer.len(),
+        }
+    }
+
+    /// Calls `f` with the bytes; it must not run Python code.
+    #[inline]
+    pub(crate) fn with<R>(&self, py: Python<'_>, f: impl FnOnce(&[u8]) -> R) -> R {
+        match self {
+            Data::Shared(bytes) => f(bytes_of(bytes).unwrap_or_default()),
+            Data::Buffer(buffer) => buffer.with(py, f),
+        }
+    }
+
+    /// What is left after `sent` bytes, to be queued.
+    pub(crate) fn into_chunk(self, py: Python<'_>, sent: usize) -> Chunk {
+        match self {
+            Data::Shared(bytes) if sent == 0 => Chunk::Shared(bytes),
+            other => Chunk::Copied(other.with(py, |bytes| bytes[sent..].to_vec())),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Receiving: from the socket to the protocol.
+//!
+//! One `recv` per event: with a level-triggered driver what is left is reported again, after the other connections
+//! have had their turn. The loop's scratch buffer takes what comes, and `data_received()` gets a `bytes` of exactly
+//! that size; a buffer of the full size for every read (asyncio's way) costs more than the read.
+
+use ferrio_core::driver::{Interest, socket};
+use ferrio_object::{Buffer, ClassBuilder, Obj};
+use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::protocol::ProtocolKind;
+use super::reader;
+use super::stream::StreamTransport;
+use crate::event_loop::FromIo;
+use crate::exceptions;
+
+impl StreamTransport {
+    #[inline]
+    pub(super) fn read_ready(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        if this.conn_lost.get() > 0 {
+            return Ok(());
+        }
+        let kind = this.kind.borrow().clone();
+        match kind {
+            ProtocolKind::Buffered => Self::read_into_buffer(this, py),
+            ProtocolKind::Plain | ProtocolKind::Reader(_) => Self::read_data(this, py, &kind),
+            ProtocolKind::None => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn read_data(this: &Obj<Self>, py: Python<'_>, kind: &ProtocolKind) -> PyResult<()> {
+        let (Some(event_loop), Some(protocol)) = (this.event_loop.get(), this.protocol.get()) else {
+            return Ok(());
+        };
+        let mut scratch = event_loop.sockets.take_scratch();
+        let received = socket::recv(this.fd.get(), &mut scratch);
+        let outcome = match received {
+            Ok(0) => {
+                event_loop.sockets.put_scratch(scratch);
+                return Self::read_eof(this, py);
+            }
+            Ok(count) => match kind {
+                ProtocolKind::Reader(fed) => {
+                    let fed = this.in_context(py, || reader::feed(fed, py, &scratch[..count]));
+                    event_loop.sockets.put_scratch(scratch);
+                    fed
+                }
+                _ => {
+                    let data = PyBytes::new(py, &scratch[..count]);
+                    event_loop.sockets.put_scratch(scratch);
+                    this.in_context(py, || {
+                        protocol.bind(py).call_method1(intern!(py, "data_received"), (data,)).map(drop)
+                    })
+                }
+            },
+            Err(err) => {
+                event_loop.sockets.put_scratch(scratch);
+                return Self::read_failed(this, py, err);
+            }
+        };
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(err) => {
+                Self::protocol_failed(this, py, err, "Fatal error: protocol.data_received() call failed.")
+            }
+        }
+    }
+
+    fn read_into_buffer(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        let Some(protocol) = this.protocol.get() else { return Ok(()) };
+        let protocol = protocol.bind(py);
+        let buffer = this.in_context(py, || {
+            let buffer = protocol.call_method1(intern!(py, "get_buffer"), (-1,))?;
+            let buffer = Buffer::get(py, &buffer.into(), true)?;
+            if buffer.is_empty() {
+                return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
+            }
+            Ok(buffer)
+        });
+        let mut buffer = match buffer {
+            Ok(buffer) => buffer,
+            Err(err) => {
+                return Self::protocol_failed(
+                    this,
+                    py,
+                    err,
+                    "Fatal error: protocol.get_buffer() call failed.",
+                );
+            }
+        };
+        // get_buffer() is the protocol's code: it may have closed the transport.
+        if this.conn_lost.get() > 0 {
+            return Ok(());
+        }
+        let received = buffer.with_mut(py, |bytes| socket::recv(this.fd.get(), bytes));
+        // Let go of before the protocol is told: a bytearray cannot be resized while it is exported.
+        drop(buffer);
+        match received {
+            Ok(0) => Self::read_eof(this, py),
+            Ok(count) => {
+                let outcome = this.in_context(py, || {
+                    protocol.call_method1(intern!(py, "buffer_updated"), (count,)).map(drop)
+                });
+                match outcome {
+                    Ok(()) => Ok(()),
+                    Err(err) => Self::protocol_failed(
+                        this,
+                        py,
+                        err,
+                        "Fatal error: protocol.buffer_updated() call failed.",
+                    ),
+                }
+            }
+            Err(err) => Self::read_failed(this, py, err),
+        }
+    }
+
+    #[cold]
+    fn read_failed(this: &Obj<Self>, py: Python<'_>, err: std::io::Error) -> PyResult<()> {
+        if err.kind() == std::io::ErrorKind::WouldBlock {
+            return Ok(());
+        }
+        Self::fatal_error(this, py, PyOSError::new_err_from_io(err), "Fatal read error on socket transport")
+    }
+
+    /// An error of the protocol's own ends the connection.
+    #[cold]
+    pub(super) fn protocol_failed(
+        this: &Obj<Self>,
+        py: Python<'_>,
+        err: PyErr,
+        message: &str,
+    ) -> PyResult<()> {
+        if exceptions::is_exit(py, &err) {
+            return Err(err);
+        }
+        Self::fatal_error(this, py, err, message)
+    }
+
+    /// The peer will send nothing more.
+    #[cold]
+    fn read_eof(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        Self::log_debug(this, py, "%r received EOF")?;
+        let Some(protocol) = this.protocol.get() else { return Ok(()) };
+        let keep_open = this.in_context(py, || {
+            protocol.bind(py).call_method0(intern!(py, "eof_received"))?.is_truthy()
+        });
+        match keep_open {
+            // Open for writing; there is nothing left to read, and the driver would report it for ever.
+            Ok(true) => Self::want(this, this.interest.get().without(Interest::READABLE)),
+            Ok(false) => Self::close(this, py),
+            Err(err) => {
+                Self::protocol_failed(this, py, err, "Fatal error: protocol.eof_received() call failed.")
+            }
+        }
+    }
+
+    pub(crate) fn pause_reading(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        if !Self::is_reading(this, py) {
+            return Ok(());
+        }
+        this.paused.set(true);
+        Self::want(this, this.interest.get().without(Interest::READABLE))?;
+        Self::log_debug(this, py, "%r pauses reading")
+    }
+
+    pub(crate) fn resume_reading(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        if this.closing.get() || !this.paused.get() {
+            return Ok(());
+        }
+        this.paused.set(false);
+        Self::want(this, this.interest.get().with(Interest::READABLE))?;
+        Self::log_debug(this, py, "%r resumes reading")
+    }
+
+    /// A line for the log, in debug mode.
+    pub(super) fn log_debug(this: &Obj<Self>, py: Python<'_>, message: &str) -> PyResult<()> {
+        if !this.event_loop.get().is_some_and(|event_loop| event_loop.debug.get()) {
+            return Ok(());
+        }
+        let logger = py.import("ferrio.selector_events")?.getattr(intern!(py, "logger"))?;
+        logger.call_method1(intern!(py, "debug"), (message, this)).map(drop)
+    }
+
+    pub(super) fn define_read(class: &mut ClassBuilder<Self>) {
+        class
+            .method0("pause_reading", Self::pause_reading, "pause_reading($self, /)\n--\n\n\
+                Pass on no data until resume_reading(); no effect if paused or closing.")
+            .method0("resume_reading", Self::resume_reading, "resume_reading($self, /)\n--\n\n\
+                Pass on data again; no effect if not paused.");
+    }
+}

@@ -1,0 +1,356 @@
+//! Sending: `write()` queues, and the end of the turn sends what is queued with one syscall.
+//!
+//! A protocol that writes a head and a body, or answers ten pipelined requests, makes one segment of it. What is more
+//! than a segment's worth is sent at once, like everything that is written while the loop does not run in this
+//! thread: nobody would flush it. asyncio sends at once whatever it can, so its promises are kept where they can be
+//! seen: `pause_writing()` is called for bytes that the kernel did not take, never for bytes that were not offered.
+
+use std::io::{self, IoSlice};
+
+use ferrio_core::driver::{Interest, socket};
+use ferrio_core::write_queue::{FlowControl, WaterMarks};
+use ferrio_object::{Args, ClassBuilder, Obj, Signature, ThreadState};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::chunk::{Chunk, Data};
+use super::stream::StreamTransport;
+use crate::event_loop::FromIo;
+use crate::exceptions;
+use crate::future;
+
+/// Bytes up to which a queue waits for the end of the turn.
+const FLUSH_AT: usize = 32 * 1024;
+/// Slices for one vectored send; more of them go out with the next.
+const SLICES: usize = 64;
+/// asyncio's `constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES`.
+const WARN_AFTER: u32 = 5;
+
+/// What became of the queue.
+enum Sent {
+    All,
+    /// The kernel took no more.
+    Some,
+    Failed(io::Error),
+}
+
+impl StreamTransport {
+    /// `write(data)`.
+    ///
+    /// # Errors
+    /// `TypeError` for what is not bytes-like, `RuntimeError` after `write_eof()` or during `sendfile()`.
+    pub(crate) fn write(this: &Obj<Self>, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let data = Data::new(py, data)?;
+        if this.eof.get() {
+            return Err(PyRuntimeError::new_err("Cannot call write() after write_eof()"));
+        }
+        if this.empty_waiter.is_some() {
+            return Err(PyRuntimeError::new_err("unable to write; sendfile is in progress"));
+        }
+        let len = data.len();
+        if len == 0 {
+            return Ok(());
+        }
+        if this.conn_lost.get() > 0 {
+            return Self::write_to_lost(this, py);
+        }
+        let pending = this.queue.borrow().len();
+        if pending + len <= this.flush_at() {
+            this.queue.borrow_mut().push(data.into_chunk(py, 0));
+            return if Self::flush_later(this) { Ok(()) } else { Self::flush_and_pause(this, py) };
+        }
+        // A large buffer that must be copied is offered to the kernel first: mostly nothing is left to copy.
+        let mut sent = 0;
+        if pending == 0 && !this.interest.get().is_writable() {
+            match data.with(py, |bytes| socket::send(this.fd.get(), bytes)) {
+                Ok(count) if count == len => return Ok(()),
+                Ok(count) => sent = count,
+                Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
+                Err(err) => return Self::write_failed(this, py, err),
+            }
+            this.queue.borrow_mut().push(data.into_chunk(py, sent));
+            let wanted = Self::want(this, this.interest.get().with(Interest::WRITABLE));
+            return wanted.and_then(|()| Self::pause_protocol(this, py));
+        }
+        this.queue.borrow_mut().push(data.into_chunk(py, sent));
+        Self::flush_and_pause(this, py)
+    }
+
+    /// `writelines(list_of_data)`.
+    ///
+    /// # Errors
+    /// As [`Self::write`]; also what iterating raises.
+    pub(crate) fn writelines(this: &Obj<Self>, py: Python<'_>, lines: &Bound<'_, PyAny>) -> PyResult<()> {
+        if this.eof.get() {
+            return Err(PyRuntimeError::new_err("Cannot call writelines() after write_eof()"));
+        }
+        if this.empty_waiter.is_some() {
+            return Err(PyRuntimeError::new_err("unable to writelines; sendfile is in progress"));
+        }
+        let mut chunks: Vec<Chunk> = Vec::new();
+        for line in lines.try_iter()? {
+            let data = Data::new(py, &line?)?;
+            if data.len() > 0 {
+                chunks.push(data.into_chunk(py, 0));
+            }
+        }
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        if this.conn_lost.get() > 0 {
+            return Self::write_to_lost(this, py);
+        }
+        let pending = {
+            let mut queue = this.queue.borrow_mut();
+            chunks.into_iter().for_each(|chunk| queue.push(chunk));
+            queue.len()
+        };
+        if pending <= this.flush_at() && Self::flush_later(this) {
+            return Ok(());
+        }
+        Self::flush_and_pause(this, py)
+    }
+
+    /// Bytes up to which the queue may wait: never above the mark at which the protocol would be paused.
+    #[inline]
+    fn flush_at(&self) -> usize {
+        FLUSH_AT.min(self.flow.get().marks().high())
+    }
+
+    /// Leaves the queue to the end of the turn, or to the driver if the kernel takes nothing now. False if nobody
+    /// would flush it, since the loop does not run in this thread.
+    #[inline]
+    fn flush_later(this: &Obj<Self>) -> bool {
+        if this.dirty.get() || this.interest.get().is_writable() {
+            return true;
+        }
+        let Some(event_loop) = this.event_loop.get() else { return true };
+        if event_loop.thread_id.get() != ThreadState::ident() {
+            return false;
+        }
+        this.dirty.set(true);
+        event_loop.dirty.borrow_mut().push(this.clone());
+        true
+    }
+
+    fn flush_and_pause(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        Self::flush_now(this, py)?;
+        Self::pause_protocol(this, py)
+    }
+
+    fn write_to_lost(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        if this.conn_lost.get() >= WARN_AFTER {
+            let logger = py.import("ferrio.selector_events")?.getattr(intern!(py, "logger"))?;
+            logger.call_method1(intern!(py, "warning"), ("socket.send() raised exception.",))?;
+        }
+        this.conn_lost.set(this.conn_lost.get() + 1);
+        Ok(())
+    }
+
+    /// Tells the protocol to pause if too much is queued.
+    pub(super) fn pause_protocol(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        let mut flow = this.flow.get();
+        let pause = flow.after_push(this.queue.borrow().len());
+        this.flow.set(flow);
+        match pause {
+            Some(_) => Self::tell(this, py, intern!(py, "pause_writing"), false),
+            None => Ok(()),
+        }
+    }
+
+    fn resume_protocol(this: &Obj<Self>, py: Python<'_>, from_loop: bool) -> PyResult<()> {
+        let mut flow = this.flow.get();
+        let resume = flow.after_drain(this.queue.borrow().len());
+        this.flow.set(flow);
+        match resume {
+            Some(_) => Self::tell(this, py, intern!(py, "resume_writing"), from_loop),
+            None => Ok(()),
+        }
+    }
+
+    /// The end of a turn in which something was written.
+    ///
+    /// # Errors
+    /// `KeyboardInterrupt`, `SystemExit`.
+    pub(crate) fn flush(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        this.dirty.set(false);
+        if this.interest.get().is_writable() || this.queue.borrow().is_empty() {
+            return Ok(());
+        }
+        Self::send_queue(this, py, true)?;
+        // Above the mark only now, if the kernel took less than it was offered.
+        let mut flow = this.flow.get();
+        let pause = flow.after_push(this.queue.borrow().len());
+        this.flow.set(flow);
+        match pause {
+            Some(_) => Self::tell(this, py, intern!(py, "pause_writing"), true),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends what is queued without waiting for the end of the turn.
+    pub(super) fn flush_now(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        if this.interest.get().is_writable() || this.queue.borrow().is_empty() {
+            return Ok(());
+        }
+        Self::send_queue(this, py, false)
+    }
+
+    /// The kernel takes data again.
+    pub(super) fn write_ready(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        if this.conn_lost.get() > 0 {
+            return Ok(());
+        }
+        Self::send_queue(this, py, true)
+    }
+
+    fn send_queue(this: &Obj<Self>, py: Python<'_>, from_loop: bool) -> PyResult<()> {
+        match this.send_pending() {
+            Sent::Failed(err) => return Self::write_failed(this, py, err),
+            Sent::Some => Self::want(this, this.interest.get().with(Interest::WRITABLE))?,
+            Sent::All => {}
+        }
+        // The protocol may write again in here.
+        Self::resume_protocol(this, py, from_loop)?;
+        if !this.queue.borrow().is_empty() || this.conn_lost.get() > 0 {
+            return Ok(());
+        }
+        Self::want(this, this.interest.get().without(Interest::WRITABLE))?;
+        if let Some(waiter) = this.empty_waiter.get()
+            && !waiter.is_done()
+        {
+            future::set_result(&waiter, py, Obj::none(py))?;
+        }
+        if this.closing.get() {
+            return Self::sent_after_close(this, py, from_loop);
+        }
+        if this.eof.get() {
+            return Self::shutdown(this, py);
+        }
+        Ok(())
+    }
+
+    /// Offers the queue to the kernel.
+    fn send_pending(&self) -> Sent {
+        let fd = self.fd.get();
+        loop {
+            let sent = {
+                let queue = self.queue.borrow();
+                if queue.is_empty() {
+                    return Sent::All;
+                }
+                if queue.chunk_count() == 1 {
+                    let bytes = queue.front().unwrap_or_default();
+                    socket::send(fd, bytes).map(|sent| (sent, bytes.len()))
+                } else {
+                    let mut slices = [IoSlice::new(&[]); SLICES];
+                    let filled = queue.slices(&mut slices);
+                    let offered = slices[..filled].iter().map(|slice| slice.len()).sum();
+                    socket::send_vectored(fd, &slices[..filled]).map(|sent| (sent, offered))
+                }
+            };
+            match sent {
+                Ok((sent, offered)) => {
+                    // The chunks are plain bytes: dropping them runs no Python code.
+                    self.queue.borrow_mut().advance(sent);
+                    if sent < offered {
+                        return Sent::Some;
+                    }
+                }
+                Err(err) if err.kind() == io::ErrorKind::WouldBlock => return Sent::Some,
+                Err(err) => return Sent::Failed(err),
+            }
+        }
+    }
+
+    #[cold]
+    fn write_failed(this: &Obj<Self>, py: Python<'_>, err: io::Error) -> PyResult<()> {
+        this.queue.borrow_mut().clear();
+        let err = PyOSError::new_err_from_io(err);
+        let exc = exceptions::value_of(py, err);
+        Self::fatal_error(
+            this,
+            py,
+            ferrio_object::raise(py, &exc),
+            "Fatal write error on socket transport",
+        )?;
+        if let Some(waiter) = this.empty_waiter.get()
+            && !waiter.is_done()
+        {
+            future::set_raised(&waiter, py, exc)?;
+        }
+        Ok(())
+    }
+
+    fn shutdown(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        let Some(sock) = this.sock.get() else { return Ok(()) };
+        // SHUT_WR, through the socket object: there are programs that put their own in its place.
+        sock.bind(py).call_method1(intern!(py, "shutdown"), (1,)).map(drop)
+    }
+
+    fn write_eof(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        if this.closing.get() || this.eof.get() {
+            return Ok(());
+        }
+        // What is queued goes first; if the kernel takes all of it, `eof` is not yet set and the end is told here.
+        Self::flush_now(this, py)?;
+        this.eof.set(true);
+        if this.closing.get() || !this.queue.borrow().is_empty() {
+            return Ok(());
+        }
+        Self::shutdown(this, py)
+    }
+
+    fn set_limits(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+        const SIGNATURE: Signature<2> =
+            Signature::new("set_write_buffer_limits", ["high", "low"]).required(0);
+        let [high, low] = args.bind(&SIGNATURE)?;
+        let limit = |arg: Option<&Bound<'_, PyAny>>| {
+            arg.filter(|arg| !arg.is_none()).map(PyAnyMethods::extract::<i128>).transpose()
+        };
+        let marks = WaterMarks::with_default(limit(high)?, limit(low)?, WaterMarks::DEFAULT_HIGH)
+            .map_err(|bad| PyValueError::new_err(bad.to_string()))?;
+        let mut flow = this.flow.get();
+        let pending = this.queue.borrow().len();
+        // What has not been offered to the kernel yet must not count.
+        let pending = if this.dirty.get() { 0 } else { pending };
+        let pause = flow.set_marks(marks, pending);
+        this.flow.set(flow);
+        match pause {
+            Some(_) => Self::tell(this, py, intern!(py, "pause_writing"), false),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the protocol has been told to pause writing.
+    #[inline]
+    pub(crate) fn is_write_paused(&self) -> bool {
+        FlowControl::is_paused(self.flow.get())
+    }
+
+    pub(super) fn define_write(class: &mut ClassBuilder<Self>) {
+        class
+            .method1("write", Self::write, "write($self, data, /)\n--\n\n\
+                Send bytes; never blocks, and buffers what cannot be sent now.")
+            .method1("writelines", Self::writelines, "writelines($self, list_of_data, /)\n--\n\n\
+                Send an iterable of bytes.")
+            .method0("write_eof", Self::write_eof, "write_eof($self, /)\n--\n\n\
+                Close the sending side after what is buffered; data can still arrive.")
+            .method0("can_write_eof", |_this: &Obj<Self>, _py: Python<'_>| true,
+                "can_write_eof($self, /)\n--\n\nTrue.")
+            .method("set_write_buffer_limits", Self::set_limits,
+                "set_write_buffer_limits($self, /, high=None, low=None)\n--\n\n\
+                 Set the marks, in bytes, at which the protocol is told to pause and to resume writing.\n\n\
+                 Raises ValueError unless high >= low >= 0.")
+            .method0("get_write_buffer_limits", |this: &Obj<Self>, py: Python<'_>| -> PyResult<Obj> {
+                let marks = this.flow.get().marks();
+                Ok((marks.low(), marks.high()).into_pyobject(py)?.into_any().into())
+            }, "get_write_buffer_limits($self, /)\n--\n\nThe marks as (low, high), in bytes (since 3.4.2).")
+            .method0("get_write_buffer_size", |this: &Obj<Self>, _py: Python<'_>| this.queue.borrow().len(),
+                "get_write_buffer_size($self, /)\n--\n\nThe number of bytes that are buffered.")
+            .getter("_protocol_paused", |this: &Obj<Self>, _py: Python<'_>| this.is_write_paused(), "")
+            .getter("_high_water", |this: &Obj<Self>, _py: Python<'_>| this.flow.get().marks().high(), "")
+            .getter("_low_water", |this: &Obj<Self>, _py: Python<'_>| this.flow.get().marks().low(), "");
+    }
+}
