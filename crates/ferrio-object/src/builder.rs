@@ -210,6 +210,16 @@ impl<T: Class> ClassBuilder<T> {
         self
     }
 
+    /// `__str__`, where it differs from `__repr__`.
+    pub fn str<F, R>(&mut self, _f: F) -> &mut Self
+    where
+        F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> R + Copy + 'static,
+        R: IntoResult,
+    {
+        slot!(self, Py_tp_str, trampoline::unary::<T, F, R>);
+        self
+    }
+
     /// `__call__`.
     pub fn call<F, R>(&mut self, _f: F) -> &mut Self
     where
@@ -226,6 +236,15 @@ impl<T: Class> ClassBuilder<T> {
         F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> PyResult<usize> + Copy + 'static,
     {
         slot!(self, Py_sq_length, trampoline::length::<T, F>);
+        self
+    }
+
+    /// `obj[i]`; a negative index has had the length added. `None` is an `IndexError`, and what ends iteration.
+    pub fn item<F>(&mut self, _f: F) -> &mut Self
+    where
+        F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, isize) -> PyResult<Option<Obj>> + Copy + 'static,
+    {
+        slot!(self, Py_sq_item, trampoline::item::<T, F>);
         self
     }
 

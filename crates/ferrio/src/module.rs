@@ -4,7 +4,9 @@ use ferrio_object::ClassDef;
 use pyo3::prelude::*;
 
 use crate::{
-    as_completed, coro, coroutines, debug, event_loop, future, future_likes, gather, handle, native_fn, runners, running, server, shield, sleep, staggered, task, taskgroups, threads, timeouts, transports, wait, wait_for,
+    as_completed, coro, coroutines, debug, event_loop, future, future_likes, gather, handle, locks, native_fn,
+    queues, runners, running, server, shield, sleep, staggered, task, taskgroups, threads, timeouts,
+    transports, wait, wait_for,
 };
 
 pub(crate) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -60,6 +62,16 @@ fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<event_loop::Loop>(module)?;
     ClassDef::add::<transports::StreamTransport>(module)?;
     ClassDef::add::<server::Listener>(module)?;
+    ClassDef::add::<locks::Waiters>(module)?;
+    ClassDef::add::<locks::Lock>(module)?;
+    ClassDef::add::<locks::Event>(module)?;
+    ClassDef::add::<locks::Condition>(module)?;
+    ClassDef::add::<locks::Semaphore>(module)?;
+    ClassDef::add::<locks::BoundedSemaphore>(module)?;
+    ClassDef::add::<locks::Barrier>(module)?;
+    ClassDef::add::<queues::Queue>(module)?;
+    ClassDef::add::<queues::LifoQueue>(module)?;
+    ClassDef::add::<queues::PriorityQueue>(module)?;
     Ok(())
 }
 
