@@ -545,6 +545,11 @@ fn finish<'py, T: Class>(
         let ty = ffi::PyType_FromModuleAndSpec(module.as_ptr(), &raw mut spec, bases.as_ptr());
         let ty = Bound::from_owned_ptr_or_err(py, ty)?;
         (*ty.as_ptr().cast::<ffi::PyTypeObject>()).tp_vectorcall = class.vectorcall;
+        if let Some((_, bare)) = T::NAME.strip_prefix("asyncio.").and_then(|name| name.rsplit_once('.')) {
+            // What stands for a class of Python's is called by its bare name in the interpreter's messages ("object
+            // Lock can't be used in 'await' expression"). The name that CPython made is kept and freed elsewhere.
+            (*ty.as_ptr().cast::<ffi::PyTypeObject>()).tp_name = leak(bare);
+        }
         Ok(ty)
     }
 }
