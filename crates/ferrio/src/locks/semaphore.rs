@@ -144,10 +144,12 @@ impl Semaphore {
     }
 
     fn set_initial(&self, value: Option<&Bound<'_, PyAny>>) -> PyResult<i64> {
-        let value = value.map_or(Ok(1), count)?;
-        if value < 0 {
+        if let Some(value) = value
+            && value.lt(0)?
+        {
             return Err(PyValueError::new_err("Semaphore initial value must be >= 0"));
         }
+        let value = value.map_or(Ok(1), count)?;
         self.value.set(value);
         Ok(value)
     }

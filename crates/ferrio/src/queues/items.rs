@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use ferrio_object::{Obj, Visit};
-use pyo3::exceptions::PyIndexError;
+use pyo3::exceptions::{PyAttributeError, PyIndexError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -25,6 +25,8 @@ enum Store {
     Ring(VecDeque<Obj>),
     /// A deque or a list, or whatever a subclass has put there.
     Python(Obj),
+    /// A subclass, this one, has an `_init()` that has put nothing there (yet).
+    Missing(Obj),
 }
 
 /// The items.
@@ -50,12 +52,34 @@ impl Items {
         drop(old);
     }
 
-    /// The Python object in which the items are, if they are not in the ring.
-    fn python(&self) -> Option<Obj> {
-        match &*self.store.borrow() {
-            Store::Ring(_) => None,
-            Store::Python(held) => Some(held.clone()),
-        }
+    /// Leaves it to the `_init()` of a subclass to say where the items are.
+    pub(super) fn leave_to(&self, class: Obj) {
+        let old = self.store.replace(Store::Missing(class));
+        drop(old);
+    }
+
+    /// The Python object in which the items are, for when they are not in the ring.
+    fn python(&self, py: Python<'_>) -> PyResult<Obj> {
+        let class = match &*self.store.borrow() {
+            Store::Python(held) => return Ok(held.clone()),
+            Store::Ring(_) => return Ok(Obj::none(py)),
+            Store::Missing(class) => class.clone(),
+        };
+        let name = class.bind(py).getattr(intern!(py, "__name__"))?;
+        Err(PyAttributeError::new_err(format!("'{name}' object has no attribute '_queue'")))
+    }
+
+    fn is_ring(&self) -> bool {
+        matches!(&*self.store.borrow(), Store::Ring(_))
+    }
+
+    /// Whether there is anything to show of them.
+    ///
+    /// # Errors
+    /// What the object there raises.
+    pub(super) fn is_visible(&self, py: Python<'_>) -> PyResult<bool> {
+        let missing = matches!(&*self.store.borrow(), Store::Missing(_));
+        Ok(!missing && !self.is_empty(py)?)
     }
 
     /// `not self._queue`.
@@ -67,7 +91,7 @@ impl Items {
         if let Store::Ring(ring) = &*self.store.borrow() {
             return Ok(ring.is_empty());
         }
-        self.python().map_or(Ok(true), |held| Ok(!held.bind(py).is_truthy()?))
+        Ok(!self.python(py)?.bind(py).is_truthy()?)
     }
 
     /// `len(self._queue)`.
@@ -79,7 +103,7 @@ impl Items {
         if let Store::Ring(ring) = &*self.store.borrow() {
             return Ok(ring.len());
         }
-        self.python().map_or(Ok(0), |held| held.bind(py).len())
+        self.python(py)?.bind(py).len()
     }
 
     /// `_put()`.
@@ -92,7 +116,7 @@ impl Items {
             ring.push_back(item);
             return Ok(());
         }
-        let Some(held) = self.python() else { return Ok(()) };
+        let held = self.python(py)?;
         match order {
             Order::Priority => {
                 py.import(intern!(py, "heapq"))?.call_method1(intern!(py, "heappush"), (held, item)).map(drop)
@@ -111,7 +135,7 @@ impl Items {
             let item = if order == Order::Fifo { ring.pop_front() } else { ring.pop_back() };
             return item.ok_or_else(|| PyIndexError::new_err("pop from an empty queue"));
         }
-        let Some(held) = self.python() else { return Ok(Obj::none(py)) };
+        let held = self.python(py)?;
         let item = match order {
             Order::Priority => {
                 py.import(intern!(py, "heapq"))?.call_method1(intern!(py, "heappop"), (held,))?
@@ -131,16 +155,13 @@ impl Items {
     /// # Errors
     /// What iterating over the object there raises.
     pub(super) fn list<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let ring: Vec<Obj> = match &*self.store.borrow() {
-            Store::Ring(ring) => ring.iter().cloned().collect(),
-            Store::Python(_) => Vec::new(),
+        let ring: Option<Vec<Obj>> = match &*self.store.borrow() {
+            Store::Ring(ring) => Some(ring.iter().cloned().collect()),
+            Store::Python(_) | Store::Missing(_) => None,
         };
-        match self.python() {
-            None => PyList::new(py, ring),
-            Some(held) => {
-                let items = held.bind(py).try_iter()?.collect::<PyResult<Vec<_>>>()?;
-                PyList::new(py, items)
-            }
+        match ring {
+            Some(ring) => PyList::new(py, ring),
+            None => PyList::new(py, self.python(py)?.bind(py).try_iter()?.collect::<PyResult<Vec<_>>>()?),
         }
     }
 
@@ -149,8 +170,8 @@ impl Items {
     /// # Errors
     /// `MemoryError`.
     pub(super) fn expose(&self, py: Python<'_>) -> PyResult<Obj> {
-        if let Some(held) = self.python() {
-            return Ok(held);
+        if !self.is_ring() {
+            return self.python(py);
         }
         let list = self.list(py)?;
         let shown: Obj = if self.order.get() == Order::Fifo {
@@ -172,7 +193,7 @@ impl Items {
         if let Ok(store) = self.store.try_borrow() {
             match &*store {
                 Store::Ring(ring) => ring.iter().for_each(|item| visit.obj(item)),
-                Store::Python(held) => visit.obj(held),
+                Store::Python(held) | Store::Missing(held) => visit.obj(held),
             }
         }
     }

@@ -93,6 +93,7 @@ impl Queue {
         this.shut_down.set(false);
         this.items.start(py, order_of(this));
         if Self::has(this, py, INIT)? {
+            this.items.leave_to(this.bind(py).get_type().into());
             this.bind(py).call_method1(intern!(py, "_init"), (maxsize,))?;
         }
         Ok(())
@@ -287,7 +288,7 @@ impl Queue {
     fn format(this: &Obj<Queue>, py: Python<'_>) -> PyResult<String> {
         let maxsize = this.maxsize.get().unwrap_or_else(|| Obj::none(py));
         let mut text = format!("maxsize={}", maxsize.bind(py).repr()?);
-        if !this.items.is_empty(py)? {
+        if this.items.is_visible(py)? {
             text += &format!(" _queue={}", this.items.list(py)?.repr()?);
         }
         for (name, line) in [("_getters", &this.getters), ("_putters", &this.putters)] {
