@@ -210,6 +210,16 @@ impl<T: Class> ClassBuilder<T> {
         self
     }
 
+    /// `__str__`, where it differs from `__repr__`.
+    pub fn str<F, R>(&mut self, _f: F) -> &mut Self
+    where
+        F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> R + Copy + 'static,
+        R: IntoResult,
+    {
+        slot!(self, Py_tp_str, trampoline::unary::<T, F, R>);
+        self
+    }
+
     /// `__call__`.
     pub fn call<F, R>(&mut self, _f: F) -> &mut Self
     where
@@ -226,6 +236,15 @@ impl<T: Class> ClassBuilder<T> {
         F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> PyResult<usize> + Copy + 'static,
     {
         slot!(self, Py_sq_length, trampoline::length::<T, F>);
+        self
+    }
+
+    /// `obj[i]`; a negative index has had the length added. `None` is an `IndexError`, and what ends iteration.
+    pub fn item<F>(&mut self, _f: F) -> &mut Self
+    where
+        F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, isize) -> PyResult<Option<Obj>> + Copy + 'static,
+    {
+        slot!(self, Py_sq_item, trampoline::item::<T, F>);
         self
     }
 
@@ -526,6 +545,11 @@ fn finish<'py, T: Class>(
         let ty = ffi::PyType_FromModuleAndSpec(module.as_ptr(), &raw mut spec, bases.as_ptr());
         let ty = Bound::from_owned_ptr_or_err(py, ty)?;
         (*ty.as_ptr().cast::<ffi::PyTypeObject>()).tp_vectorcall = class.vectorcall;
+        if let Some((_, bare)) = T::NAME.strip_prefix("asyncio.").and_then(|name| name.rsplit_once('.')) {
+            // What stands for a class of Python's is called by its bare name in the interpreter's messages ("object
+            // Lock can't be used in 'await' expression"). The name that CPython made is kept and freed elsewhere.
+            (*ty.as_ptr().cast::<ffi::PyTypeObject>()).tp_name = leak(bare);
+        }
         Ok(ty)
     }
 }

@@ -332,6 +332,21 @@ where
     boundary_int(|py| conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py).map(|n| n as isize))
 }
 
+/// `sq_item`.
+pub(crate) unsafe extern "C" fn item<T: Class, F>(
+    slf: *mut ffi::PyObject,
+    index: ffi::Py_ssize_t,
+) -> *mut ffi::PyObject
+where
+    F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, isize) -> PyResult<Option<Obj>> + Copy + 'static,
+{
+    // SAFETY: see above.
+    boundary(|py| match conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py, index)? {
+        Some(obj) => Ok(obj.into_ptr()),
+        None => Err(pyo3::exceptions::PyIndexError::new_err("index out of range")),
+    })
+}
+
 /// `tp_richcompare`.
 pub(crate) unsafe extern "C" fn richcompare<T: Class, F>(
     slf: *mut ffi::PyObject,

@@ -16,7 +16,7 @@ mod ready;
 pub(crate) use frame::{Co, Local};
 pub(crate) use object::{Coroutine, close_iterator, coroutine, never_awaited};
 #[allow(unused_imports)]
-pub(crate) use ready::{Given, Operation, ReadyCoroutine, Step, ready, ready_with};
+pub(crate) use ready::{Given, Memory, Operation, ReadyCoroutine, Step, ready, ready_with};
 
 use ferrio_object::{Args, Obj};
 use pyo3::exceptions::{PyBaseException, PyTypeError};
@@ -31,6 +31,12 @@ pub(crate) fn is_native(obj: &Obj) -> bool {
         || obj.cast_exact::<crate::sleep::Sleep>().is_some()
         || obj.cast_exact::<crate::sleep::Yield>().is_some()
         || obj.cast_exact::<crate::wait_for::WaitFor>().is_some()
+}
+
+/// `True`, for operations that end with it.
+#[inline]
+pub(crate) fn truth(py: Python<'_>) -> Obj {
+    pyo3::types::PyBool::new(py, true).to_owned().into()
 }
 
 /// The error that `throw(type[, value[, traceback]])` asks to raise.

@@ -2,8 +2,10 @@
 //!
 //! Such a method returns one small recycled object. It is as lazy as a coroutine: nothing happens at the call, and
 //! everything at the first `send`. If the operation can end there and then, it does, without a box, a future or a
-//! second object. If it must wait, it says what for (a future, or a native coroutine made on the spot), and from then
-//! on this object only passes on what comes and goes.
+//! second object. If it must wait, it says what for. Either that is the rest of the operation (a future, or a native
+//! coroutine made on the spot), and from then on this object only passes on what comes and goes; or the operation is
+//! parked and goes on where the wait has ended, with what it wrote down before: a state machine without a box, for the
+//! waits that are as hot as what needs none (a contended lock, a hand-off through a queue).
 
 use std::cell::Cell;
 use std::mem::offset_of;
@@ -11,7 +13,7 @@ use std::mem::offset_of;
 use ferrio_object::{
     Any, Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Sent, TypeCell, Visit, WeakList, await_iter, send,
 };
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 use super::object::{Coroutine, close_iterator, never_awaited};
@@ -23,6 +25,8 @@ pub(crate) enum Step {
     Done(Obj),
     /// It goes on as this awaitable (a future, or a `coro::coroutine`), whose outcome is its own.
     Wait(Obj),
+    /// It goes on in [`Operation::resume`] with this memory when the awaitable has ended, one way or the other.
+    Park(Obj, Memory),
 }
 
 impl Step {
@@ -36,6 +40,21 @@ impl Step {
 /// What an operation was given besides the object it works on.
 pub(crate) type Given = [Option<Obj>; 2];
 
+/// What a parked operation has written down: objects, where the garbage collector sees them, and a number.
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) kept: Given,
+    pub(crate) number: u64,
+}
+
+impl Memory {
+    /// A number alone.
+    #[inline]
+    pub(crate) fn number(number: u64) -> Memory {
+        Memory { kept: [None, None], number }
+    }
+}
+
 /// An operation on an object of class `On`.
 pub(crate) trait Operation: 'static {
     type On: Class;
@@ -48,9 +67,36 @@ pub(crate) trait Operation: 'static {
     /// # Errors
     /// What the operation raises.
     fn begin(this: &Obj<Self::On>, py: Python<'_>, given: Given) -> PyResult<Step>;
+
+    /// Goes on after [`Step::Park`]: with what the awaitable gave or raised, what was thrown in instead, or
+    /// `GeneratorExit` from `close()`. It is called exactly once for each time it was parked.
+    ///
+    /// # Errors
+    /// What the operation raises.
+    fn resume(
+        _this: &Obj<Self::On>,
+        _py: Python<'_>,
+        _memory: Memory,
+        outcome: PyResult<Obj>,
+    ) -> PyResult<Step> {
+        outcome.map(Step::Done)
+    }
 }
 
-type Begin = fn(&Obj, Python<'_>, Given) -> PyResult<Step>;
+/// An [`Operation`] without its type.
+struct Steps {
+    name: &'static str,
+    begin: fn(&Obj, Python<'_>, Given) -> PyResult<Step>,
+    resume: fn(&Obj, Python<'_>, Memory, PyResult<Obj>) -> PyResult<Step>,
+}
+
+trait Untyped {
+    const STEPS: Steps;
+}
+
+impl<O: Operation> Untyped for O {
+    const STEPS: Steps = Steps { name: O::NAME, begin: begin::<O>, resume: resume::<O> };
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -65,11 +111,14 @@ enum State {
 
 /// The contents of an operation that can be awaited.
 pub struct ReadyCoroutine {
-    name: Cell<&'static str>,
-    begin: Cell<Option<Begin>>,
+    steps: Option<&'static Steps>,
     state: Cell<State>,
+    /// Whether the operation goes on after what it awaits.
+    parked: Cell<bool>,
     this: ObjCell,
+    /// What it was given until it begins, what it has kept while it is parked.
     given: [ObjCell; 2],
+    number: Cell<u64>,
     awaiting: ObjCell,
     weaklist: WeakList,
 }
@@ -91,11 +140,12 @@ pub(crate) fn ready<O: Operation>(py: Python<'_>, this: &Obj<O::On>) -> PyResult
 pub(crate) fn ready_with<O: Operation>(py: Python<'_>, this: &Obj<O::On>, given: Given) -> PyResult<Obj> {
     let [first, second] = given;
     let contents = ReadyCoroutine {
-        name: Cell::new(O::NAME),
-        begin: Cell::new(Some(begin::<O>)),
+        steps: Some(&O::STEPS),
         state: Cell::new(State::Created),
+        parked: Cell::new(false),
         this: ObjCell::new(this.as_any().clone()),
         given: [first.into(), second.into()],
+        number: Cell::new(0),
         awaiting: ObjCell::empty(),
         weaklist: WeakList::new(),
     };
@@ -105,8 +155,25 @@ pub(crate) fn ready_with<O: Operation>(py: Python<'_>, this: &Obj<O::On>, given:
 fn begin<O: Operation>(this: &Obj, py: Python<'_>, given: Given) -> PyResult<Step> {
     match this.cast::<O::On>() {
         Some(this) => O::begin(this, py, given),
-        None => Err(PyTypeError::new_err(format!("{}: wrong object", O::NAME))),
+        None => Err(wrong_object(O::NAME)),
     }
+}
+
+fn resume<O: Operation>(
+    this: &Obj,
+    py: Python<'_>,
+    memory: Memory,
+    outcome: PyResult<Obj>,
+) -> PyResult<Step> {
+    match this.cast::<O::On>() {
+        Some(this) => O::resume(this, py, memory, outcome),
+        None => Err(wrong_object(O::NAME)),
+    }
+}
+
+#[cold]
+fn wrong_object(name: &str) -> PyErr {
+    PyTypeError::new_err(format!("{name}: wrong object"))
 }
 
 impl ReadyCoroutine {
@@ -124,10 +191,11 @@ impl ReadyCoroutine {
             State::Future => {
                 this.state.set(State::Closed);
                 let Some(awaited) = this.awaiting.take() else { return Err(reused()) };
-                match awaited.cast::<Future>() {
-                    Some(fut) if fut.is_done() => fut.get_result(py).map(Sent::Return),
+                let outcome = match awaited.cast::<Future>() {
+                    Some(fut) if fut.is_done() => fut.get_result(py),
                     _ => Err(PyRuntimeError::new_err("await wasn't used with future")),
-                }
+                };
+                this.ended(py, outcome)
             }
             State::Iterator => {
                 let Some(iterator) = this.awaiting.get() else { return Err(reused()) };
@@ -136,7 +204,7 @@ impl ReadyCoroutine {
                     None => send(py, &iterator, None),
                     Some(value) => send(py, &iterator, Some(&value.into())),
                 };
-                this.passed(sent)
+                this.passed(py, sent)
             }
             State::Running => Err(executing()),
             State::Closed => Err(reused()),
@@ -147,14 +215,41 @@ impl ReadyCoroutine {
     fn start(&self, py: Python<'_>) -> PyResult<Sent> {
         self.state.set(State::Running);
         let given = [self.given[0].take(), self.given[1].take()];
-        let step = match (self.begin.get(), self.this.take()) {
-            (Some(begin), Some(on)) => begin(&on, py, given),
-            _ => Err(reused()),
-        };
+        let (Some(steps), Some(on)) = (self.steps, self.this.take()) else { return Err(reused()) };
+        let step = (steps.begin)(&on, py, given);
+        self.taken(py, on, step)
+    }
+
+    /// What is awaited has ended.
+    #[inline]
+    fn ended(&self, py: Python<'_>, outcome: PyResult<Obj>) -> PyResult<Sent> {
+        self.state.set(State::Closed);
+        if !self.parked.replace(false) {
+            return outcome.map(Sent::Return);
+        }
+        let memory = Memory { kept: [self.given[0].take(), self.given[1].take()], number: self.number.get() };
+        let (Some(steps), Some(on)) = (self.steps, self.this.take()) else { return Err(reused()) };
+        self.state.set(State::Running);
+        let step = (steps.resume)(&on, py, memory, outcome);
+        self.taken(py, on, step)
+    }
+
+    /// The operation has taken a step.
+    #[inline]
+    fn taken(&self, py: Python<'_>, on: Obj, step: PyResult<Step>) -> PyResult<Sent> {
         match step {
             Ok(Step::Done(value)) => {
                 self.state.set(State::Closed);
                 Ok(Sent::Return(value))
+            }
+            Ok(Step::Park(awaitable, memory)) => {
+                let Memory { kept: [first, second], number } = memory;
+                self.given[0].set(first);
+                self.given[1].set(second);
+                self.number.set(number);
+                self.this.set(Some(on));
+                self.parked.set(true);
+                self.wait(py, awaitable)
             }
             Ok(Step::Wait(awaitable)) => self.wait(py, awaitable),
             Err(err) => {
@@ -164,13 +259,16 @@ impl ReadyCoroutine {
         }
     }
 
+    #[inline]
     fn wait(&self, py: Python<'_>, awaitable: Obj) -> PyResult<Sent> {
         if let Some(fut) = awaitable.cast::<Future>() {
-            self.state.set(State::Closed);
             if fut.is_done() {
-                return fut.get_result(py).map(Sent::Return);
+                let outcome = fut.get_result(py);
+                return self.ended(py, outcome);
             }
-            fut.get_loop()?;
+            if let Err(err) = fut.get_loop() {
+                return self.ended(py, Err(err));
+            }
             fut.blocking.set(true);
             self.awaiting.set(Some(awaitable.clone()));
             self.state.set(State::Future);
@@ -184,38 +282,45 @@ impl ReadyCoroutine {
             self.awaiting.set(Some(iterator.clone()));
             send(py, &iterator, None)
         });
-        self.passed(sent)
+        self.passed(py, sent)
     }
 
     /// Notes how what is awaited has answered.
     #[inline]
-    fn passed(&self, sent: PyResult<Sent>) -> PyResult<Sent> {
-        if matches!(sent, Ok(Sent::Next(_))) {
-            self.state.set(State::Iterator);
-        } else {
-            self.state.set(State::Closed);
-            self.awaiting.set(None);
-        }
-        sent
+    fn passed(&self, py: Python<'_>, sent: PyResult<Sent>) -> PyResult<Sent> {
+        let outcome = match sent {
+            Ok(Sent::Next(yielded)) => {
+                self.state.set(State::Iterator);
+                return Ok(Sent::Next(yielded));
+            }
+            Ok(Sent::Return(value)) => Ok(value),
+            Err(err) => Err(err),
+        };
+        self.awaiting.set(None);
+        self.ended(py, outcome)
     }
 
     /// `throw()` with an error in hand.
     pub(super) fn throw_error(this: &Obj<Self>, py: Python<'_>, err: PyErr) -> PyResult<Sent> {
         match this.state.get() {
-            State::Created | State::Future => {
+            State::Created => {
                 // There is no code of ours between the error and the caller.
                 this.finish();
                 Err(err)
             }
+            State::Future => {
+                this.awaiting.set(None);
+                this.ended(py, Err(err))
+            }
             State::Iterator => {
                 let Some(iterator) = this.awaiting.get() else { return Err(reused()) };
                 this.state.set(State::Running);
-                let sent = if err.is_instance_of::<pyo3::exceptions::PyGeneratorExit>(py) {
+                let sent = if err.is_instance_of::<PyGeneratorExit>(py) {
                     close_iterator(py, &iterator).and(Err(err))
                 } else {
                     super::throw_into(py, &iterator, err)
                 };
-                this.passed(sent)
+                this.passed(py, sent)
             }
             State::Running => Err(executing()),
             State::Closed => Err(reused()),
@@ -231,6 +336,13 @@ impl ReadyCoroutine {
         if this.state.get() == State::Running {
             return Err(executing());
         }
+        if this.parked.get() {
+            return match Self::throw_error(this, py, PyGeneratorExit::new_err(())) {
+                Ok(Sent::Next(_)) => Err(PyRuntimeError::new_err("coroutine ignored GeneratorExit")),
+                Err(err) if !err.is_instance_of::<PyGeneratorExit>(py) => Err(err),
+                Ok(Sent::Return(_)) | Err(_) => Ok(()),
+            };
+        }
         let passed_on = this.state.get() == State::Iterator;
         let awaiting = this.awaiting.take();
         this.finish();
@@ -242,13 +354,18 @@ impl ReadyCoroutine {
 
     fn finish(&self) {
         self.state.set(State::Closed);
+        self.parked.set(false);
         self.this.set(None);
         self.given.iter().for_each(|given| given.set(None));
         self.awaiting.set(None);
     }
 
+    fn name(&self) -> &'static str {
+        self.steps.map_or("", |steps| steps.name)
+    }
+
     fn repr(this: &Obj<Self>, _py: Python<'_>) -> String {
-        format!("<coroutine object {} at {:p}>", this.name.get(), this.as_ptr())
+        format!("<coroutine object {} at {:p}>", this.name(), this.as_ptr())
     }
 }
 
@@ -283,11 +400,12 @@ impl Class for ReadyCoroutine {
 
     fn blank() -> Self {
         ReadyCoroutine {
-            name: Cell::new(""),
-            begin: Cell::new(None),
+            steps: None,
             state: Cell::new(State::Closed),
+            parked: Cell::new(false),
             this: ObjCell::empty(),
             given: [ObjCell::empty(), ObjCell::empty()],
+            number: Cell::new(0),
             awaiting: ObjCell::empty(),
             weaklist: WeakList::new(),
         }
@@ -314,9 +432,17 @@ impl Class for ReadyCoroutine {
         let outcome = match this.state.get() {
             State::Created => {
                 this.finish();
-                never_awaited(this.as_any(), py, this.name.get())
+                never_awaited(this.as_any(), py, this.name())
             }
-            State::Future | State::Iterator => Self::close(this, py),
+            State::Future | State::Iterator => {
+                let closed = Self::close(this, py);
+                if this.parked.get() {
+                    // It waits again (a condition has to get its lock back), and nobody will ever wake it: it must at
+                    // least not stay in a line, where it would be given what others wait for.
+                    Self::close(this, py).err().map(|err| ferrio_object::swallow(py, err));
+                }
+                closed
+            }
             State::Running | State::Closed => Ok(()),
         };
         if let Err(err) = outcome {
@@ -337,12 +463,12 @@ impl Class for ReadyCoroutine {
             .getter(
                 "__name__",
                 |this: &Obj<Self>, _py: Python<'_>| {
-                    let name = this.name.get();
+                    let name = this.name();
                     name.rsplit('.').next().unwrap_or(name)
                 },
                 "",
             )
-            .getter("__qualname__", |this: &Obj<Self>, _py: Python<'_>| this.name.get(), "")
+            .getter("__qualname__", |this: &Obj<Self>, _py: Python<'_>| this.name(), "")
             .getter("cr_running", |this: &Obj<Self>, _py: Python<'_>| this.state.get() == State::Running, "")
             .getter("cr_suspended", suspended, "")
             .getter("cr_await", |this: &Obj<Self>, _py: Python<'_>| this.awaiting.get(), "")

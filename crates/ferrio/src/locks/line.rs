@@ -1,0 +1,295 @@
+//! Those who wait, in order of arrival.
+//!
+//! Whoever joins gets a ticket, and leaves by it. asyncio's deques search for a waiter from the front each time one
+//! leaves: cancelling a million waiters from the back takes a million times half a million comparisons. Here a place
+//! is found by halving, is left vacant, and vacant places are cleared away when they are as many as the others.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, TypeCell, Visit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use smallvec::SmallVec;
+
+use crate::future::{self, Future};
+
+struct Place {
+    ticket: u64,
+    waiter: Option<Obj>,
+}
+
+/// A line. Its first place is never vacant.
+pub(crate) struct Line {
+    places: RefCell<VecDeque<Place>>,
+    vacant: Cell<usize>,
+    next: Cell<u64>,
+}
+
+/// Fewer vacant places than this are not worth clearing away.
+const FEW: usize = 32;
+
+impl Line {
+    pub(crate) const fn new() -> Self {
+        Line { places: RefCell::new(VecDeque::new()), vacant: Cell::new(0), next: Cell::new(0) }
+    }
+
+    /// Joins at the end; the ticket says where.
+    #[inline]
+    pub(crate) fn join(&self, waiter: Obj) -> u64 {
+        let ticket = self.next.get();
+        self.next.set(ticket + 1);
+        self.places.borrow_mut().push_back(Place { ticket, waiter: Some(waiter) });
+        ticket
+    }
+
+    /// Leaves the line, unless somebody else has taken the waiter out; hands the waiter back.
+    #[inline]
+    pub(crate) fn leave(&self, ticket: u64) -> Option<Obj> {
+        let mut places = self.places.borrow_mut();
+        let first = places.front()?.ticket;
+        if first == ticket {
+            return self.take_first(&mut places);
+        }
+        let at = places.binary_search_by_key(&ticket, |place| place.ticket).ok()?;
+        let waiter = places[at].waiter.take()?;
+        self.vacant.set(self.vacant.get() + 1);
+        if self.vacant.get() > FEW && self.vacant.get() * 2 > places.len() {
+            places.retain(|place| place.waiter.is_some());
+            places.shrink_to(2 * FEW);
+            self.vacant.set(0);
+        }
+        Some(waiter)
+    }
+
+    fn take_first(&self, places: &mut VecDeque<Place>) -> Option<Obj> {
+        let waiter = places.pop_front()?.waiter;
+        while places.front().is_some_and(|place| place.waiter.is_none()) {
+            places.pop_front();
+            self.vacant.set(self.vacant.get() - 1);
+        }
+        waiter
+    }
+
+    /// Takes the first out.
+    #[inline]
+    pub(crate) fn pop(&self) -> Option<Obj> {
+        self.take_first(&mut self.places.borrow_mut())
+    }
+
+    /// The first.
+    #[inline]
+    pub(crate) fn first(&self) -> Option<Obj> {
+        self.places.borrow().front().and_then(|place| place.waiter.clone())
+    }
+
+    /// How many wait.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.places.borrow().len() - self.vacant.get()
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.places.borrow().is_empty()
+    }
+
+    /// All of them as they stand now: to walk them while they may come and go.
+    #[inline]
+    pub(crate) fn snapshot(&self) -> SmallVec<[Obj; 8]> {
+        self.places.borrow().iter().filter_map(|place| place.waiter.clone()).collect()
+    }
+
+    /// The one at this index, vacant places counted; `None` behind the end.
+    #[inline]
+    fn at(&self, index: usize) -> Option<Option<Obj>> {
+        self.places.borrow().get(index).map(|place| place.waiter.clone())
+    }
+
+    /// Whether `test` holds for any of them, the first ones first.
+    ///
+    /// # Errors
+    /// What asking a foreign waiter raises.
+    #[inline]
+    pub(crate) fn any(&self, test: impl Fn(&Obj) -> PyResult<bool>) -> PyResult<bool> {
+        let mut index = 0;
+        while let Some(waiter) = self.at(index) {
+            if let Some(waiter) = waiter
+                && test(&waiter)?
+            {
+                return Ok(true);
+            }
+            index += 1;
+        }
+        Ok(false)
+    }
+
+    /// Wakes up to `count` of those who are not done, the first ones first; says how many there were.
+    ///
+    /// # Errors
+    /// What scheduling on a foreign loop raises.
+    #[inline]
+    pub(crate) fn wake(&self, py: Python<'_>, count: usize) -> PyResult<usize> {
+        let (mut index, mut waked) = (0, 0);
+        while waked < count
+            && let Some(waiter) = self.at(index)
+        {
+            if let Some(waiter) = waiter
+                && wake(py, &waiter)?
+            {
+                waked += 1;
+            }
+            index += 1;
+        }
+        Ok(waked)
+    }
+
+    /// Takes waiters out from the front until one of them can be waked, and wakes it.
+    ///
+    /// # Errors
+    /// What scheduling on a foreign loop raises.
+    #[inline]
+    pub(crate) fn wake_next(&self, py: Python<'_>) -> PyResult<()> {
+        while let Some(waiter) = self.pop() {
+            if wake(py, &waiter)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
+        if let Ok(places) = self.places.try_borrow() {
+            places.iter().filter_map(|place| place.waiter.as_ref()).for_each(|waiter| visit.obj(waiter));
+        }
+    }
+
+    pub(crate) fn clear(&self) {
+        let old = self.places.take();
+        self.vacant.set(0);
+        drop(old);
+    }
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Whether a waiter is done.
+///
+/// # Errors
+/// What a foreign future's `done()` raises.
+#[inline]
+pub(crate) fn is_done(py: Python<'_>, waiter: &Obj) -> PyResult<bool> {
+    match waiter.cast::<Future>() {
+        Some(fut) => Ok(fut.is_done()),
+        None => waiter.bind(py).call_method0(intern!(py, "done"))?.is_truthy(),
+    }
+}
+
+/// Whether a waiter was cancelled.
+///
+/// # Errors
+/// What a foreign future's `cancelled()` raises.
+#[inline]
+pub(crate) fn is_cancelled(py: Python<'_>, waiter: &Obj) -> PyResult<bool> {
+    match waiter.cast::<Future>() {
+        Some(fut) => Ok(fut.is_cancelled()),
+        None => waiter.bind(py).call_method0(intern!(py, "cancelled"))?.is_truthy(),
+    }
+}
+
+/// Gives a waiter its result, unless it is done; says whether it did.
+///
+/// # Errors
+/// What scheduling on a foreign loop raises.
+#[inline]
+pub(crate) fn wake(py: Python<'_>, waiter: &Obj) -> PyResult<bool> {
+    if is_done(py, waiter)? {
+        return Ok(false);
+    }
+    match waiter.cast::<Future>() {
+        Some(fut) => future::set_result(fut, py, Obj::none(py))?,
+        None => drop(waiter.bind(py).call_method1(intern!(py, "set_result"), (py.None(),))?),
+    }
+    Ok(true)
+}
+
+/// A line as Python sees it under `_waiters`, `_getters`, `_putters`: what asyncio has a deque for.
+pub struct Waiters {
+    primitive: ObjCell,
+    line: Cell<Option<Pick>>,
+}
+
+/// Finds the line in the primitive that has it.
+pub(crate) type Pick = for<'a> fn(&'a Obj) -> Option<&'a Line>;
+
+impl Waiters {
+    /// The line of a primitive.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn of(py: Python<'_>, primitive: &Obj, line: Pick) -> PyResult<Obj<Waiters>> {
+        let contents = Waiters { primitive: ObjCell::new(primitive.clone()), line: Cell::new(Some(line)) };
+        Obj::create(py, ((), contents))
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&Line) -> R) -> Option<R> {
+        let (primitive, line) = (self.primitive.get()?, self.line.get()?);
+        line(&primitive).map(f)
+    }
+
+    fn all(&self) -> SmallVec<[Obj; 8]> {
+        self.with(Line::snapshot).unwrap_or_default()
+    }
+
+    fn append(this: &Obj<Self>, _py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+        let [waiter] = args.bind(&ferrio_object::Signature::new("append", ["waiter"]))?;
+        if let Some(waiter) = waiter {
+            this.with(|line| line.join(waiter.into()));
+        }
+        Ok(())
+    }
+
+    fn repr(this: &Obj<Self>, py: Python<'_>) -> PyResult<String> {
+        let shown = pyo3::types::PyList::new(py, this.all())?.repr()?;
+        Ok(format!("deque({shown})"))
+    }
+}
+
+impl Class for Waiters {
+    type Base = Any;
+    const NAME: &'static str = "ferrio._ferrio._waiters";
+    const DOC: &'static str = "Futures of the tasks that wait, in order.";
+    const SUBCLASS: bool = false;
+    const NEW: bool = false;
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn blank() -> Self {
+        Waiters { primitive: ObjCell::empty(), line: Cell::new(None) }
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.cell(&self.primitive);
+    }
+
+    fn clear(&self) {
+        self.primitive.set(None);
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class
+            .len(|this: &Obj<Self>, _py: Python<'_>| Ok(this.with(Line::len).unwrap_or(0)))
+            .item(|this: &Obj<Self>, _py: Python<'_>, index: isize| {
+                Ok(usize::try_from(index).ok().and_then(|index| this.all().get(index).cloned()))
+            })
+            .repr(Self::repr)
+            .method("append", Self::append, "append($self, waiter, /)\n--\n\nAdd a future at the end.");
+    }
+}

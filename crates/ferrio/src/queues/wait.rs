@@ -1,0 +1,158 @@
+//! What waits on a queue: `put`, `get`, `join`.
+//!
+//! Somebody who is waked is taken out of the line and looks again: meanwhile another task may have taken the item, and
+//! then he waits once more, at the end. Somebody who was waked and is cancelled before he runs wakes the next one, or
+//! the item would lie there while others wait for one.
+
+use ferrio_object::Obj;
+use pyo3::prelude::*;
+
+use super::Queue;
+use super::queue::{Exception, raise};
+use crate::coro::{Given, Memory, Operation, Step, ready, ready_with};
+use crate::locks::{Event, Line};
+use crate::{exceptions, future_likes};
+
+pub(super) fn put(this: &Obj<Queue>, py: Python<'_>, item: Obj) -> PyResult<Obj> {
+    ready_with::<Put>(py, this, [Some(item), None])
+}
+
+pub(super) fn get(this: &Obj<Queue>, py: Python<'_>) -> PyResult<Obj> {
+    ready::<Get>(py, this)
+}
+
+pub(super) fn join(this: &Obj<Queue>, py: Python<'_>) -> PyResult<Obj> {
+    ready::<Join>(py, this)
+}
+
+/// Waits at the end of `line`.
+fn stand_in(this: &Obj<Queue>, py: Python<'_>, line: &Line, item: Option<Obj>) -> PyResult<Step> {
+    let waiter = this.bound.waiter(py, this.as_any())?.into_any();
+    let ticket = line.join(waiter.clone());
+    Ok(Step::Park(waiter.clone(), Memory { kept: [item, Some(waiter)], number: ticket }))
+}
+
+/// Gives up waiting in `line`; `useless` says whether there is nothing there for the next one either.
+fn give_up(
+    py: Python<'_>,
+    line: &Line,
+    waiter: Option<&Obj>,
+    ticket: u64,
+    useless: impl FnOnce() -> PyResult<bool>,
+) -> PyResult<()> {
+    let Some(waiter) = waiter else { return Ok(()) };
+    future_likes::cancel(py, waiter, None)?;
+    let left = line.leave(ticket);
+    drop(left);
+    if !crate::locks::is_cancelled(py, waiter)? && !useless()? {
+        line.wake_next(py)?;
+    }
+    Ok(())
+}
+
+/// The error that ends a wait: the one that came in, unless giving up has failed with a worse one.
+fn ended(py: Python<'_>, err: PyErr, given_up: PyResult<()>) -> PyErr {
+    match given_up {
+        Err(worse) if exceptions::err_is_cancelled(py, &err) => worse,
+        Err(worse) => {
+            // The coroutine is being closed and so is the loop: there is nobody left to be waked.
+            ferrio_object::swallow(py, worse);
+            err
+        }
+        Ok(()) => err,
+    }
+}
+
+struct Put;
+
+impl Put {
+    #[inline]
+    fn attempt(this: &Obj<Queue>, py: Python<'_>, item: Obj) -> PyResult<Step> {
+        if !Queue::is_full(this, py)? {
+            return Queue::put_item(this, py, item).map(Step::Done);
+        }
+        if this.shut_down.get() {
+            return Err(raise(py, Exception::ShutDown));
+        }
+        stand_in(this, py, &this.putters, Some(item))
+    }
+}
+
+impl Operation for Put {
+    type On = Queue;
+    const NAME: &'static str = "Queue.put";
+
+    #[inline]
+    fn begin(this: &Obj<Queue>, py: Python<'_>, given: Given) -> PyResult<Step> {
+        let [item, _] = given;
+        Self::attempt(this, py, item.unwrap_or_else(|| Obj::none(py)))
+    }
+
+    fn resume(this: &Obj<Queue>, py: Python<'_>, memory: Memory, outcome: PyResult<Obj>) -> PyResult<Step> {
+        let Memory { kept: [item, waiter], number } = memory;
+        match outcome {
+            Ok(_) => Self::attempt(this, py, item.unwrap_or_else(|| Obj::none(py))),
+            Err(err) => {
+                let given_up =
+                    give_up(py, &this.putters, waiter.as_ref(), number, || Queue::is_full(this, py));
+                Err(ended(py, err, given_up))
+            }
+        }
+    }
+}
+
+struct Get;
+
+impl Get {
+    #[inline]
+    fn attempt(this: &Obj<Queue>, py: Python<'_>) -> PyResult<Step> {
+        if !Queue::is_empty(this, py)? {
+            return Queue::get_item(this, py).map(Step::Done);
+        }
+        if this.shut_down.get() {
+            return Err(raise(py, Exception::ShutDown));
+        }
+        stand_in(this, py, &this.getters, None)
+    }
+}
+
+impl Operation for Get {
+    type On = Queue;
+    const NAME: &'static str = "Queue.get";
+
+    #[inline]
+    fn begin(this: &Obj<Queue>, py: Python<'_>, _given: Given) -> PyResult<Step> {
+        Self::attempt(this, py)
+    }
+
+    fn resume(this: &Obj<Queue>, py: Python<'_>, memory: Memory, outcome: PyResult<Obj>) -> PyResult<Step> {
+        match outcome {
+            Ok(_) => Self::attempt(this, py),
+            Err(err) => {
+                let [_, waiter] = memory.kept;
+                let given_up =
+                    give_up(py, &this.getters, waiter.as_ref(), memory.number, || Queue::is_empty(this, py));
+                Err(ended(py, err, given_up))
+            }
+        }
+    }
+}
+
+struct Join;
+
+impl Operation for Join {
+    type On = Queue;
+    const NAME: &'static str = "Queue.join";
+
+    fn begin(this: &Obj<Queue>, py: Python<'_>, _given: Given) -> PyResult<Step> {
+        match this.unfinished(py)? {
+            Some(finished) => Ok(Step::Park(Event::wait(&finished, py)?, Memory::default())),
+            None => Step::none(py),
+        }
+    }
+
+    fn resume(_this: &Obj<Queue>, py: Python<'_>, _memory: Memory, outcome: PyResult<Obj>) -> PyResult<Step> {
+        outcome?;
+        Step::none(py)
+    }
+}
