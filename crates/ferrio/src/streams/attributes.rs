@@ -72,28 +72,30 @@ impl StreamReader {
     }
 
     fn repr(this: &Obj<Self>, py: Python<'_>) -> PyResult<String> {
-        let mut shown = String::from("<StreamReader");
+        let mut shown = vec!["StreamReader".to_owned()];
         let length = this.len(py)?;
         if length > 0 {
-            shown += &format!(" {length} bytes");
+            shown.push(format!("{length} bytes"));
         }
         if this.eof.get() {
-            shown += " eof";
+            shown.push("eof".to_owned());
         }
         if this.limit.get() != DEFAULT_LIMIT {
-            shown += &format!(" limit={}", this.limit.get());
+            shown.push(format!("limit={}", this.limit.get()));
         }
-        for (name, value) in
-            [("waiter", this.waiter.get()), ("exception", this.exception.get()), ("transport", this.transport.get())]
-        {
+        for (name, value) in [
+            ("waiter", this.waiter.get()),
+            ("exception", this.exception.get()),
+            ("transport", this.transport.get()),
+        ] {
             if let Some(value) = value {
-                shown += &format!(" {name}={}", value.bind(py).repr()?);
+                shown.push(format!("{name}={}", value.bind(py).repr()?));
             }
         }
         if this.paused.get() {
-            shown += " paused";
+            shown.push("paused".to_owned());
         }
-        Ok(shown + ">")
+        Ok(format!("<{}>", shown.join(" ")))
     }
 }
 
@@ -103,7 +105,9 @@ macro_rules! cell {
         $class.getset(
             $name,
             |this: &ferrio_object::Obj<$ty>, _py: pyo3::Python<'_>| this.$field.get(),
-            |this: &ferrio_object::Obj<$ty>, _py: pyo3::Python<'_>, value: Option<&pyo3::Bound<'_, pyo3::PyAny>>| {
+            |this: &ferrio_object::Obj<$ty>,
+             _py: pyo3::Python<'_>,
+             value: Option<&pyo3::Bound<'_, pyo3::PyAny>>| {
                 use pyo3::types::PyAnyMethods;
                 this.$field.set(value.filter(|value| !value.is_none()).map(ferrio_object::Obj::from));
                 Ok(())
@@ -119,7 +123,9 @@ macro_rules! flag {
         $class.getset(
             $name,
             |this: &ferrio_object::Obj<$ty>, _py: pyo3::Python<'_>| this.$field.get(),
-            |this: &ferrio_object::Obj<$ty>, _py: pyo3::Python<'_>, value: Option<&pyo3::Bound<'_, pyo3::PyAny>>| {
+            |this: &ferrio_object::Obj<$ty>,
+             _py: pyo3::Python<'_>,
+             value: Option<&pyo3::Bound<'_, pyo3::PyAny>>| {
                 use pyo3::types::PyAnyMethods;
                 this.$field.set(value.map_or(Ok(false), |value| value.is_truthy())?);
                 Ok(())
@@ -137,7 +143,9 @@ macro_rules! event_loop {
             |this: &ferrio_object::Obj<$ty>, _py: pyo3::Python<'_>| {
                 this.event_loop.borrow().as_ref().map(|event_loop| event_loop.as_any().clone())
             },
-            |this: &ferrio_object::Obj<$ty>, _py: pyo3::Python<'_>, value: Option<&pyo3::Bound<'_, pyo3::PyAny>>| {
+            |this: &ferrio_object::Obj<$ty>,
+             _py: pyo3::Python<'_>,
+             value: Option<&pyo3::Bound<'_, pyo3::PyAny>>| {
                 let old = this.event_loop.replace(value.map(crate::loop_ref::LoopRef::new));
                 drop(old);
                 Ok(())
@@ -152,8 +160,11 @@ pub(super) use {cell, event_loop, flag};
 pub(super) fn define(class: &mut ClassBuilder<StreamReader>) {
     class
         .repr(StreamReader::repr)
-        .method0("exception", |this: &Obj<StreamReader>, _py: Python<'_>| this.exception.get(),
-            "exception($self, /)\n--\n\nThe exception that reads fail with, or None.")
+        .method0(
+            "exception",
+            |this: &Obj<StreamReader>, _py: Python<'_>| this.exception.get(),
+            "exception($self, /)\n--\n\nThe exception that reads fail with, or None.",
+        )
         .getset("_buffer", StreamReader::get_buffer, StreamReader::set_buffer, "")
         .getset("_limit", StreamReader::get_limit, StreamReader::set_limit, "");
     flag!(class, StreamReader, "_eof", eof);

@@ -4,7 +4,7 @@ use ferrio_object::Obj;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::reader::StreamReader;
+use super::protocol::plain;
 use super::writer::StreamWriter;
 
 /// How a drain goes on.
@@ -38,9 +38,7 @@ pub(super) fn begin(writer: &StreamWriter, py: Python<'_>) -> PyResult<Drained> 
 
 #[inline]
 fn check_reader(reader: &Obj, py: Python<'_>) -> PyResult<()> {
-    if let Some(ours) = reader.cast::<StreamReader>()
-        && !ours.replaced.get()
-    {
+    if let Some(ours) = plain(reader) {
         return ours.check(py);
     }
     let exception = reader.bind(py).call_method0(intern!(py, "exception"))?;

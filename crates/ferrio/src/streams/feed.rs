@@ -8,31 +8,22 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::protocol::StreamReaderProtocol;
-use super::reader::StreamReader;
+use super::protocol::{StreamReaderProtocol, plain};
 
 impl StreamReaderProtocol {
-    /// The reader to feed natively: one of ours, and nothing replaced.
-    #[inline]
-    fn direct(this: &Obj<Self>, py: Python<'_>) -> Option<Obj<StreamReader>> {
-        if this.base().replaced.get() {
-            return None;
-        }
-        this.reader(py)?.cast_into::<StreamReader>().ok().filter(|reader| !reader.replaced.get())
-    }
-
     /// `data_received(data)`.
     ///
     /// # Errors
     /// What it raises.
     #[inline]
     pub(crate) fn received(this: &Obj<Self>, py: Python<'_>, data: &[u8]) -> PyResult<()> {
-        match Self::direct(this, py) {
-            Some(reader) => reader.feed(py, data),
-            None => this
-                .bind(py)
-                .call_method1(intern!(py, "data_received"), (PyBytes::new(py, data),))
-                .map(drop),
+        if !this.base().replaced.get()
+            && let Some(reader) = this.reader(py)
+            && let Some(reader) = plain(&reader)
+        {
+            return reader.feed(py, data);
         }
+        let data = PyBytes::new(py, data);
+        this.bind(py).call_method1(intern!(py, "data_received"), (data,)).map(drop)
     }
 }

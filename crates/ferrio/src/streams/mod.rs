@@ -49,25 +49,45 @@ pub(crate) fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
 
 /// Adds the functions to the extension.
 pub(crate) fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    ClassDef::function(module, "_stream_protocols", py_stream_protocols,
+    ClassDef::function(
+        module,
+        "_stream_protocols",
+        py_stream_protocols,
         "_stream_protocols(protocol, /)\n--\n\nThe classes (FlowControlMixin, StreamReaderProtocol), derived from \
-         `protocol`.")?;
-    ClassDef::function(module, "open_connection", open::py_open_connection,
+         `protocol`.",
+    )?;
+    ClassDef::function(
+        module,
+        "open_connection",
+        open::py_open_connection,
         "open_connection(host=None, port=None, *, limit=65536, **kwds)\n--\n\n\
          Coroutine: connect, and return a pair (StreamReader, StreamWriter).\n\n\
          limit: bytes that the reader buffers, and the longest line it reads. All other arguments are those of\n\
-         loop.create_connection(), but for the protocol factory.")?;
-    ClassDef::function(module, "start_server", open::py_start_server,
+         loop.create_connection(), but for the protocol factory.",
+    )?;
+    ClassDef::function(
+        module,
+        "start_server",
+        open::py_start_server,
         "start_server(client_connected_cb, host=None, port=None, *, limit=65536, **kwds)\n--\n\n\
          Coroutine: listen, call `client_connected_cb(reader, writer)` for each connection, return the Server.\n\n\
          A coroutine function is run as a task per connection; what it raises goes to the loop's exception handler.\n\
-         limit: bytes that each reader buffers. All other arguments are those of loop.create_server().")?;
-    ClassDef::function(module, "open_unix_connection", open::py_open_unix_connection,
+         limit: bytes that each reader buffers. All other arguments are those of loop.create_server().",
+    )?;
+    ClassDef::function(
+        module,
+        "open_unix_connection",
+        open::py_open_unix_connection,
         "open_unix_connection(path=None, *, limit=65536, **kwds)\n--\n\n\
-         As open_connection(), to a Unix socket; other arguments are those of loop.create_unix_connection().")?;
-    ClassDef::function(module, "start_unix_server", open::py_start_unix_server,
+         As open_connection(), to a Unix socket; other arguments are those of loop.create_unix_connection().",
+    )?;
+    ClassDef::function(
+        module,
+        "start_unix_server",
+        open::py_start_unix_server,
         "start_unix_server(client_connected_cb, path=None, *, limit=65536, **kwds)\n--\n\n\
-         As start_server(), on a Unix socket; other arguments are those of loop.create_unix_server().")
+         As start_server(), on a Unix socket; other arguments are those of loop.create_unix_server().",
+    )
 }
 
 /// `_stream_protocols(Protocol)`. Stream protocols derive from `asyncio.Protocol`, which is a Python class (one

@@ -135,7 +135,9 @@ pub(super) fn py_open_unix_connection(py: Python<'_>, args: Args<'_, '_>) -> PyR
 /// `start_server(client_connected_cb, host=None, port=None, *, limit=65536, **kwds)`.
 pub(super) fn py_start_server(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     const SIGNATURE: Signature<4> =
-        Signature::new("start_server", ["client_connected_cb", "host", "port", "limit"]).positional(3).required(1);
+        Signature::new("start_server", ["client_connected_cb", "host", "port", "limit"])
+            .positional(3)
+            .required(1);
     args.at_most(&SIGNATURE)?;
     let ([callback, host, port, limit], _, kwargs) = args.bind_all(&SIGNATURE)?;
     let args = vec![given(py, host), given(py, port)];
@@ -146,12 +148,19 @@ pub(super) fn py_start_server(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Ob
 /// `start_unix_server(client_connected_cb, path=None, *, limit=65536, **kwds)`.
 pub(super) fn py_start_unix_server(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     const SIGNATURE: Signature<3> =
-        Signature::new("start_unix_server", ["client_connected_cb", "path", "limit"]).positional(2).required(1);
+        Signature::new("start_unix_server", ["client_connected_cb", "path", "limit"])
+            .positional(2)
+            .required(1);
     args.at_most(&SIGNATURE)?;
     let ([callback, path, limit], _, kwargs) = args.bind_all(&SIGNATURE)?;
     let args = vec![given(py, path)];
     let (limit, callback) = (limit.map(Obj::from), callback.map(Obj::from));
-    serve(py, "start_unix_server", "create_unix_server", Call { limit, callback, args, kwargs: kwargs.map(Obj::from) })
+    serve(
+        py,
+        "start_unix_server",
+        "create_unix_server",
+        Call { limit, callback, args, kwargs: kwargs.map(Obj::from) },
+    )
 }
 
 fn connect(py: Python<'_>, name: &'static str, method: &'static str, call: Call) -> PyResult<Obj> {

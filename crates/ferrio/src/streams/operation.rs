@@ -218,17 +218,13 @@ impl StreamOperation {
     fn drain_helper(&self, py: Python<'_>) -> PyResult<Sent> {
         let Some(on) = self.on.get() else { return Err(reused()) };
         let Some(writer) = on.cast::<StreamWriter>() else { return Err(reused()) };
-        match writer.plain_protocol() {
+        if let Some(protocol) = writer.plain_protocol() {
             // From here on it is the protocol's operation.
-            Some(protocol) => {
-                self.on.set(Some(protocol.as_any().clone()));
-                self.wait_until_drained(py, protocol.as_any())
-            }
-            None => {
-                let helper = replaced::drain_helper(py, writer)?;
-                self.pass(py, &helper, State::Passing)
-            }
+            self.on.set(Some(protocol.as_any().clone()));
+            return self.wait_until_drained(py, protocol.as_any());
         }
+        let helper = replaced::drain_helper(py, writer)?;
+        self.pass(py, &helper, State::Passing)
     }
 
     fn wait_until_drained(&self, py: Python<'_>, protocol: &Obj) -> PyResult<Sent> {
@@ -351,8 +347,11 @@ fn never_awaited(this: &Obj<StreamOperation>, py: Python<'_>) -> PyResult<()> {
     let kwargs = PyDict::new(py);
     kwargs.set_item("source", this)?;
     let message = format!("coroutine '{}' was never awaited", this.op.get().name());
-    py.import("warnings")?
-        .call_method("warn", (message, py.get_type::<PyRuntimeWarning>()), Some(&kwargs))?;
+    py.import("warnings")?.call_method(
+        "warn",
+        (message, py.get_type::<PyRuntimeWarning>()),
+        Some(&kwargs),
+    )?;
     Ok(())
 }
 
@@ -429,18 +428,26 @@ impl Class for StreamOperation {
             .send(Self::send)
             .throw(Self::throw)
             .method0("close", Self::close, "close($self, /)\n--\n\nEnd the coroutine where it is suspended.")
-            .getter("__name__", |this: &Obj<Self>, _py: Python<'_>| {
-                let name = this.op.get().name();
-                name.rsplit('.').next().unwrap_or(name)
-            }, "")
+            .getter(
+                "__name__",
+                |this: &Obj<Self>, _py: Python<'_>| {
+                    let name = this.op.get().name();
+                    name.rsplit('.').next().unwrap_or(name)
+                },
+                "",
+            )
             .getter("__qualname__", |this: &Obj<Self>, _py: Python<'_>| this.op.get().name(), "")
             .getter("cr_running", |this: &Obj<Self>, _py: Python<'_>| this.state.get() == State::Running, "")
-            .getter("cr_suspended", |this: &Obj<Self>, _py: Python<'_>| {
-                matches!(
-                    this.state.get(),
-                    State::Yielded | State::Waiting | State::PassingWaiter | State::Passing
-                )
-            }, "")
+            .getter(
+                "cr_suspended",
+                |this: &Obj<Self>, _py: Python<'_>| {
+                    matches!(
+                        this.state.get(),
+                        State::Yielded | State::Waiting | State::PassingWaiter | State::Passing
+                    )
+                },
+                "",
+            )
             .getter("cr_await", |this: &Obj<Self>, _py: Python<'_>| this.awaiting.get(), "")
             .getter("cr_frame", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
             .getter("cr_code", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")

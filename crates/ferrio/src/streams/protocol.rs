@@ -64,7 +64,7 @@ impl StreamReaderProtocol {
         super::ensure_protocols(py)?;
         let closed = super::create_future(py, &event_loop)?;
         let contents = Self::new();
-        contents.reader_ref.set(Some(weak(py, reader.bind(py))?));
+        contents.reader_ref.set(Some(weak(reader.bind(py))?));
         contents.source_traceback.set(reader.source_traceback.get());
         contents.strong_reader.set(callback.is_some().then(|| reader.as_any().clone()));
         contents.callback.set(callback);
@@ -74,13 +74,14 @@ impl StreamReaderProtocol {
 
     fn init(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
         const SIGNATURE: Signature<3> =
-            Signature::new("StreamReaderProtocol", ["stream_reader", "client_connected_cb", "loop"]).required(1);
+            Signature::new("StreamReaderProtocol", ["stream_reader", "client_connected_cb", "loop"])
+                .required(1);
         let [reader, callback, event_loop] = args.bind(&SIGNATURE)?;
         let event_loop = super::loop_or_current(py, event_loop)?;
         let reader = reader.filter(|reader| !reader.is_none());
         let callback = callback.filter(|callback| !callback.is_none());
         if let Some(reader) = reader {
-            this.reader_ref.set(Some(weak(py, reader)?));
+            this.reader_ref.set(Some(weak(reader)?));
             let traceback = reader.getattr(intern!(py, "_source_traceback"))?;
             this.source_traceback.set((!traceback.is_none()).then(|| traceback.into()));
         }
@@ -130,7 +131,7 @@ impl StreamReaderProtocol {
         }
         let reader = this.reader(py);
         if let Some(reader) = &reader {
-            match reader.cast::<StreamReader>().filter(|ours| !ours.replaced.get()) {
+            match plain(reader) {
                 Some(ours) => ours.attach(transport.into())?,
                 None => drop(reader.bind(py).call_method1(intern!(py, "set_transport"), (transport,))?),
             }
@@ -195,11 +196,13 @@ impl StreamReaderProtocol {
     /// What a reader that is not ours raises.
     pub(crate) fn lost(this: &Obj<Self>, py: Python<'_>, exc: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         if let Some(reader) = this.reader(py) {
-            match (reader.cast::<StreamReader>().filter(|ours| !ours.replaced.get()), exc) {
+            match (plain(&reader), exc) {
                 (Some(ours), None) => ours.end(py)?,
                 (Some(ours), Some(exc)) => ours.fail(py, exc)?,
                 (None, None) => drop(reader.bind(py).call_method0(intern!(py, "feed_eof"))?),
-                (None, Some(exc)) => drop(reader.bind(py).call_method1(intern!(py, "set_exception"), (exc,))?),
+                (None, Some(exc)) => {
+                    drop(reader.bind(py).call_method1(intern!(py, "set_exception"), (exc,))?);
+                }
             }
         }
         if let Some(closed) = this.closed.get() {
@@ -229,7 +232,7 @@ impl StreamReaderProtocol {
     fn data_received(this: &Obj<Self>, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let Some(reader) = this.reader(py) else { return Ok(()) };
         let object = Obj::from(data);
-        match (reader.cast::<StreamReader>().filter(|ours| !ours.replaced.get()), ferrio_object::bytes_of(&object)) {
+        match (plain(&reader), ferrio_object::bytes_of(&object)) {
             (Some(ours), Some(bytes)) => ours.feed(py, bytes),
             _ => reader.bind(py).call_method1(intern!(py, "feed_data"), (data,)).map(drop),
         }
@@ -237,7 +240,7 @@ impl StreamReaderProtocol {
 
     fn eof_received(this: &Obj<Self>, py: Python<'_>) -> PyResult<bool> {
         if let Some(reader) = this.reader(py) {
-            match reader.cast::<StreamReader>().filter(|ours| !ours.replaced.get()) {
+            match plain(&reader) {
                 Some(ours) => ours.end(py)?,
                 None => drop(reader.bind(py).call_method0(intern!(py, "feed_eof"))?),
             }
@@ -255,8 +258,13 @@ impl StreamReaderProtocol {
     }
 }
 
-fn weak(py: Python<'_>, reader: &Bound<'_, PyAny>) -> PyResult<Obj> {
-    let _ = py;
+/// The reader, if it is ours and nothing about it has been replaced.
+#[inline]
+pub(super) fn plain(reader: &Obj) -> Option<&Obj<StreamReader>> {
+    reader.cast::<StreamReader>().filter(|ours| !ours.replaced.get())
+}
+
+fn weak(reader: &Bound<'_, PyAny>) -> PyResult<Obj> {
     Ok(PyWeakrefReference::new(reader)?.into())
 }
 

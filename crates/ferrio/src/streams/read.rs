@@ -19,10 +19,19 @@ pub(super) enum Read {
     All(Vec<u8>),
     Exactly(usize),
     /// A line, and whether it is the next of an `async for`.
-    Line { search: SearchState, next: bool },
-    Until { separators: Separators, search: SearchState },
+    Line {
+        search: SearchState,
+        next: bool,
+    },
+    Until {
+        separators: Separators,
+        search: SearchState,
+    },
     /// Any bytes, which stay where they are: `_wait_for_data`.
-    Data { name: String, waited: bool },
+    Data {
+        name: String,
+        waited: bool,
+    },
 }
 
 /// What ends a message.
@@ -86,13 +95,13 @@ impl Read {
     pub(super) fn attempt(&mut self, reader: &StreamReader, py: Python<'_>) -> PyResult<Option<Obj>> {
         let eof = reader.eof.get();
         let data = match self {
-            Read::UpTo(0) => return Ok(Some(PyBytes::new(py, b"").into())),
+            Read::UpTo(0) | Read::Exactly(0) => return Ok(Some(PyBytes::new(py, b"").into())),
             Read::UpTo(most) => reader.with_buffer(py, |buffer| {
                 (eof || !buffer.is_empty()).then(|| taken(py, buffer, buffer.len().min(*most)))
             })?,
-            Read::Exactly(0) => return Ok(Some(PyBytes::new(py, b"").into())),
             Read::Exactly(n) => {
-                let data = reader.with_buffer(py, |buffer| (buffer.len() >= *n).then(|| taken(py, buffer, *n)))?;
+                let data =
+                    reader.with_buffer(py, |buffer| (buffer.len() >= *n).then(|| taken(py, buffer, *n)))?;
                 if data.is_none() && eof {
                     return Err(incomplete(reader, py, Some(*n))?);
                 }

@@ -5,7 +5,8 @@ use std::mem::offset_of;
 
 use ferrio_core::read_buffer::ReadBuffer;
 use ferrio_object::{
-    Any, Args, Buffer, Class, ClassBuilder, DictSlot, Obj, ObjCell, Signature, TypeCell, Visit, WeakList, bytes_of,
+    Any, Args, Buffer, Class, ClassBuilder, DictSlot, Obj, ObjCell, Signature, TypeCell, Visit, WeakList,
+    bytes_of,
 };
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError, PyRuntimeError, PyValueError};
 use pyo3::intern;

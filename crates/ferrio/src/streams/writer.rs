@@ -6,7 +6,9 @@ use std::mem::offset_of;
 use ferrio_object::{
     Any, Args, Class, ClassBuilder, DictSlot, Obj, ObjCell, Signature, TypeCell, Visit, WeakList,
 };
-use pyo3::exceptions::{PyAssertionError, PyNotImplementedError, PyResourceWarning, PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{
+    PyAssertionError, PyNotImplementedError, PyResourceWarning, PyRuntimeError, PyTypeError,
+};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -144,7 +146,9 @@ impl StreamWriter {
             let closed = {
                 let this = this;
                 let protocol = this.get_protocol()?;
-                Obj::from(protocol.bind(co.py()).call_method1(intern!(co.py(), "_get_close_waiter"), (this,))?)
+                Obj::from(
+                    protocol.bind(co.py()).call_method1(intern!(co.py(), "_get_close_waiter"), (this,))?,
+                )
             };
             co.wait(closed).await?;
             Ok(Obj::none(co.py()))
@@ -197,11 +201,11 @@ impl StreamWriter {
     fn repr(this: &Obj<Self>, py: Python<'_>) -> PyResult<String> {
         let name = this.bind(py).get_type().name()?;
         let transport = this.transport.get().unwrap_or_else(|| Obj::none(py));
-        let mut shown = format!("<{name} transport={}", transport.bind(py).repr()?);
-        if let Some(reader) = this.reader.get() {
-            shown += &format!(" reader={}", reader.bind(py).repr()?);
-        }
-        Ok(shown + ">")
+        let reader = match this.reader.get() {
+            Some(reader) => format!(" reader={}", reader.bind(py).repr()?),
+            None => String::new(),
+        };
+        Ok(format!("<{name} transport={}{reader}>", transport.bind(py).repr()?))
     }
 
     fn report_unclosed(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
