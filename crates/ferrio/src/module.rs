@@ -3,11 +3,6 @@
 use ferrio_object::ClassDef;
 use pyo3::prelude::*;
 
-use crate::{
-    as_completed, coro, coroutines, debug, event_loop, future, future_likes, gather, handle, locks, native_fn,
-    queues, runners, running, server, shield, sleep, staggered, task, taskgroups, threads, timeouts,
-    transports, wait, wait_for,
-};
 
 pub(crate) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
@@ -46,39 +41,16 @@ fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<crate::wait_for::WaitFor>(module)?;
     ClassDef::add::<crate::taskgroups::TaskGroup>(module)?;
     ClassDef::add::<crate::runners::Runner>(module)?;
-    ClassDef::add::<future::Future>(module)?;
-    ClassDef::add::<future::FutureIter>(module)?;
-    ClassDef::add::<task::Task>(module)?;
-    ClassDef::add::<gather::Gathering>(module)?;
-    ClassDef::add::<task::StepCallable>(module)?;
-    ClassDef::add::<task::WakeupCallable>(module)?;
-    ClassDef::add::<handle::Handle>(module)?;
-    ClassDef::add::<handle::TimerHandle>(module)?;
-    ClassDef::add::<coro::Coroutine>(module)?;
-    ClassDef::add::<coro::ReadyCoroutine>(module)?;
-    ClassDef::add::<sleep::Sleep>(module)?;
-    ClassDef::add::<sleep::Yield>(module)?;
-    ClassDef::add::<timeouts::Timeout>(module)?;
-    ClassDef::add::<wait_for::WaitFor>(module)?;
-    ClassDef::add::<taskgroups::TaskGroup>(module)?;
-    ClassDef::add::<runners::Runner>(module)?;
-    ClassDef::add::<native_fn::NativeFn>(module)?;
-    ClassDef::add::<wait::Waiting>(module)?;
-    ClassDef::add::<as_completed::AsCompleted>(module)?;
-    ClassDef::add::<staggered::Race>(module)?;
-    ClassDef::add::<event_loop::Loop>(module)?;
-    ClassDef::add::<transports::StreamTransport>(module)?;
-    ClassDef::add::<server::Listener>(module)?;
-    ClassDef::add::<locks::Waiters>(module)?;
-    ClassDef::add::<locks::Lock>(module)?;
-    ClassDef::add::<locks::Event>(module)?;
-    ClassDef::add::<locks::Condition>(module)?;
-    ClassDef::add::<locks::Semaphore>(module)?;
-    ClassDef::add::<locks::BoundedSemaphore>(module)?;
-    ClassDef::add::<locks::Barrier>(module)?;
-    ClassDef::add::<queues::Queue>(module)?;
-    ClassDef::add::<queues::LifoQueue>(module)?;
-    ClassDef::add::<queues::PriorityQueue>(module)?;
+    ClassDef::add::<crate::locks::Waiters>(module)?;
+    ClassDef::add::<crate::locks::Lock>(module)?;
+    ClassDef::add::<crate::locks::Event>(module)?;
+    ClassDef::add::<crate::locks::Condition>(module)?;
+    ClassDef::add::<crate::locks::Semaphore>(module)?;
+    ClassDef::add::<crate::locks::BoundedSemaphore>(module)?;
+    ClassDef::add::<crate::locks::Barrier>(module)?;
+    ClassDef::add::<crate::queues::Queue>(module)?;
+    ClassDef::add::<crate::queues::LifoQueue>(module)?;
+    ClassDef::add::<crate::queues::PriorityQueue>(module)?;
     Ok(())
 }
 
