@@ -31,6 +31,9 @@ enum Done {
 
 /// The contents of the iterator.
 pub struct AsCompleted {
+    /// What was given, until it has begun.
+    given: ObjCell,
+    timeout: ObjCell,
     event_loop: RefCell<Option<LoopRef>>,
     /// Futures not done yet; empty once the time is up.
     todo: ObjCell,
@@ -48,65 +51,66 @@ pub struct AsCompleted {
 /// `as_completed(fs, *, timeout=None)`.
 ///
 /// # Errors
-/// `TypeError` for a future or coroutine in place of several, and as `ensure_future`.
+/// From 3.13 on those of [`AsCompleted::begin`]; before, they come with the first item, since asyncio's was a
+/// generator then, which began when it was first asked.
 pub(crate) fn py_as_completed(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<AsCompleted>> {
     const SIGNATURE: Signature<2> = Signature::new("as_completed", ["fs", "timeout"]).positional(1).required(1);
     let [given, timeout] = args.bind(&SIGNATURE)?;
-    let Some(given) = given else { return Err(PyTypeError::new_err("as_completed() takes awaitables")) };
-    if future_likes::is_future(py, given)? || task::is_coroutine(py, given)? || task::is_awaitable(py, given)? {
-        let name = given.get_type().name()?;
-        return Err(PyTypeError::new_err(format!("expects an iterable of awaitables, not {name}")));
-    }
-    // Told apart by equality, as asyncio's set does it, but in the order in which they were given.
-    let (seen, mut distinct) = (PySet::empty(py)?, Vec::new());
-    for awaitable in given.try_iter()? {
-        let awaitable = awaitable?;
-        let before = seen.len();
-        seen.add(&awaitable)?;
-        if seen.len() > before {
-            distinct.push(awaitable);
-        }
-    }
-    let event_loop = LoopRef::new(running::get_event_loop(py)?.bind(py));
-    let mut futures: Vec<Obj> = Vec::with_capacity(distinct.len());
-    for awaitable in &distinct {
-        futures.push(task::ensure_future(py, awaitable, Some(&event_loop))?);
-    }
-    let todo = PySet::new(py, &futures)?;
     let this: Obj<AsCompleted> = Obj::create(py, ((), AsCompleted::blank()))?;
-    let callback = native_fn::done_callback(
-        py,
-        "_AsCompletedIterator._handle_completion",
-        vec![this.as_any().clone()],
-        |py, held, fut| match held.first().and_then(|obj| obj.cast_exact::<AsCompleted>()) {
-            Some(this) => this.completed(py, fut),
-            None => Ok(()),
-        },
-    )?;
-    this.left.set(todo.len());
-    this.todo.set(Some(Obj::from(&todo)));
-    this.callback.set(Some(callback.clone()));
-    this.event_loop.replace(Some(event_loop.clone()));
-    for fut in &futures {
-        future_likes::on_done(py, fut, &callback)?;
-    }
-    if let Some(timeout) = timeout.filter(|timeout| !timeout.is_none() && !futures.is_empty()) {
-        let late = native_fn::function(
-            py,
-            "_AsCompletedIterator._handle_timeout",
-            vec![this.as_any().clone()],
-            |py, held, _args| match held.first().and_then(|obj| obj.cast_exact::<AsCompleted>()) {
-                Some(this) => this.timed_out(py),
-                None => Ok(()),
-            },
-        )?;
-        let timer = event_loop.as_any().bind(py).call_method1(intern!(py, "call_later"), (timeout, late))?;
-        this.timer.set(Some(timer.into()));
+    this.given.set(given.map(Obj::from));
+    this.timeout.set(timeout.filter(|timeout| !timeout.is_none()).map(Obj::from));
+    if cfg!(Py_3_13) {
+        AsCompleted::begin(&this, py)?;
     }
     Ok(this)
 }
 
 impl AsCompleted {
+    /// Makes futures of the awaitables and listens to them, unless that was done before.
+    ///
+    /// # Errors
+    /// `TypeError` for a future or coroutine in place of several, and as `ensure_future`.
+    fn begin(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        let Some(given) = this.given.take() else { return Ok(()) };
+        let given = given.bind(py);
+        if future_likes::is_future(py, given)? || task::is_coroutine(py, given)? || task::is_awaitable(py, given)? {
+            let name = given.get_type().name()?;
+            return Err(PyTypeError::new_err(format!("expects an iterable of awaitables, not {name}")));
+        }
+        // Told apart by equality, as asyncio's set does it, but in the order in which they were given.
+        let (seen, mut distinct) = (PySet::empty(py)?, Vec::new());
+        for awaitable in given.try_iter()? {
+            let awaitable = awaitable?;
+            let before = seen.len();
+            seen.add(&awaitable)?;
+            if seen.len() > before {
+                distinct.push(awaitable);
+            }
+        }
+        let event_loop = LoopRef::new(running::get_event_loop(py)?.bind(py));
+        let mut futures: Vec<Obj> = Vec::with_capacity(distinct.len());
+        for awaitable in &distinct {
+            futures.push(task::ensure_future(py, awaitable, Some(&event_loop))?);
+        }
+        let todo = PySet::new(py, &futures)?;
+        let me = this.as_any().clone();
+        let callback =
+            native_fn::done_callback(py, "_AsCompletedIterator._handle_completion", vec![me.clone()], completed)?;
+        this.left.set(todo.len());
+        this.todo.set(Some(Obj::from(&todo)));
+        this.callback.set(Some(callback.clone()));
+        this.event_loop.replace(Some(event_loop.clone()));
+        for fut in &futures {
+            future_likes::on_done(py, fut, &callback)?;
+        }
+        if let Some(timeout) = this.timeout.take().filter(|_| !futures.is_empty()) {
+            let late = native_fn::function(py, "_AsCompletedIterator._handle_timeout", vec![me], timed_out)?;
+            let timer = event_loop.as_any().bind(py).call_method1(intern!(py, "call_later"), (timeout, late))?;
+            this.timer.set(Some(timer.into()));
+        }
+        Ok(())
+    }
+
     fn completed(&self, py: Python<'_>, fut: &Bound<'_, PyAny>) -> PyResult<()> {
         let Some(todo) = self.todo.get() else { return Ok(()) };
         let todo = todo.bind(py).cast::<PySet>()?;
@@ -154,6 +158,7 @@ impl AsCompleted {
     }
 
     fn next(this: &Obj<Self>, py: Python<'_>) -> PyResult<Option<Obj>> {
+        Self::begin(this, py)?;
         if !this.take_turn() {
             return Ok(None);
         }
@@ -178,11 +183,25 @@ impl AsCompleted {
         coro::coroutine(py, "_AsCompletedIterator.__anext__", move |co| {
             let this = co.hold(this);
             async move {
-                let more = this.get().cast_exact::<AsCompleted>().is_some_and(|this| this.take_turn());
+                let more = match this.get().cast_exact::<AsCompleted>() {
+                    Some(this) => {
+                        AsCompleted::begin(this, co.py())?;
+                        this.take_turn()
+                    }
+                    None => false,
+                };
                 if more { next_done(&co, &this).await } else { Err(PyStopAsyncIteration::new_err(())) }
             }
         })
     }
+}
+
+fn completed(py: Python<'_>, held: &[Obj], fut: &Bound<'_, PyAny>) -> PyResult<()> {
+    held.first().and_then(|obj| obj.cast_exact::<AsCompleted>()).map_or(Ok(()), |this| this.completed(py, fut))
+}
+
+fn timed_out(py: Python<'_>, held: &[Obj], _args: Args<'_, '_>) -> PyResult<()> {
+    held.first().and_then(|obj| obj.cast_exact::<AsCompleted>()).map_or(Ok(()), |this| this.timed_out(py))
 }
 
 /// The next future that is done.
@@ -237,6 +256,8 @@ impl Class for AsCompleted {
 
     fn blank() -> Self {
         AsCompleted {
+            given: ObjCell::empty(),
+            timeout: ObjCell::empty(),
             event_loop: RefCell::new(None),
             todo: ObjCell::empty(),
             left: Cell::new(0),
@@ -254,6 +275,8 @@ impl Class for AsCompleted {
         {
             event_loop.traverse(visit);
         }
+        visit.cell(&self.given);
+        visit.cell(&self.timeout);
         visit.cell(&self.todo);
         if let Ok(done) = self.done.try_borrow() {
             for entry in done.iter() {
@@ -271,6 +294,8 @@ impl Class for AsCompleted {
 
     fn clear(&self) {
         drop(self.event_loop.try_borrow_mut().map(|mut event_loop| event_loop.take()));
+        self.given.set(None);
+        self.timeout.set(None);
         self.todo.set(None);
         drop(self.done.try_borrow_mut().map(|mut done| std::mem::take(&mut *done)));
         drop(self.waiters.try_borrow_mut().map(|mut waiters| std::mem::take(&mut *waiters)));

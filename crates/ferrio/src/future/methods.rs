@@ -69,8 +69,10 @@ pub(super) fn set_exception_checked(
         return Err(PyTypeError::new_err("invalid exception object"));
     }
     let exc = if exc.is_instance_of::<PyStopIteration>() {
-        // It would end the coroutine that awaits the future. 3.12 and later wrap it, 3.11 refuses.
-        if cfg!(Py_3_12) {
+        // It would end the coroutine that awaits the future. Since 3.11.8 and 3.12.2 it is wrapped, before it was
+        // refused.
+        let version = py.version_info();
+        if version >= (3, 12, 2) || (version >= (3, 11, 8) && version < (3, 12)) {
             let wrapped = PyRuntimeError::new_err(
                 "StopIteration interacts badly with generators and cannot be raised into a Future",
             )
