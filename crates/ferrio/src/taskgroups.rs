@@ -352,8 +352,10 @@ fn keyword_coro<'py>(py: Python<'py>, args: &Args<'_, 'py>) -> PyResult<Bound<'p
 
 #[cold]
 fn refuse(this: &Obj<TaskGroup>, py: Python<'_>, coro: &Bound<'_, PyAny>, why: &str) -> PyResult<Obj> {
-    // Otherwise it would also warn that it was never awaited.
-    coro.call_method0(intern!(py, "close"))?;
+    if cfg!(Py_3_13) {
+        // Otherwise it would also warn that it was never awaited. Before 3.13 the caller keeps it, and may use it.
+        coro.call_method0(intern!(py, "close"))?;
+    }
     let shown = repr(this, py);
     Err(PyRuntimeError::new_err(format!("TaskGroup {shown} {why}")))
 }

@@ -2,6 +2,9 @@
 //!
 //! As asyncio since 3.12, on every Python: the awaitable runs in the task that waits, under a [`Timeout`]. Its first
 //! step is taken before the timer is set, and what ends in it costs no timer at all; the deadline counts from before.
+//!
+//! Only futures and tasks are waited for on 3.11 as 3.11 does: through a waiter, so that a `wait_for` which waits for
+//! a task to end after its time was up can itself be cancelled.
 
 use std::cell::Cell;
 use std::mem::offset_of;
@@ -105,6 +108,14 @@ impl WaitFor {
                 self.inner.set(Some(inner.clone()));
                 return send(py, &inner, None);
             }
+        }
+        if !cfg!(Py_3_12)
+            && let Some(limit) = &limit
+            && future_likes::is_future(py, awaitable.bind(py))?
+        {
+            let inner = future_in_time(py, event_loop, awaitable, limit.clone())?;
+            self.inner.set(Some(inner.clone()));
+            return send(py, &inner, None);
         }
         let Some(task) = registry::current(py, &event_loop)? else {
             return Err(PyRuntimeError::new_err("Timeout should be used inside a task"));
@@ -219,40 +230,97 @@ impl WaitFor {
 /// `wait_for` with no time left: what is done already counts, anything else is cancelled before it can begin.
 fn time_is_up(py: Python<'_>, event_loop: LoopRef, awaitable: Obj) -> PyResult<Obj> {
     coro::coroutine(py, "wait_for", move |co| async move {
-        let (fut, waiter, release) = {
+        let fut = {
             let py = co.py();
             let fut = task::ensure_future(py, awaitable.bind(py), Some(&event_loop))?;
-            if fut.bind(py).call_method0(intern!(py, "done"))?.is_truthy()? {
-                return Ok(fut.bind(py).call_method0(intern!(py, "result"))?.into());
-            }
             drop(awaitable);
-            // The future is not awaited itself: then a cancellation of ours could not be told from its own.
-            let waiter: Obj = event_loop.as_any().bind(py).call_method0(intern!(py, "create_future"))?.into();
-            let release =
-                native_fn::function(py, "_release_waiter", vec![waiter.clone()], |py, held, _args| {
-                    let waiter = held[0].bind(py);
-                    if !waiter.call_method0(intern!(py, "done"))?.is_truthy()? {
-                        waiter.call_method1(intern!(py, "set_result"), (py.None(),))?;
-                    }
-                    Ok(())
-                })?;
-            fut.bind(py).call_method1(intern!(py, "add_done_callback"), (&release,))?;
-            future_likes::cancel(py, &fut, None)?;
-            (co.hold(&fut), waiter, release)
-        };
-        let waited = co.wait(waiter).await;
-        let py = co.py();
-        let fut = fut.get();
-        fut.bind(py).call_method1(intern!(py, "remove_done_callback"), (&release,))?;
-        waited?;
-        match fut.bind(py).call_method0(intern!(py, "result")) {
-            Ok(result) => Ok(result.into()),
-            Err(err) if exceptions::err_is_cancelled(py, &err) => {
-                Err(timed_out(py, &exceptions::value_of(py, err)))
+            if is_done(py, &fut)? {
+                return result(py, &fut);
             }
-            Err(err) => Err(err),
-        }
+            co.hold(&fut)
+        };
+        cancel_and_wait(&co, &event_loop, fut.get()).await?;
+        result_or_timeout(co.py(), &fut.get())
     })
+}
+
+/// `wait_for` of a future on 3.11.
+fn future_in_time(py: Python<'_>, event_loop: LoopRef, fut: Obj, limit: Obj) -> PyResult<Obj> {
+    coro::coroutine(py, "wait_for", move |co| async move {
+        let (waiter, release, handle) = {
+            let py = co.py();
+            let (waiter, release) = waiter(py, &event_loop)?;
+            let bound = event_loop.as_any().bind(py);
+            let handle = Obj::from(bound.call_method1(intern!(py, "call_later"), (limit, &release))?);
+            fut.bind(py).call_method1(intern!(py, "add_done_callback"), (&release,))?;
+            (waiter, release, handle)
+        };
+        let fut = co.hold(fut);
+        let waited = co.wait(waiter).await;
+        let done = {
+            let py = co.py();
+            handle.bind(py).call_method0(intern!(py, "cancel"))?;
+            is_done(py, &fut.get())?
+        };
+        match waited {
+            Err(err) if !exceptions::err_is_cancelled(co.py(), &err) => return Err(err),
+            _ if done => return result(co.py(), &fut.get()),
+            outcome => {
+                {
+                    let py = co.py();
+                    fut.get().bind(py).call_method1(intern!(py, "remove_done_callback"), (&release,))?;
+                }
+                cancel_and_wait(&co, &event_loop, fut.get()).await?;
+                outcome?;
+            }
+        }
+        result_or_timeout(co.py(), &fut.get())
+    })
+}
+
+/// Cancels a future and waits until it is done. Not by awaiting the future: then a cancellation of ours could not be
+/// told from its own.
+async fn cancel_and_wait(co: &coro::Co, event_loop: &LoopRef, fut: Obj) -> PyResult<()> {
+    let fut = co.hold(fut);
+    let (waiter, release) = {
+        let py = co.py();
+        let (waiter, release) = waiter(py, event_loop)?;
+        fut.get().bind(py).call_method1(intern!(py, "add_done_callback"), (&release,))?;
+        future_likes::cancel(py, &fut.get(), None)?;
+        (waiter, release)
+    };
+    let waited = co.wait(waiter).await;
+    let py = co.py();
+    fut.get().bind(py).call_method1(intern!(py, "remove_done_callback"), (&release,))?;
+    waited.map(drop)
+}
+
+/// A future, and a callback that ends it, whatever it is called with.
+fn waiter(py: Python<'_>, event_loop: &LoopRef) -> PyResult<(Obj, Obj)> {
+    let waiter: Obj = event_loop.as_any().bind(py).call_method0(intern!(py, "create_future"))?.into();
+    let release = native_fn::function(py, "_release_waiter", vec![waiter.clone()], |py, held, _args| {
+        if !is_done(py, &held[0])? {
+            held[0].bind(py).call_method1(intern!(py, "set_result"), (py.None(),))?;
+        }
+        Ok(())
+    })?;
+    Ok((waiter, release))
+}
+
+fn is_done(py: Python<'_>, fut: &Obj) -> PyResult<bool> {
+    fut.bind(py).call_method0(intern!(py, "done"))?.is_truthy()
+}
+
+fn result(py: Python<'_>, fut: &Obj) -> PyResult<Obj> {
+    Ok(fut.bind(py).call_method0(intern!(py, "result"))?.into())
+}
+
+/// What became of a future that was cancelled because its time was up.
+fn result_or_timeout(py: Python<'_>, fut: &Obj) -> PyResult<Obj> {
+    match result(py, fut) {
+        Err(err) if exceptions::err_is_cancelled(py, &err) => Err(timed_out(py, &exceptions::value_of(py, err))),
+        other => other,
+    }
 }
 
 #[cold]
