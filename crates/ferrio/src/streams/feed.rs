@@ -4,26 +4,24 @@
 //! go away, between one event and the next.
 
 use ferrio_object::Obj;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 
 use super::protocol::{StreamReaderProtocol, plain};
 
 impl StreamReaderProtocol {
-    /// `data_received(data)`.
+    /// `data_received(data)`, where that means no more than feeding the reader. False: the method has to be called.
     ///
     /// # Errors
     /// What it raises.
     #[inline]
-    pub(crate) fn received(this: &Obj<Self>, py: Python<'_>, data: &[u8]) -> PyResult<()> {
+    pub(crate) fn feed(this: &Obj<Self>, py: Python<'_>, data: &[u8]) -> PyResult<bool> {
         if !this.base().replaced.get()
             && let Some(reader) = this.reader(py)
             && let Some(reader) = plain(&reader)
         {
-            return reader.feed(py, data);
+            reader.feed(py, data)?;
+            return Ok(true);
         }
-        let data = PyBytes::new(py, data);
-        this.bind(py).call_method1(intern!(py, "data_received"), (data,)).map(drop)
+        Ok(false)
     }
 }

@@ -16,6 +16,7 @@ use super::reader::StreamReader;
 use super::writer::StreamWriter;
 use crate::future::Future;
 use crate::loop_ref::LoopRef;
+use crate::transports::StreamTransport;
 use crate::{native_fn, task};
 
 /// What a `StreamReaderProtocol` adds to a `FlowControlMixin`.
@@ -110,6 +111,11 @@ impl StreamReaderProtocol {
 
     fn take_transport(&self, py: Python<'_>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         self.transport.set(Some(transport.into()));
+        // Asking one of ours, which is never TLS, would have it gather all it knows.
+        if StreamTransport::plain(&transport.into()).is_some() {
+            self.over_ssl.set(false);
+            return Ok(());
+        }
         let context = transport.call_method1(intern!(py, "get_extra_info"), (intern!(py, "sslcontext"),))?;
         self.over_ssl.set(!context.is_none());
         Ok(())

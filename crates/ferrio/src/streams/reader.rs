@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 use super::operation::{Op, StreamOperation};
 use super::{DEFAULT_LIMIT, attributes, replaced};
 use crate::loop_ref::LoopRef;
+use crate::transports::StreamTransport;
 
 /// The contents of a `StreamReader`.
 pub struct StreamReader {
@@ -135,8 +136,12 @@ impl StreamReader {
 
     fn pause_transport(&self, py: Python<'_>) -> PyResult<()> {
         let Some(transport) = self.transport.get() else { return Ok(()) };
-        match transport.bind(py).call_method0(intern!(py, "pause_reading")) {
-            Ok(_) => self.paused.set(true),
+        let paused = match StreamTransport::plain(&transport) {
+            Some(ours) => StreamTransport::pause_reading(ours, py),
+            None => transport.bind(py).call_method0(intern!(py, "pause_reading")).map(drop),
+        };
+        match paused {
+            Ok(()) => self.paused.set(true),
             Err(err) if err.is_instance_of::<PyNotImplementedError>(py) => {
                 // It cannot be paused, so everything is buffered, and it is not asked again.
                 ferrio_object::swallow(py, err);
@@ -199,10 +204,11 @@ impl StreamReader {
 
     fn resume_transport(&self, py: Python<'_>) -> PyResult<()> {
         self.paused.set(false);
-        if let Some(transport) = self.transport.get() {
-            transport.bind(py).call_method0(intern!(py, "resume_reading"))?;
+        let Some(transport) = self.transport.get() else { return Ok(()) };
+        match StreamTransport::plain(&transport) {
+            Some(ours) => StreamTransport::resume_reading(ours, py),
+            None => transport.bind(py).call_method0(intern!(py, "resume_reading")).map(drop),
         }
-        Ok(())
     }
 
     /// The future for which to wait for more bytes. `name` is the method that waits.

@@ -20,6 +20,7 @@ use super::protocol::StreamReaderProtocol;
 use super::reader::StreamReader;
 use crate::coro;
 use crate::loop_ref::LoopRef;
+use crate::transports::StreamTransport;
 
 /// The contents of a `StreamWriter`.
 pub struct StreamWriter {
@@ -98,18 +99,28 @@ impl StreamWriter {
     /// What the transport raises.
     #[inline]
     pub(super) fn transport_is_closing(&self, py: Python<'_>) -> PyResult<bool> {
-        self.get_transport()?.bind(py).call_method0(intern!(py, "is_closing"))?.is_truthy()
+        let transport = self.get_transport()?;
+        match StreamTransport::plain(&transport) {
+            Some(ours) => Ok(ours.is_closing()),
+            None => transport.bind(py).call_method0(intern!(py, "is_closing"))?.is_truthy(),
+        }
     }
 
     #[inline]
     fn write(this: &Obj<Self>, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        this.get_transport()?.bind(py).call_method1(intern!(py, "write"), (data,))?;
-        Ok(())
+        let transport = this.get_transport()?;
+        match StreamTransport::plain(&transport) {
+            Some(ours) => StreamTransport::write(ours, py, data),
+            None => transport.bind(py).call_method1(intern!(py, "write"), (data,)).map(drop),
+        }
     }
 
     fn writelines(this: &Obj<Self>, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        this.get_transport()?.bind(py).call_method1(intern!(py, "writelines"), (data,))?;
-        Ok(())
+        let transport = this.get_transport()?;
+        match StreamTransport::plain(&transport) {
+            Some(ours) => StreamTransport::writelines(ours, py, data),
+            None => transport.bind(py).call_method1(intern!(py, "writelines"), (data,)).map(drop),
+        }
     }
 
     fn write_eof(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {

@@ -43,20 +43,20 @@ impl StreamTransport {
                 event_loop.sockets.put_scratch(scratch);
                 return Self::read_eof(this, py);
             }
-            Ok(count) => match kind {
-                ProtocolKind::Reader(fed) => {
-                    let fed = this.in_context(py, || reader::feed(fed, py, &scratch[..count]));
-                    event_loop.sockets.put_scratch(scratch);
-                    fed
-                }
-                _ => {
-                    let data = PyBytes::new(py, &scratch[..count]);
-                    event_loop.sockets.put_scratch(scratch);
-                    this.in_context(py, || {
+            Ok(count) => {
+                let fed = match kind {
+                    ProtocolKind::Reader(fed) => reader::feed(fed, py, &scratch[..count]),
+                    _ => Ok(false),
+                };
+                let data = matches!(fed, Ok(false)).then(|| PyBytes::new(py, &scratch[..count]));
+                event_loop.sockets.put_scratch(scratch);
+                match data {
+                    None => fed.map(drop),
+                    Some(data) => this.in_context(py, || {
                         protocol.bind(py).call_method1(intern!(py, "data_received"), (data,)).map(drop)
-                    })
+                    }),
                 }
-            },
+            }
             Err(err) => {
                 event_loop.sockets.put_scratch(scratch);
                 return Self::read_failed(this, py, err);

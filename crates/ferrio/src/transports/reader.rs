@@ -1,26 +1,30 @@
-//! Feeding a native stream reader: received bytes go from the loop's scratch buffer into the reader without a Python
-//! object in between.
+//! Feeding a native stream reader: received bytes go from the loop's scratch buffer into the reader's own, and the
+//! task that waits for them onto the ready queue, without a Python object in between.
 
-use ferrio_object::Visit;
+use ferrio_object::{Obj, Visit};
 use pyo3::prelude::*;
 
-/// A protocol that can be fed natively.
-#[derive(Clone, Copy)]
-pub(crate) enum Reader {}
+use crate::streams::StreamReaderProtocol;
 
-/// The protocol as a native reader, if feeding it means the same as calling its `data_received()`.
-pub(crate) fn of(_protocol: &Bound<'_, PyAny>) -> Option<Reader> {
-    None
+/// A protocol that can be fed natively, as long as nothing about it is replaced.
+pub(crate) type Reader = Obj<StreamReaderProtocol>;
+
+/// The protocol as a native one.
+pub(crate) fn of(protocol: &Bound<'_, PyAny>) -> Option<Reader> {
+    Obj::<StreamReaderProtocol>::from_bound(protocol).cloned()
 }
 
-/// `data_received(data)`. The data lies in the loop's scratch buffer and has to be copied.
+/// `data_received(data)`, where that means no more than feeding the reader. False: it has to be called.
+///
+/// The data lies in the loop's scratch buffer and is copied. No context is entered: no code of the protocol's runs.
 ///
 /// # Errors
 /// What `data_received` would raise.
-pub(crate) fn feed(reader: &Reader, _py: Python<'_>, _data: &[u8]) -> PyResult<()> {
-    match *reader {}
+#[inline]
+pub(crate) fn feed(reader: &Reader, py: Python<'_>, data: &[u8]) -> PyResult<bool> {
+    StreamReaderProtocol::feed(reader, py, data)
 }
 
-pub(crate) fn traverse(reader: &Reader, _visit: &mut Visit<'_>) {
-    match *reader {}
+pub(crate) fn traverse(reader: &Reader, visit: &mut Visit<'_>) {
+    visit.obj(reader);
 }

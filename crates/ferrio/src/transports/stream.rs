@@ -57,7 +57,13 @@ pub struct StreamTransport {
     pub(super) closing: Cell<bool>,
     pub(super) eof: Cell<bool>,
     pub(super) paused: Cell<bool>,
+    /// Whether methods that streams call may mean something else than ours: a derived class, or one set on the instance.
+    replaced: Cell<bool>,
 }
+
+/// What streams call on a transport.
+const CALLED: [&str; 7] =
+    ["write", "writelines", "close", "is_closing", "pause_reading", "resume_reading", "get_extra_info"];
 
 /// What a transport is made of.
 pub(crate) struct Opening<'a> {
@@ -115,7 +121,29 @@ impl StreamTransport {
             extra: given(extra),
             server: given(server),
         };
+        this.replaced.set(!std::ptr::eq(this.type_ptr().cast(), python_class(py)?.as_ptr()));
         Self::begin(this, py, event_loop, opening)
+    }
+
+    /// The transport to call natively, if `obj` is one of ours with nothing replaced.
+    #[inline]
+    pub(crate) fn plain(obj: &Obj) -> Option<&Obj<Self>> {
+        obj.cast::<Self>().filter(|ours| !ours.replaced.get())
+    }
+
+    /// Notices a method that is set on the instance.
+    fn setattr(
+        this: &Obj<Self>,
+        _py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        _value: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        if let Ok(name) = name.cast::<PyString>()
+            && CALLED.contains(&name.to_str()?)
+        {
+            this.replaced.set(true);
+        }
+        Ok(false)
     }
 
     fn begin(this: &Obj<Self>, py: Python<'_>, event_loop: &Obj<Loop>, opening: Opening<'_>) -> PyResult<()> {
@@ -362,6 +390,7 @@ impl Class for StreamTransport {
             closing: Cell::new(false),
             eof: Cell::new(false),
             paused: Cell::new(false),
+            replaced: Cell::new(false),
         }
     }
 
@@ -410,6 +439,7 @@ impl Class for StreamTransport {
     fn define(class: &mut ClassBuilder<Self>) {
         class
             .init(Self::init)
+            .setattr(Self::setattr)
             .repr(Self::repr)
             .method("get_extra_info", Self::get_extra_info, "get_extra_info($self, name, default=None)\n--\n\n\
                 Something about the connection: 'socket', 'sockname', 'peername'.")
