@@ -4,7 +4,7 @@
 //! safe because each of the three ends of a handle — it ran, it was cancelled, its loop was closed — empties it, and
 //! because a loop that is dropped unclosed shows the collector what its own handles hold ([`Visit::through`]).
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::mem::offset_of;
 
 use ferrio_core::timers::TimerKey;
@@ -17,68 +17,129 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
 use pyo3::types::{PyDict, PyFloat, PyTuple};
-use smallvec::SmallVec;
 
 use crate::event_loop::Loop;
 use crate::exceptions;
+use crate::handle_args::HandleArgs;
 use crate::loop_ref::LoopRef;
 
-pub(crate) type ArgVec = SmallVec<[Obj; 2]>;
-
-/// The contents of a `Handle`.
+/// The contents of a `Handle`. Small, since a million of them may wait at once.
 pub struct Handle {
     pub(crate) callback: ObjCell,
-    pub(crate) args: RefCell<ArgVec>,
+    args: Cell<HandleArgs>,
     pub(crate) context: ObjCell,
-    pub(crate) event_loop: RefCell<Option<LoopRef>>,
+    /// The loop, if it is one of ours.
+    event_loop: ObjCell<Loop>,
+    rare: Cell<Option<Box<Rare>>>,
     pub(crate) cancelled: Cell<bool>,
-    pub(crate) source_traceback: ObjCell,
-    /// The tuple that was given to `__init__`, for whoever asks for `_args`; once cancelled, in debug mode, the repr
-    /// from before.
-    memo: ObjCell,
     weaklist: WeakList,
 }
 
+/// What few handles have.
+#[derive(Default)]
+struct Rare {
+    /// A loop that is not ours.
+    foreign_loop: Option<Obj>,
+    source_traceback: Option<Obj>,
+    /// The tuple that was given to `__init__`, for whoever asks for `_args`; once cancelled, in debug mode, the repr
+    /// from before.
+    memo: Option<Obj>,
+}
+
 impl Handle {
-    #[inline]
-    pub(crate) fn new(callback: Obj, args: ArgVec, context: Obj, event_loop: LoopRef) -> Self {
+    #[inline(always)]
+    pub(crate) fn new(callback: Obj, args: HandleArgs, context: Obj, event_loop: Obj<Loop>) -> Self {
         Handle {
             callback: ObjCell::new(callback),
-            args: RefCell::new(args),
+            args: Cell::new(args),
             context: ObjCell::new(context),
-            event_loop: RefCell::new(Some(event_loop)),
+            event_loop: ObjCell::new(event_loop),
+            rare: Cell::new(None),
             cancelled: Cell::new(false),
-            source_traceback: ObjCell::empty(),
-            memo: ObjCell::empty(),
             weaklist: WeakList::new(),
+        }
+    }
+
+    /// Looks at what few handles have. `f` must not run Python code.
+    fn with_rare<R>(&self, f: impl FnOnce(&Rare) -> R) -> Option<R> {
+        let rare = self.rare.take();
+        let seen = rare.as_deref().map(f);
+        self.rare.set(rare);
+        seen
+    }
+
+    /// Changes what few handles have; what `f` takes out is dropped by the caller.
+    fn change_rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> R {
+        let mut rare = self.rare.take().unwrap_or_default();
+        let changed = f(&mut rare);
+        self.rare.set(Some(rare));
+        changed
+    }
+
+    /// Copies of the arguments.
+    pub(crate) fn args(&self) -> Vec<Obj> {
+        let args = self.args.take();
+        let copies = args.as_slice().to_vec();
+        self.args.set(args);
+        copies
+    }
+
+    /// Where it was created, in debug mode.
+    pub(crate) fn source_traceback(&self) -> Option<Obj> {
+        self.with_rare(|rare| rare.source_traceback.clone()).flatten()
+    }
+
+    pub(crate) fn set_source_traceback(&self, traceback: Option<Obj>) {
+        let old = self.change_rare(|rare| std::mem::replace(&mut rare.source_traceback, traceback));
+        drop(old);
+    }
+
+    fn memo(&self) -> Option<Obj> {
+        self.with_rare(|rare| rare.memo.clone()).flatten()
+    }
+
+    fn set_memo(&self, memo: Option<Obj>) {
+        if memo.is_none() && self.with_rare(|_| ()).is_none() {
+            return;
+        }
+        let old = self.change_rare(|rare| std::mem::replace(&mut rare.memo, memo));
+        drop(old);
+    }
+
+    /// The loop.
+    pub(crate) fn loop_ref(&self) -> Option<LoopRef> {
+        match self.event_loop.get() {
+            Some(native) => Some(LoopRef::Native(native)),
+            None => self.with_rare(|rare| rare.foreign_loop.clone()).flatten().map(LoopRef::Foreign),
+        }
+    }
+
+    fn set_loop(&self, event_loop: LoopRef) {
+        let (native, foreign) = match event_loop {
+            LoopRef::Native(native) => (Some(native), None),
+            LoopRef::Foreign(foreign) => (None, Some(foreign)),
+        };
+        self.event_loop.set(native);
+        if foreign.is_some() || self.with_rare(|_| ()).is_some() {
+            let old = self.change_rare(|rare| std::mem::replace(&mut rare.foreign_loop, foreign));
+            drop(old);
         }
     }
 
     /// Lets go of everything that the handle would have called with.
     pub(crate) fn empty(&self) {
-        let args = self.args.try_borrow_mut().map(|mut args| std::mem::take(&mut *args));
         self.callback.set(None);
-        drop(args);
+        drop(self.args.take());
         self.context.set(None);
-        let event_loop = self.event_loop.try_borrow_mut().map(|mut event_loop| event_loop.take());
-        drop(event_loop);
-    }
-
-    /// The handle has been called by a loop and will not be again. What it called is let go of at once, so that a
-    /// handle kept by its owner keeps nothing else alive; `_loop` stays for those who ask.
-    #[inline]
-    pub(crate) fn finished(&self) {
-        let args = self.args.try_borrow_mut().map(|mut args| std::mem::take(&mut *args));
-        self.callback.set(None);
-        drop(args);
-        self.context.set(None);
-        let event_loop = self.event_loop.borrow_mut().take();
-        drop(event_loop);
+        self.event_loop.set(None);
+        if self.with_rare(|rare| rare.foreign_loop.is_some()) == Some(true) {
+            let old = self.change_rare(|rare| rare.foreign_loop.take());
+            drop(old);
+        }
     }
 
     fn debug(&self, py: Python<'_>) -> PyResult<bool> {
-        let event_loop = self.event_loop.borrow().clone();
-        event_loop.map_or(Ok(false), |event_loop| event_loop.get_debug(py))
+        self.loop_ref().map_or(Ok(false), |event_loop| event_loop.get_debug(py))
     }
 
     /// Cancels the handle: it will not be called.
@@ -90,15 +151,15 @@ impl Handle {
             return Ok(());
         }
         this.cancelled.set(true);
-        this.memo.set(None);
+        this.set_memo(None);
         if this.debug(py)? {
             // What it would have called is about to be forgotten; a debugger wants to know it still.
-            this.memo.set(Some(this.bind(py).repr()?.into()));
+            this.set_memo(Some(this.bind(py).repr()?.into()));
         }
-        let event_loop = this.event_loop.borrow().clone();
-        this.empty();
-        // The loop is asked for by reports on cancelled handles in debug mode.
-        *this.event_loop.borrow_mut() = event_loop;
+        // The loop stays: reports on cancelled handles in debug mode ask for it.
+        this.callback.set(None);
+        drop(this.args.take());
+        this.context.set(None);
         Ok(())
     }
 
@@ -113,19 +174,20 @@ impl Handle {
         let (Some(callback), Some(context)) = (this.callback.take(), this.context.take()) else {
             return Ok(());
         };
-        let args = std::mem::take(&mut *this.args.borrow_mut());
-        let outcome = ThreadState::in_context(py, &context, || vectorcall_drop(py, &callback, &args));
+        let args = this.args.take();
+        let outcome = ThreadState::in_context(py, &context, || vectorcall_drop(py, &callback, args.as_slice()));
         if let Err(raised) = outcome {
             let err = raised.take(py);
             if !this.cancelled.get() {
                 this.callback.set(Some(callback));
                 this.context.set(Some(context));
-                *this.args.borrow_mut() = args;
+                this.args.set(args);
             }
-            return Ok(Self::failed(this, py, err)?);
+            let outcome = Self::failed(this, py, err);
+            this.empty();
+            return Ok(outcome?);
         }
-        let event_loop = this.event_loop.borrow_mut().take();
-        drop(event_loop);
+        this.event_loop.set(None);
         Ok(())
     }
 
@@ -138,7 +200,7 @@ impl Handle {
         let (Some(callback), Some(context)) = (this.callback.get(), this.context.get()) else {
             return Ok(());
         };
-        let args = this.args.borrow().clone();
+        let args = this.args();
         match ThreadState::in_context(py, &context, || vectorcall_drop(py, &callback, &args)) {
             Ok(()) => Ok(()),
             Err(raised) => Self::failed(this, py, raised.take(py)),
@@ -150,11 +212,10 @@ impl Handle {
         if exceptions::is_exit(py, &err) {
             return Err(err);
         }
-        let event_loop = this.event_loop.borrow().clone();
-        let Some(event_loop) = event_loop else { return Err(err) };
+        let Some(event_loop) = this.loop_ref() else { return Err(err) };
         let callback = match this.callback.get() {
             Some(callback) => {
-                let args = this.args.borrow().clone();
+                let args = this.args();
                 crate::debug::format_callback_source(py, callback.bind(py), &args, this.debug(py)?)?
             }
             None => "<cancelled>".to_owned(),
@@ -163,7 +224,7 @@ impl Handle {
         context.set_item("message", format!("Exception in callback {callback}"))?;
         context.set_item("exception", exceptions::value_of(py, err))?;
         context.set_item("handle", this)?;
-        if let Some(traceback) = this.source_traceback.get() {
+        if let Some(traceback) = this.source_traceback() {
             context.set_item("source_traceback", traceback)?;
         }
         event_loop.call_exception_handler(py, &context)
@@ -194,14 +255,16 @@ impl Handle {
         let event_loop = LoopRef::new(event_loop);
         let debug = event_loop.get_debug(py)?;
         let memo = args.is_exact_instance_of::<PyTuple>().then(|| Obj::from(args));
-        let args = args.try_iter()?.map(|arg| arg.map(Obj::from)).collect::<PyResult<ArgVec>>()?;
+        let args = args.try_iter()?.map(|arg| arg.map(Obj::from)).collect::<PyResult<HandleArgs>>()?;
         this.callback.set(Some(callback.into()));
-        *this.args.borrow_mut() = args;
+        drop(this.args.replace(args));
         this.context.set(Some(context));
-        *this.event_loop.borrow_mut() = Some(event_loop);
+        this.set_loop(event_loop);
         this.cancelled.set(false);
-        this.memo.set(memo);
-        this.source_traceback.set(if debug { Some(crate::debug::extract_stack(py)?) } else { None });
+        this.set_memo(memo);
+        if debug {
+            this.set_source_traceback(Some(crate::debug::extract_stack(py)?));
+        }
         Ok(())
     }
 
@@ -211,11 +274,11 @@ impl Handle {
             info.push("cancelled".to_owned());
         }
         if let Some(callback) = this.callback.get() {
-            let args = this.args.borrow().clone();
+            let args = this.args();
             let debug = this.debug(py)?;
             info.push(crate::debug::format_callback_source(py, callback.bind(py), &args, debug)?);
         }
-        if let Some(traceback) = this.source_traceback.get() {
+        if let Some(traceback) = this.source_traceback() {
             let traceback = traceback.bind(py);
             if traceback.is_truthy()? {
                 let frame = traceback.get_item(-1)?;
@@ -226,7 +289,7 @@ impl Handle {
     }
 
     fn repr(this: &Obj<Self>, py: Python<'_>) -> PyResult<String> {
-        if let Some(repr) = this.memo.get().filter(|_| this.cancelled.get()) {
+        if let Some(repr) = this.memo().filter(|_| this.cancelled.get()) {
             return repr.bind(py).extract();
         }
         let info = this.bind(py).call_method0(intern!(py, "_repr_info"))?;
@@ -238,25 +301,23 @@ impl Handle {
         if this.cancelled.get() {
             return Ok(None);
         }
-        if let Some(given) = this.memo.get() {
+        if let Some(given) = this.memo() {
             return Ok(Some(given));
         }
-        let args = this.args.borrow().clone();
-        Ok(Some(PyTuple::new(py, args)?.into()))
+        Ok(Some(PyTuple::new(py, this.args())?.into()))
     }
 
     fn set_args(this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let args = match value {
             Some(value) if !value.is_none() => {
-                value.try_iter()?.map(|arg| arg.map(Obj::from)).collect::<PyResult<ArgVec>>()?
+                value.try_iter()?.map(|arg| arg.map(Obj::from)).collect::<PyResult<HandleArgs>>()?
             }
-            _ => ArgVec::new(),
+            _ => HandleArgs::None,
         };
         if !this.cancelled.get() {
-            this.memo.set(None);
+            this.set_memo(None);
         }
-        let old = std::mem::replace(&mut *this.args.borrow_mut(), args);
-        drop(old);
+        drop(this.args.replace(args));
         Ok(())
     }
 
@@ -291,25 +352,27 @@ impl Class for Handle {
     fn blank() -> Self {
         Handle {
             callback: ObjCell::empty(),
-            args: RefCell::new(ArgVec::new()),
+            args: Cell::new(HandleArgs::None),
             context: ObjCell::empty(),
-            event_loop: RefCell::new(None),
+            event_loop: ObjCell::empty(),
+            rare: Cell::new(None),
             cancelled: Cell::new(false),
-            source_traceback: ObjCell::empty(),
-            memo: ObjCell::empty(),
             weaklist: WeakList::new(),
         }
     }
 
     fn traverse(&self, visit: &mut Visit<'_>) {
         visit.cell(&self.callback);
-        if let Ok(args) = self.args.try_borrow() {
-            args.iter().for_each(|arg| visit.obj(arg));
-        }
+        let args = self.args.take();
+        args.as_slice().iter().for_each(|arg| visit.obj(arg));
+        self.args.set(args);
         visit.cell(&self.context);
-        if let Ok(Some(event_loop)) = self.event_loop.try_borrow().as_deref() {
-            event_loop.traverse(visit);
-        }
+        visit.cell(&self.event_loop);
+        self.with_rare(|rare| {
+            for obj in [&rare.foreign_loop, &rare.source_traceback, &rare.memo].into_iter().flatten() {
+                visit.obj(obj);
+            }
+        });
     }
 
     fn clear(&self) {
@@ -331,9 +394,9 @@ impl Class for Handle {
             .getset("_args", Self::get_args, Self::set_args, "")
             .getter("_context", |this: &Obj<Self>, _py: Python<'_>| this.context.get(), "")
             .getter("_cancelled", |this: &Obj<Self>, _py: Python<'_>| this.cancelled.get(), "")
-            .getter("_source_traceback", |this: &Obj<Self>, _py: Python<'_>| this.source_traceback.get(), "")
+            .getter("_source_traceback", |this: &Obj<Self>, _py: Python<'_>| this.source_traceback(), "")
             .getter("_loop", |this: &Obj<Self>, _py: Python<'_>| {
-                this.event_loop.borrow().as_ref().map(|event_loop| event_loop.as_any().clone())
+                this.loop_ref().map(|event_loop| event_loop.as_any().clone())
             }, "");
     }
 }
@@ -371,7 +434,7 @@ impl TimerHandle {
         if handle.cancelled.get() {
             return Ok(());
         }
-        let event_loop = handle.event_loop.borrow().clone();
+        let event_loop = handle.loop_ref();
         if let Some(key) = this.key.take() {
             if let Some(LoopRef::Native(native)) = &event_loop {
                 Loop::forget_timer(native, key);
@@ -415,7 +478,7 @@ impl TimerHandle {
             (Some(a), Some(b)) => a.bind(py).eq(b)?,
             (a, b) => a.is_none() && b.is_none(),
         };
-        let (args_a, args_b) = (a.args.borrow().clone(), b.args.borrow().clone());
+        let (args_a, args_b) = (a.args(), b.args());
         Ok(Some(callbacks && PyTuple::new(py, args_a)?.eq(PyTuple::new(py, args_b)?)?))
     }
 

@@ -15,6 +15,7 @@ mod future;
 mod future_likes;
 mod gather;
 mod handle;
+mod handle_args;
 mod locks;
 mod loop_ref;
 mod module;

@@ -4,14 +4,13 @@
 //! One coroutine watches over the attempts, which are tasks of the loop. It is woken by a future that the attempts'
 //! done-callbacks and the timer share.
 
-use ferrio_object::{Args, Obj, Signature};
-use pyo3::exceptions::PyTypeError;
+use ferrio_object::Obj;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::coro::{self, Co, Local};
-use crate::{exceptions, native_fn, running};
+use crate::coro::{Co, Local};
+use crate::{exceptions, native_fn};
 
 /// What came of a race.
 pub(crate) struct Outcome {

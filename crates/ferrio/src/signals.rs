@@ -23,7 +23,6 @@ use pyo3::types::{PyDict, PyInt};
 
 use crate::event_loop::{FromIo, Loop, Source, call_soon_native};
 use crate::handle::Handle;
-use crate::loop_ref::LoopRef;
 use crate::{coroutines, debug, native_fn};
 
 /// A loop's signal handlers.
@@ -245,10 +244,10 @@ fn add_signal_handler(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> P
     }
     let arguments = args.iter().skip(2).map(Obj::from).collect();
     let context = ThreadState::copy_context(py)?;
-    let handle = Handle::new(callback.into(), arguments, context, LoopRef::Native(this.clone()));
+    let handle = Handle::new(callback.into(), arguments, context, this.clone());
     let handle: Obj<Handle> = Obj::create(py, ((), handle))?;
     if this.debug.get() {
-        handle.source_traceback.set(Some(debug::extract_stack(py)?));
+        handle.set_source_traceback(Some(debug::extract_stack(py)?));
     }
     let handlers = this.signals.handlers(py)?;
     handlers.set_item(signal, &handle)?;
@@ -277,7 +276,7 @@ fn handle_signal(this: &Obj<Loop>, py: Python<'_>, signal: &Bound<'_, PyAny>) ->
     }
     let Some(callback) = handle.callback.get() else { return Ok(()) };
     // A handle of its own for each arrival: one that has run is empty.
-    let arguments: Vec<Obj> = handle.args.borrow().iter().cloned().collect();
+    let arguments: Vec<Obj> = handle.args();
     call_soon_native(this, py, &callback, &arguments, handle.context.get().as_ref()).map(drop)
 }
 

@@ -110,7 +110,7 @@ impl Shown {
     /// It was shown, or need not be: a handle that has run lets go of what it called.
     pub(crate) fn done(self) {
         if let Shown::Handle(handle) = self {
-            handle.finished();
+            handle.empty();
         }
     }
 }

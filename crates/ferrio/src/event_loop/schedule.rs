@@ -9,7 +9,8 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::{Hooks, Loop, Ready, Timer};
 use crate::future::Future;
-use crate::handle::{ArgVec, Handle, TimerHandle};
+use crate::handle::{Handle, TimerHandle};
+use crate::handle_args::HandleArgs;
 use crate::loop_ref::LoopRef;
 use crate::{debug, native_fn, task};
 
@@ -37,12 +38,12 @@ fn make_handle(
     this: &Obj<Loop>,
     py: Python<'_>,
     callback: Obj,
-    args: ArgVec,
+    args: HandleArgs,
     context: Obj,
 ) -> PyResult<Obj<Handle>> {
-    let handle: Obj<Handle> = Obj::create(py, ((), Handle::new(callback, args, context, LoopRef::Native(this.clone()))))?;
+    let handle: Obj<Handle> = Obj::create(py, ((), Handle::new(callback, args, context, this.clone())))?;
     if this.debug.get() {
-        handle.source_traceback.set(Some(debug::extract_stack(py)?));
+        handle.set_source_traceback(Some(debug::extract_stack(py)?));
     }
     Ok(handle)
 }
@@ -50,7 +51,7 @@ fn make_handle(
 /// `(callback, *args, context=None)` of the call_* methods, `lead` positional parameters before the callback.
 struct Call {
     callback: Obj,
-    args: ArgVec,
+    args: HandleArgs,
     context: Obj,
 }
 
@@ -174,10 +175,10 @@ fn schedule_at(
         debug::check_thread(this, py)?;
         debug::check_callback(py, &call.callback, method)?;
     }
-    let handle = Handle::new(call.callback, call.args, call.context, LoopRef::Native(this.clone()));
+    let handle = Handle::new(call.callback, call.args, call.context, this.clone());
     let timer: Obj<TimerHandle> = Obj::create(py, (((), handle), TimerHandle::new(when)))?;
     if this.debug.get() {
-        timer.base().source_traceback.set(Some(debug::extract_stack(py)?));
+        timer.base().set_source_traceback(Some(debug::extract_stack(py)?));
     }
     let key = this.timers.borrow_mut().insert(when, Timer::Call(timer.clone()));
     timer.key.set(Some(key));
