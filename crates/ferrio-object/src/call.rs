@@ -162,6 +162,26 @@ impl ThreadState {
         }
     }
 
+    /// A new context without variables.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    #[inline]
+    pub fn new_context(py: Python<'_>) -> PyResult<Obj> {
+        // SAFETY: attached.
+        unsafe {
+            let context = ffi::PyContext_New();
+            if context.is_null() { Err(PyErr::fetch(py)) } else { Ok(Obj::from_owned(context)) }
+        }
+    }
+
+    /// Whether a context has no variables.
+    #[inline]
+    pub fn is_empty_context(context: &Obj) -> bool {
+        // SAFETY: a valid object; a context's length cannot fail.
+        unsafe { ffi::PyObject_Size(context.as_ptr()) == 0 }
+    }
+
     /// `threading.get_ident()`.
     #[inline]
     pub fn ident() -> u64 {

@@ -27,7 +27,9 @@ use crate::loop_ref::LoopRef;
 pub struct Handle {
     pub(crate) callback: ObjCell,
     args: Cell<HandleArgs>,
-    pub(crate) context: ObjCell,
+    /// None stands for a context without variables, to be made when it is needed: a context is tracked by the
+    /// garbage collector, and a million that wait cost more collections than they cost themselves.
+    context: ObjCell,
     /// The loop, if it is one of ours.
     event_loop: ObjCell<Loop>,
     rare: Cell<Option<Box<Rare>>>,
@@ -48,11 +50,11 @@ struct Rare {
 
 impl Handle {
     #[inline(always)]
-    pub(crate) fn new(callback: Obj, args: HandleArgs, context: Obj, event_loop: Obj<Loop>) -> Self {
+    pub(crate) fn new(callback: Obj, args: HandleArgs, context: Option<Obj>, event_loop: Obj<Loop>) -> Self {
         Handle {
             callback: ObjCell::new(callback),
             args: Cell::new(args),
-            context: ObjCell::new(context),
+            context: ObjCell::from(context),
             event_loop: ObjCell::new(event_loop),
             rare: Cell::new(None),
             cancelled: Cell::new(false),
@@ -74,6 +76,14 @@ impl Handle {
         let changed = f(&mut rare);
         self.rare.set(Some(rare));
         changed
+    }
+
+    /// The context to run in; `None` once the handle holds nothing any more.
+    pub(crate) fn context(&self, py: Python<'_>) -> PyResult<Option<Obj>> {
+        if self.context.is_none() && self.callback.is_some() {
+            self.context.set(Some(ThreadState::new_context(py)?));
+        }
+        Ok(self.context.get())
     }
 
     /// Copies of the arguments.
@@ -171,8 +181,10 @@ impl Handle {
     /// `KeyboardInterrupt` and `SystemExit`, which end the loop.
     #[inline]
     pub(crate) fn run_out(this: &Obj<Self>, py: Python<'_>) -> Result<(), Raised> {
-        let (Some(callback), Some(context)) = (this.callback.take(), this.context.take()) else {
-            return Ok(());
+        let Some(callback) = this.callback.take() else { return Ok(()) };
+        let context = match this.context.take() {
+            Some(context) => context,
+            None => ThreadState::new_context(py)?,
         };
         let args = this.args.take();
         let outcome = ThreadState::in_context(py, &context, || vectorcall_drop(py, &callback, args.as_slice()));
@@ -197,7 +209,7 @@ impl Handle {
     /// # Errors
     /// `KeyboardInterrupt` and `SystemExit`, which end the loop.
     pub(crate) fn run(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        let (Some(callback), Some(context)) = (this.callback.get(), this.context.get()) else {
+        let (Some(callback), Some(context)) = (this.callback.get(), this.context(py)?) else {
             return Ok(());
         };
         let args = this.args();
@@ -386,13 +398,13 @@ impl Class for Handle {
             .method0("cancel", Self::cancel, "cancel($self, /)\n--\n\nDo not call it, if it was not called yet.")
             .method0("cancelled", |this: &Obj<Self>, _py: Python<'_>| this.cancelled.get(),
                 "cancelled($self, /)\n--\n\nWhether it was cancelled (since 3.7).")
-            .method0("get_context", |this: &Obj<Self>, _py: Python<'_>| this.context.get(),
+            .method0("get_context", |this: &Obj<Self>, py: Python<'_>| this.context(py),
                 "get_context($self, /)\n--\n\nThe context it is called in (since 3.12).")
             .method0("_run", Self::run, "_run($self, /)\n--\n\nCall it.")
             .method0("_repr_info", Self::repr_info_list, "")
             .getset("_callback", |this: &Obj<Self>, _py: Python<'_>| this.callback.get(), Self::set_callback, "")
             .getset("_args", Self::get_args, Self::set_args, "")
-            .getter("_context", |this: &Obj<Self>, _py: Python<'_>| this.context.get(), "")
+            .getter("_context", |this: &Obj<Self>, py: Python<'_>| this.context(py), "")
             .getter("_cancelled", |this: &Obj<Self>, _py: Python<'_>| this.cancelled.get(), "")
             .getter("_source_traceback", |this: &Obj<Self>, _py: Python<'_>| this.source_traceback(), "")
             .getter("_loop", |this: &Obj<Self>, _py: Python<'_>| {

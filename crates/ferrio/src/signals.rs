@@ -244,7 +244,7 @@ fn add_signal_handler(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> P
     }
     let arguments = args.iter().skip(2).map(Obj::from).collect();
     let context = ThreadState::copy_context(py)?;
-    let handle = Handle::new(callback.into(), arguments, context, this.clone());
+    let handle = Handle::new(callback.into(), arguments, Some(context), this.clone());
     let handle: Obj<Handle> = Obj::create(py, ((), handle))?;
     if this.debug.get() {
         handle.set_source_traceback(Some(debug::extract_stack(py)?));
@@ -277,7 +277,7 @@ fn handle_signal(this: &Obj<Loop>, py: Python<'_>, signal: &Bound<'_, PyAny>) ->
     let Some(callback) = handle.callback.get() else { return Ok(()) };
     // A handle of its own for each arrival: one that has run is empty.
     let arguments: Vec<Obj> = handle.args();
-    call_soon_native(this, py, &callback, &arguments, handle.context.get().as_ref()).map(drop)
+    call_soon_native(this, py, &callback, &arguments, handle.context(py)?.as_ref()).map(drop)
 }
 
 fn remove_signal_handler(this: &Obj<Loop>, py: Python<'_>, signal: &Bound<'_, PyAny>) -> PyResult<bool> {

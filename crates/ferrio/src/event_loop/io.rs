@@ -472,7 +472,7 @@ fn watch(
     ensure_no_transport(this, py, fd)?;
     let context = ThreadState::copy_context(py)?;
     let arguments = rest.map(Obj::from).collect();
-    let handle = Handle::new(callback.into(), arguments, context, this.clone());
+    let handle = Handle::new(callback.into(), arguments, Some(context), this.clone());
     let handle: Obj<Handle> = Obj::create(py, ((), handle))?;
     let old = arm(this, fd, side, |place| place.replace(Waiter::Handle(handle.clone())))?;
     if let Some(Waiter::Handle(old)) = old {

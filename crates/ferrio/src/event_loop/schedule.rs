@@ -28,7 +28,7 @@ pub(crate) fn call_soon_native(
         Some(context) => context.clone(),
         None => ThreadState::copy_context(py)?,
     };
-    let handle = make_handle(this, py, callback.clone(), args.iter().cloned().collect(), context)?;
+    let handle = make_handle(this, py, callback.clone(), args.iter().cloned().collect(), Some(context))?;
     this.push(Ready::Call(handle.clone()));
     Ok(handle)
 }
@@ -39,7 +39,7 @@ fn make_handle(
     py: Python<'_>,
     callback: Obj,
     args: HandleArgs,
-    context: Obj,
+    context: Option<Obj>,
 ) -> PyResult<Obj<Handle>> {
     let handle: Obj<Handle> = Obj::create(py, ((), Handle::new(callback, args, context, this.clone())))?;
     if this.debug.get() {
@@ -53,9 +53,20 @@ struct Call {
     callback: Obj,
     args: HandleArgs,
     context: Obj,
+    /// Whether the context is a copy made for this call.
+    copied: bool,
 }
 
+/// With more than this many waiting, contexts without variables are made when they are needed.
+const MANY: usize = 256;
+
 impl Call {
+    /// The context for a handle that joins `waiting` others.
+    #[inline]
+    fn context_among(context: Obj, copied: bool, waiting: usize) -> Option<Obj> {
+        if copied && waiting > MANY && ThreadState::is_empty_context(&context) { None } else { Some(context) }
+    }
+
     #[inline]
     fn parse<const N: usize>(
         py: Python<'_>,
@@ -70,21 +81,22 @@ impl Call {
                 callback,
                 args: rest.map(Obj::from).collect(),
                 context: ThreadState::copy_context(py)?,
+                copied: true,
             });
         }
         let (bound, rest) = args.bind_rest(signature)?;
         let callback = bound[lead].map_or_else(|| Obj::none(py), Obj::from);
-        let context = match bound[lead + 1] {
+        let (context, copied) = match bound[lead + 1] {
             Some(context) if !context.is_none() => {
                 let context = Obj::from(context);
                 if !ThreadState::is_context(&context) {
                     return Err(PyTypeError::new_err("a contextvars.Context is required as the context"));
                 }
-                context
+                (context, false)
             }
-            _ => ThreadState::copy_context(py)?,
+            _ => (ThreadState::copy_context(py)?, true),
         };
-        Ok(Call { callback, args: rest.into_iter().map(Obj::from).collect(), context })
+        Ok(Call { callback, args: rest.into_iter().map(Obj::from).collect(), context, copied })
     }
 }
 
@@ -97,7 +109,8 @@ fn call_soon(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<O
         debug::check_thread(this, py)?;
         debug::check_callback(py, &call.callback, "call_soon")?;
     }
-    let handle = make_handle(this, py, call.callback, call.args, call.context)?;
+    let context = Call::context_among(call.context, call.copied, this.ready.borrow().len());
+    let handle = make_handle(this, py, call.callback, call.args, context)?;
     this.push(Ready::Call(handle.clone()));
     Ok(handle)
 }
@@ -110,7 +123,8 @@ fn call_soon_threadsafe(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) ->
     if this.debug.get() {
         debug::check_callback(py, &call.callback, "call_soon_threadsafe")?;
     }
-    let handle = make_handle(this, py, call.callback, call.args, call.context)?;
+    let context = Call::context_among(call.context, call.copied, this.ready.borrow().len());
+    let handle = make_handle(this, py, call.callback, call.args, context)?;
     this.push(Ready::Call(handle.clone()));
     if this.hooked(Hooks::WRITE_TO_SELF) {
         this.bind(py).call_method0(intern!(py, "_write_to_self"))?;
@@ -175,7 +189,8 @@ fn schedule_at(
         debug::check_thread(this, py)?;
         debug::check_callback(py, &call.callback, method)?;
     }
-    let handle = Handle::new(call.callback, call.args, call.context, this.clone());
+    let context = Call::context_among(call.context, call.copied, this.timers.borrow().len());
+    let handle = Handle::new(call.callback, call.args, context, this.clone());
     let timer: Obj<TimerHandle> = Obj::create(py, (((), handle), TimerHandle::new(when)))?;
     if this.debug.get() {
         timer.base().set_source_traceback(Some(debug::extract_stack(py)?));
