@@ -317,7 +317,7 @@ def test_counts_beyond_all_bounds(reader):
 def test_loop_attributes(loop, reader):
     assert reader._loop is loop
     assert reader._limit == 2**16
-    assert reader._source_traceback is None
+    assert (reader._source_traceback is None) is not loop.get_debug()
     assert (reader._eof, reader._waiter, reader._transport, reader._paused) == (False, None, None, False)
 
 

@@ -3,7 +3,7 @@
 
 use ferrio_core::read_buffer::{LimitOverrun, ReadBuffer, Search, SearchState, check_separators};
 use ferrio_object::{Buffer, Obj, restore_context};
-use pyo3::exceptions::{PyOverflowError, PyStopAsyncIteration, PyValueError};
+use pyo3::exceptions::{PyOverflowError, PyStopAsyncIteration, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
@@ -214,7 +214,8 @@ fn count(n: &Obj, py: Python<'_>) -> PyResult<Count> {
             ferrio_object::swallow(py, err);
             Ok(if n.lt(0)? { Count::Negative } else { Count::Of(usize::MAX) })
         }
-        Err(err) => Err(err),
+        // What asyncio does first is to compare it.
+        Err(err) => Err(n.lt(0).err().unwrap_or(err)),
     }
 }
 
@@ -225,14 +226,26 @@ fn separators_of(py: Python<'_>, given: Obj) -> PyResult<Separators> {
         return Ok(Separators::One(given));
     }
     let separators = match bound.cast::<PyTuple>() {
-        Ok(several) => several
-            .iter()
-            .map(|separator| Ok(Buffer::get(py, &separator.into(), false)?.to_vec(py)))
-            .collect::<PyResult<Vec<_>>>()?,
-        Err(_) => vec![Buffer::get(py, &given, false)?.to_vec(py)],
+        Ok(several) => several.iter().map(|separator| separator_of(&separator)).collect::<PyResult<_>>()?,
+        Err(_) => vec![separator_of(bound)?],
     };
     check_separators(&separators).map_err(|bad| PyValueError::new_err(bad.to_string()))?;
     Ok(Separators::Many(separators.into()))
+}
+
+fn separator_of(separator: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    let py = separator.py();
+    separator.len()?;
+    match Buffer::get(py, &separator.into(), false) {
+        Ok(buffer) => Ok(buffer.to_vec(py)),
+        Err(err) => {
+            ferrio_object::swallow(py, err);
+            let name = separator.get_type().name()?;
+            Err(PyTypeError::new_err(format!(
+                "argument should be integer or bytes-like object, not '{name}'"
+            )))
+        }
+    }
 }
 
 fn check_one(separator: &[u8]) -> PyResult<()> {
