@@ -225,7 +225,7 @@ impl Timeout {
     pub(crate) fn exit(&self, py: Python<'_>, exc: Option<&Obj>) -> PyResult<Option<PyErr>> {
         let state = self.state.get();
         if !matches!(state, State::Entered | State::Expiring) {
-            return Err(PyAssertionError::new_err("the timeout is not active"));
+            return Err(PyAssertionError::new_err(()));
         }
         self.cancel_alarm(py)?;
         if state == State::Entered {

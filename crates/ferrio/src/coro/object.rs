@@ -296,7 +296,7 @@ impl Class for Coroutine {
             .send(Self::send)
             .throw(Self::throw)
             .method0("close", Self::close, "close($self, /)\n--\n\nEnd the coroutine where it is suspended.")
-            .getter("__name__", |this: &Obj<Self>, _py: Python<'_>| this.name, "")
+            .getter("__name__", |this: &Obj<Self>, _py: Python<'_>| this.name.rsplit('.').next(), "")
             .getter("__qualname__", |this: &Obj<Self>, _py: Python<'_>| this.name, "")
             .getter("cr_running", |this: &Obj<Self>, _py: Python<'_>| this.state.get() == State::Running, "")
             .getter(

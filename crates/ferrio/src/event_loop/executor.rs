@@ -28,11 +28,11 @@ fn run_in_executor(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyRe
 }
 
 fn default_executor<'py>(this: &Obj<Loop>, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-    if let Some(executor) = this.default_executor.get() {
-        return Ok(executor.into_bound(py));
-    }
     if this.executor_shutdown_called.get() {
         return Err(PyRuntimeError::new_err("Executor shutdown has been called"));
+    }
+    if let Some(executor) = this.default_executor.get() {
+        return Ok(executor.into_bound(py));
     }
     let kwargs = PyDict::new(py);
     kwargs.set_item("thread_name_prefix", "asyncio")?;
@@ -56,7 +56,7 @@ fn shutdown_default_executor(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_
     let [timeout] = args.bind(&SIGNATURE)?;
     let timeout = timeout.filter(|timeout| !timeout.is_none()).map(Obj::from);
     let this = this.clone();
-    coro::coroutine(py, "shutdown_default_executor", move |co| async move {
+    coro::coroutine(py, "BaseEventLoop.shutdown_default_executor", move |co| async move {
         this.executor_shutdown_called.set(true);
         let (joined, executor) = {
             let py = co.py();

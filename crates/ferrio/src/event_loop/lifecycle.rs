@@ -110,6 +110,10 @@ fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     if this.closed.get() {
         return Ok(());
     }
+    if this.debug.get() {
+        let logger = py.import("ferrio.base_events")?.getattr("logger")?;
+        logger.call_method1("debug", ("Close %r", this))?;
+    }
     // The loop is closed whatever becomes of its signal handlers.
     let signals = crate::signals::remove_all(this, py);
     this.closed.set(true);
@@ -198,7 +202,7 @@ fn asyncgen_finalizer(this: &Obj<Loop>, py: Python<'_>, generator: &Bound<'_, Py
 
 fn shutdown_asyncgens(this: &Obj<Loop>, py: Python<'_>) -> PyResult<Obj> {
     let this = this.clone();
-    coro::coroutine(py, "shutdown_asyncgens", move |co| async move {
+    coro::coroutine(py, "BaseEventLoop.shutdown_asyncgens", move |co| async move {
         let waiting = {
             let py = co.py();
             this.asyncgens_shutdown_called.set(true);

@@ -197,6 +197,7 @@ fn schedule_at(
     }
     let key = this.timers.borrow_mut().insert(when, Timer::Call(timer.clone()));
     timer.key.set(Some(key));
+    this.pace.timer_set(when);
     Ok(timer)
 }
 

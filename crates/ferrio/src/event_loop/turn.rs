@@ -71,6 +71,14 @@ impl Pace {
     pub(super) fn poll_next(&self) {
         self.turns.set(MAX_TURNS);
     }
+
+    /// A timer has been set. If it is due already, it has its turn in the next one.
+    #[inline]
+    pub(super) fn timer_set(&self, when: f64) {
+        if when <= self.polled_at.get() {
+            self.poll_next();
+        }
+    }
 }
 
 /// One iteration of a loop of which nothing is replaced.
