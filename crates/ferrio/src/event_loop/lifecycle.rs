@@ -110,6 +110,10 @@ fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     if this.closed.get() {
         return Ok(());
     }
+    if this.debug.get() {
+        let logger = py.import("ferrio.base_events")?.getattr(intern!(py, "logger"))?;
+        logger.call_method1(intern!(py, "debug"), ("Close %r", this))?;
+    }
     // The loop is closed whatever becomes of its signal handlers.
     let signals = crate::signals::remove_all(this, py);
     this.closed.set(true);

@@ -93,7 +93,7 @@ fn call_soon(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<O
     let call = Call::parse(py, args, 0, &SIGNATURE)?;
     this.check_closed()?;
     if this.debug.get() {
-        debug::check_thread(this, py)?;
+        debug::check_thread(this)?;
         debug::check_callback(py, &call.callback, "call_soon")?;
     }
     let handle = make_handle(this, py, call.callback, call.args, call.context)?;
@@ -139,9 +139,12 @@ fn call_later(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<
         let rest = PyTuple::new(py, rest.collect::<Vec<_>>())?;
         return Ok(call_at.call(rest, Some(&kwargs))?.into());
     }
-    let when = clock::monotonic() + delay.extract::<f64>()?;
+    let delay = delay.extract::<f64>()?;
     let call = Call::parse(py, args, 1, &SIGNATURE)?;
-    Ok(schedule_at(this, py, when, call, "call_later")?.into_any())
+    if delay <= 0.0 {
+        this.pace.poll_next();
+    }
+    Ok(schedule_at(this, py, clock::monotonic() + delay, call)?.into_any())
 }
 
 fn call_at(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<TimerHandle>> {
@@ -155,7 +158,11 @@ fn call_at(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj
     };
     let when = when.extract::<f64>()?;
     let call = Call::parse(py, args, 1, &SIGNATURE)?;
-    schedule_at(this, py, when, call, "call_at")
+    if when <= clock::monotonic() {
+        // Due already: asyncio would run it in the next turn.
+        this.pace.poll_next();
+    }
+    schedule_at(this, py, when, call)
 }
 
 #[inline]
@@ -164,15 +171,14 @@ fn schedule_at(
     py: Python<'_>,
     when: f64,
     call: Call,
-    method: &str,
 ) -> PyResult<Obj<TimerHandle>> {
     this.check_closed()?;
     if when.is_nan() {
         return Err(pyo3::exceptions::PyValueError::new_err("a timer cannot wait for NaN"));
     }
     if this.debug.get() {
-        debug::check_thread(this, py)?;
-        debug::check_callback(py, &call.callback, method)?;
+        debug::check_thread(this)?;
+        debug::check_callback(py, &call.callback, "call_at")?;
     }
     let handle = Handle::new(call.callback, call.args, call.context, LoopRef::Native(this.clone()));
     let timer: Obj<TimerHandle> = Obj::create(py, (((), handle), TimerHandle::new(when)))?;
