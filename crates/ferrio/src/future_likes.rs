@@ -47,13 +47,8 @@ pub(crate) fn cancel(py: Python<'_>, fut: &Obj, message: Option<&Obj>) -> PyResu
     if let Some(ours) = fut.cast_exact::<Future>() {
         return future::cancel(ours, py, message.cloned());
     }
-    let kwargs = pyo3::types::PyDict::new(py);
-    if let Some(message) = message {
-        kwargs.set_item(intern!(py, "msg"), message)?;
-    } else {
-        kwargs.set_item(intern!(py, "msg"), py.None())?;
-    }
-    fut.bind(py).call_method(intern!(py, "cancel"), (), Some(&kwargs))?.is_truthy()
+    // By position, as asyncio's C code passes it.
+    fut.bind(py).call_method1(intern!(py, "cancel"), (message,))?.is_truthy()
 }
 
 /// One of our futures of which nothing is overridden.

@@ -114,10 +114,18 @@ fn gather<'a, 'py: 'a>(
     }
     let Some(event_loop) = event_loop else { return Err(PyTypeError::new_err("nothing to gather")) };
     let outer = create(py, event_loop, children, distinct.len(), return_exceptions)?;
-    // Children that are done already are counted at once if nothing hides behind their methods, like asyncio 3.12+;
-    // the others are told of in the order in which they were registered.
+    // Since 3.12 children that are done already are counted at once, so that a gather of tasks that finished eagerly
+    // is done when it is returned.
+    let mut done = Vec::new();
     for child in &distinct {
-        register(py, &outer, child)?;
+        if cfg!(Py_3_12) && future_likes::is_done(py, child)? {
+            done.push(child);
+        } else {
+            register(py, &outer, child)?;
+        }
+    }
+    for child in done {
+        ended(&outer, py, child)?;
     }
     Ok(outer.into_any())
 }

@@ -285,7 +285,7 @@ impl Handle {
         if this.cancelled.get() {
             info.push("cancelled".to_owned());
         }
-        if let Some(callback) = this.callback.get() {
+        if let Some(callback) = this.callback.get().filter(|callback| !callback.is_none()) {
             let args = this.args();
             let debug = this.debug(py)?;
             info.push(crate::debug::format_callback_source(py, callback.bind(py), &args, debug)?);

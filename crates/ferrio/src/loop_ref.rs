@@ -57,6 +57,9 @@ impl LoopRef {
         match self.direct() {
             Some(native) => {
                 native.check_closed()?;
+                if native.debug.get() {
+                    crate::debug::check_thread(native)?;
+                }
                 native.push(item);
                 Ok(None)
             }

@@ -68,6 +68,8 @@ impl Sleep {
             return Ok(Sent::Next(Obj::none(py)));
         };
         let delay = delay.bind(py);
+        // A delay that cannot be compared ends it, too.
+        self.state.set(State::Done);
         if delay.eq(delay)? {
             if delay.le(0)? {
                 self.state.set(State::Yielded);

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PySet, PyTuple};
 
@@ -69,6 +69,8 @@ struct Registered {
     futures: Local,
     callback: Local,
     waiting: Local,
+    /// How many of the futures have the callback: one of them may have refused it.
+    count: Cell<usize>,
 }
 
 impl Registered {
@@ -82,7 +84,7 @@ impl Registered {
         else {
             return Ok(());
         };
-        futures.iter().try_for_each(|fut| future_likes::off_done(py, &fut.into(), callback))
+        futures.iter().take(self.count.take()).try_for_each(|fut| future_likes::off_done(py, &fut.into(), callback))
     }
 }
 
@@ -151,6 +153,10 @@ fn begin(
     let futures = futures_of(py, given)?;
     let until = return_when.map_or(Ok(Until::All), |return_when| until_of(return_when.get().bind(py)))?;
     refuse_coroutines(py, &futures)?;
+    if futures.is_empty() {
+        // An iterable that is true but has nothing to give.
+        return Err(PyAssertionError::new_err("Set of Futures is empty."));
+    }
     let event_loop = LoopRef::new(running::get_running_loop(py)?.bind(py));
     let waiter = Future::create(py, event_loop.clone())?;
     let alarm = match timeout {
@@ -180,9 +186,11 @@ fn begin(
         futures: co.hold(Obj::from(&futures)),
         callback: co.hold(&callback),
         waiting: co.hold(waiting),
+        count: Cell::new(0),
     };
     for fut in futures.iter() {
         future_likes::on_done(py, &fut.into(), &callback)?;
+        registered.count.set(registered.count.get() + 1);
     }
     Ok((registered, waiter))
 }

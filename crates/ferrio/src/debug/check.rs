@@ -34,7 +34,7 @@ pub(crate) fn py_is_debug_mode(py: Python<'_>, args: Args<'_, '_>) -> PyResult<b
 }
 
 /// Refuses calls from a thread that is not the loop's.
-pub(crate) fn check_thread(event_loop: &Obj<Loop>, _py: Python<'_>) -> PyResult<()> {
+pub(crate) fn check_thread(event_loop: &Obj<Loop>) -> PyResult<()> {
     let owner = event_loop.thread_id.get();
     if owner != 0 && owner != thread_id() {
         return Err(PyRuntimeError::new_err(

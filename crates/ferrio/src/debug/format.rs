@@ -147,11 +147,10 @@ pub(crate) fn format_coroutine(_py: Python<'_>, coro: &Bound<'_, PyAny>) -> PyRe
         // Extensions' coroutines may have no name at all.
         _ => format!("<{} without __name__>", coro.get_type().name()?),
     };
-    let running = match attribute(["cr_running", "gi_running"])? {
-        Some(running) => running.is_truthy()?,
-        None => false,
-    };
     let code = attribute(["cr_code", "gi_code"])?;
+    let is = |names: [&str; 2]| attribute(names)?.map_or(Ok(false), |value| value.is_truthy());
+    // Of a coroutine without code no line can be shown, but that it is under way.
+    let running = is(["cr_running", "gi_running"])? || (code.is_none() && is(["cr_suspended", "gi_suspended"])?);
     let Some(code) = code else {
         return Ok(if running { format!("{name}() running") } else { format!("{name}()") });
     };

@@ -98,7 +98,7 @@ fn shutdown_default_executor(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_
         };
         let outcome = match timeout {
             None => co.wait(joined.fut.clone()).await,
-            Some(timeout) => crate::timeouts::wait_at_most(&co, joined.fut.clone(), timeout).await,
+            Some(ref timeout) => crate::timeouts::wait_at_most(&co, joined.fut.clone(), timeout.clone()).await,
         };
         let py = co.py();
         match outcome {
@@ -107,8 +107,10 @@ fn shutdown_default_executor(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_
                 Ok(Obj::none(py))
             }
             Err(err) if err.is_instance_of::<pyo3::exceptions::PyTimeoutError>(py) => {
-                let message = "The executor did not finishing joining its threads within the timeout.";
-                warn_runtime(py, message)?;
+                let seconds = timeout.map_or(Ok(String::new()), |timeout| timeout.bind(py).str()?.extract())?;
+                let message =
+                    format!("The executor did not finishing joining its threads within {seconds} seconds.");
+                warn_runtime(py, &message)?;
                 let kwargs = PyDict::new(py);
                 kwargs.set_item("wait", false)?;
                 executor.bind(py).call_method("shutdown", (), Some(&kwargs))?;

@@ -111,8 +111,8 @@ fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
         return Ok(());
     }
     if this.debug.get() {
-        let logger = py.import("ferrio.base_events")?.getattr("logger")?;
-        logger.call_method1("debug", ("Close %r", this))?;
+        let logger = py.import("ferrio.base_events")?.getattr(intern!(py, "logger"))?;
+        logger.call_method1(intern!(py, "debug"), ("Close %r", this))?;
     }
     // The loop is closed whatever becomes of its signal handlers.
     let signals = crate::signals::remove_all(this, py);

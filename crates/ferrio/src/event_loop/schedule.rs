@@ -106,7 +106,7 @@ fn call_soon(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<O
     let call = Call::parse(py, args, 0, &SIGNATURE)?;
     this.check_closed()?;
     if this.debug.get() {
-        debug::check_thread(this, py)?;
+        debug::check_thread(this)?;
         debug::check_callback(py, &call.callback, "call_soon")?;
     }
     let context = Call::context_among(call.context, call.copied, this.ready.borrow().len());
@@ -154,9 +154,12 @@ fn call_later(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<
         let rest = PyTuple::new(py, rest.collect::<Vec<_>>())?;
         return Ok(call_at.call(rest, Some(&kwargs))?.into());
     }
-    let when = clock::monotonic() + delay.extract::<f64>()?;
+    let delay = delay.extract::<f64>()?;
     let call = Call::parse(py, args, 1, &SIGNATURE)?;
-    Ok(schedule_at(this, py, when, call, "call_later")?.into_any())
+    if delay <= 0.0 {
+        this.pace.poll_next();
+    }
+    Ok(schedule_at(this, py, clock::monotonic() + delay, call)?.into_any())
 }
 
 fn call_at(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<TimerHandle>> {
@@ -170,7 +173,11 @@ fn call_at(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj
     };
     let when = when.extract::<f64>()?;
     let call = Call::parse(py, args, 1, &SIGNATURE)?;
-    schedule_at(this, py, when, call, "call_at")
+    if when <= clock::monotonic() {
+        // Due already: asyncio would run it in the next turn.
+        this.pace.poll_next();
+    }
+    schedule_at(this, py, when, call)
 }
 
 #[inline]
@@ -179,15 +186,14 @@ fn schedule_at(
     py: Python<'_>,
     when: f64,
     call: Call,
-    method: &str,
 ) -> PyResult<Obj<TimerHandle>> {
     this.check_closed()?;
     if when.is_nan() {
         return Err(pyo3::exceptions::PyValueError::new_err("a timer cannot wait for NaN"));
     }
     if this.debug.get() {
-        debug::check_thread(this, py)?;
-        debug::check_callback(py, &call.callback, method)?;
+        debug::check_thread(this)?;
+        debug::check_callback(py, &call.callback, "call_at")?;
     }
     let context = Call::context_among(call.context, call.copied, this.timers.borrow().len());
     let handle = Handle::new(call.callback, call.args, context, this.clone());

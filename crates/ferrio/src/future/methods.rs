@@ -28,8 +28,7 @@ fn exception(this: &Obj<Future>, py: Python<'_>) -> PyResult<Option<Obj>> {
         State::Finished => {
             this.log_traceback.set(false);
             let Some(exc) = this.exception.get() else { return Ok(None) };
-            let tb = this.exception_tb.get().unwrap_or_else(|| Obj::none(py));
-            Ok(Some(exc.bind(py).call_method1(intern!(py, "with_traceback"), (tb,))?.into()))
+            Ok(Some(exc))
         }
     }
 }

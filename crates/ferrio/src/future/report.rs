@@ -65,7 +65,7 @@ pub(super) fn repr(py: Python<'_>, fut: &Obj) -> PyResult<String> {
     let name = fut.get_type().name()?;
     // A result may hold the future itself.
     let guard = crate::debug::ReprGuard::enter(py, fut)?;
-    let Some(_guard) = guard else { return Ok(format!("<{name} ...>")) };
+    let Some(_guard) = guard else { return Ok("...".to_owned()) };
     // Subclasses (and Task) extend the information through `_repr_info`.
     let info = match fut.getattr_opt(intern!(py, "_repr_info"))? {
         Some(method) => method.call0()?.extract::<Vec<String>>()?,

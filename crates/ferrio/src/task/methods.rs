@@ -67,7 +67,11 @@ fn repr_info(this: &Obj<Task>, py: Python<'_>) -> PyResult<Obj> {
         info.insert(2, format!("wait_for={}", waiter.bind(py).repr()?));
     }
     if let Some(coro) = this.coro.get() {
-        let shown = crate::debug::format_coroutine(py, coro.bind(py))?;
+        let mut shown = crate::debug::format_coroutine(py, coro.bind(py))?;
+        if shown.ends_with("()") && coro.bind(py).getattr_opt("cr_code")?.is_some_and(|code| code.is_none()) {
+            // One of ours: it has no line to show.
+            shown.push_str(if fut.is_done() { " done" } else { " running" });
+        }
         info.insert(2, format!("coro=<{shown}>"));
     }
     Ok(PyList::new(py, info)?.into())
