@@ -18,8 +18,6 @@ pub(crate) struct Outcome {
     pub(crate) winner: Option<(usize, Obj)>,
     /// Results of those who succeeded when the race was over.
     pub(crate) late: Vec<Obj>,
-    /// The exception of each attempt that was begun, `None` for the winner.
-    pub(crate) errors: Vec<Option<Obj>>,
 }
 
 /// Cancels what still runs, however the race ends.
@@ -65,7 +63,7 @@ pub(crate) async fn race(
     mut next: impl FnMut(Python<'_>) -> PyResult<Option<Obj>>,
 ) -> PyResult<Outcome> {
     let attempts = Attempts { tasks: co.hold(Obj::from(PyList::empty(co.py()).into_any())) };
-    let mut outcome = Outcome { winner: None, late: Vec::new(), errors: Vec::new() };
+    let mut outcome = Outcome { winner: None, late: Vec::new() };
     let mut ended: Vec<bool> = Vec::new();
     let mut more = true;
     let mut start = true;
@@ -73,7 +71,6 @@ pub(crate) async fn race(
         if start && more && outcome.winner.is_none() {
             more = begin(co.py(), event_loop, &attempts, &mut next)?;
             if more {
-                outcome.errors.push(None);
                 ended.push(false);
             }
         }
@@ -98,9 +95,9 @@ pub(crate) async fn race(
                 }
             }
             let timer = match &delay {
-                Some(delay) if more && outcome.winner.is_none() => {
-                    Some(Obj::from(event_loop.bind(py).call_method1(intern!(py, "call_later"), (delay, waker))?))
-                }
+                Some(delay) if more && outcome.winner.is_none() => Some(Obj::from(
+                    event_loop.bind(py).call_method1(intern!(py, "call_later"), (delay, waker))?,
+                )),
                 _ => None,
             };
             (wake, timer)
@@ -131,12 +128,7 @@ fn begin(
 }
 
 /// Notes what came of attempts that have ended. Returns whether the one begun last has failed.
-fn collect(
-    py: Python<'_>,
-    attempts: &Attempts,
-    ended: &mut [bool],
-    outcome: &mut Outcome,
-) -> PyResult<bool> {
+fn collect(py: Python<'_>, attempts: &Attempts, ended: &mut [bool], outcome: &mut Outcome) -> PyResult<bool> {
     let mut last_failed = false;
     let count = ended.len();
     for (index, task) in attempts.tasks.get().bind(py).try_iter()?.enumerate() {
@@ -153,7 +145,8 @@ fn collect(
             Ok(result) => outcome.late.push(result.into()),
             Err(err) if exceptions::is_exit(py, &err) => return Err(err),
             Err(err) => {
-                outcome.errors[index] = Some(exceptions::value_of(py, err));
+                // The attempt has noted what is to be known of it.
+                ferrio_object::swallow(py, err);
                 last_failed |= index + 1 == count;
             }
         }

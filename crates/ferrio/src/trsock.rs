@@ -131,28 +131,61 @@ impl Class for TransportSocket {
             .getter("proto", |this: &Obj<Self>, py: Python<'_>| Self::attribute(this, py, "proto"), "")
             .method("__getstate__", Self::getstate, "")
             .method("__reduce_ex__", Self::getstate, "")
-            .method0("fileno", |this: &Obj<Self>, py: Python<'_>| Self::ask(this, py, "fileno"),
-                "fileno($self, /)\n--\n\nThe descriptor.")
-            .method0("dup", |this: &Obj<Self>, py: Python<'_>| Self::ask(this, py, "dup"),
-                "dup($self, /)\n--\n\nA socket of one's own for the same connection.")
-            .method0("get_inheritable", |this: &Obj<Self>, py: Python<'_>| {
-                Self::ask(this, py, "get_inheritable")
-            }, "get_inheritable($self, /)\n--\n\nWhether child processes get it.")
-            .method0("getpeername", |this: &Obj<Self>, py: Python<'_>| Self::ask(this, py, "getpeername"),
-                "getpeername($self, /)\n--\n\nThe address of the peer.")
-            .method0("getsockname", |this: &Obj<Self>, py: Python<'_>| Self::ask(this, py, "getsockname"),
-                "getsockname($self, /)\n--\n\nThe address of this end.")
-            .method0("getsockbyname", |this: &Obj<Self>, py: Python<'_>| Self::ask(this, py, "getsockbyname"), "")
-            .method("getsockopt", |this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>| {
-                Self::pass(this, py, "getsockopt", args)
-            }, "getsockopt($self, /, *args, **kwargs)\n--\n\nAn option.")
-            .method("setsockopt", |this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>| {
-                Self::pass(this, py, "setsockopt", args).map(drop)
-            }, "setsockopt($self, /, *args, **kwargs)\n--\n\nSet an option.")
+            .method0(
+                "fileno",
+                |this: &Obj<Self>, py: Python<'_>| Self::ask(this, py, "fileno"),
+                "fileno($self, /)\n--\n\nThe descriptor.",
+            )
+            .method0(
+                "dup",
+                |this: &Obj<Self>, py: Python<'_>| Self::ask(this, py, "dup"),
+                "dup($self, /)\n--\n\nA socket of one's own for the same connection.",
+            )
+            .method0(
+                "get_inheritable",
+                |this: &Obj<Self>, py: Python<'_>| Self::ask(this, py, "get_inheritable"),
+                "get_inheritable($self, /)\n--\n\nWhether child processes get it.",
+            )
+            .method0(
+                "getpeername",
+                |this: &Obj<Self>, py: Python<'_>| Self::ask(this, py, "getpeername"),
+                "getpeername($self, /)\n--\n\nThe address of the peer.",
+            )
+            .method0(
+                "getsockname",
+                |this: &Obj<Self>, py: Python<'_>| Self::ask(this, py, "getsockname"),
+                "getsockname($self, /)\n--\n\nThe address of this end.",
+            )
+            .method0(
+                "getsockbyname",
+                |this: &Obj<Self>, py: Python<'_>| Self::ask(this, py, "getsockbyname"),
+                "",
+            )
+            .method(
+                "getsockopt",
+                |this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>| {
+                    Self::pass(this, py, "getsockopt", args)
+                },
+                "getsockopt($self, /, *args, **kwargs)\n--\n\nAn option.",
+            )
+            .method(
+                "setsockopt",
+                |this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>| {
+                    Self::pass(this, py, "setsockopt", args).map(drop)
+                },
+                "setsockopt($self, /, *args, **kwargs)\n--\n\nSet an option.",
+            )
             .method1("shutdown", Self::shutdown, "shutdown($self, how, /)\n--\n\nEnd one direction or both.")
             .method1("settimeout", Self::settimeout, "settimeout($self, value, /)\n--\n\nAccepts 0 only.")
-            .method0("gettimeout", |_this: &Obj<Self>, _py: Python<'_>| 0_i32,
-                "gettimeout($self, /)\n--\n\n0.")
-            .method1("setblocking", Self::setblocking, "setblocking($self, flag, /)\n--\n\nAccepts False only.");
+            .method0(
+                "gettimeout",
+                |_this: &Obj<Self>, _py: Python<'_>| 0_i32,
+                "gettimeout($self, /)\n--\n\n0.",
+            )
+            .method1(
+                "setblocking",
+                Self::setblocking,
+                "setblocking($self, flag, /)\n--\n\nAccepts False only.",
+            );
     }
 }

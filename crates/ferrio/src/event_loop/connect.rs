@@ -93,7 +93,9 @@ impl Ssl {
         if wanted && self.server_hostname.is_none() {
             let named = host.map_or(Ok(false), |host| host.bind(py).is_truthy())?;
             if !named {
-                return Err(PyValueError::new_err("You must set server_hostname when using ssl without a host"));
+                return Err(PyValueError::new_err(
+                    "You must set server_hostname when using ssl without a host",
+                ));
             }
         }
         self.check_timeouts(py)
@@ -251,7 +253,9 @@ fn create_connection(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> Py
         }
         let sock = if target.host.is_some() || target.port.is_some() {
             if sock.is_some() {
-                return Err(PyValueError::new_err("host/port and sock can not be specified at the same time"));
+                return Err(PyValueError::new_err(
+                    "host/port and sock can not be specified at the same time",
+                ));
             }
             connect(&co, &this, &target).await?
         } else {

@@ -161,11 +161,7 @@ impl Source {
 pub(super) fn queue_events(this: &Obj<Loop>, _py: Python<'_>, events: &Events) -> PyResult<()> {
     let mut ready = this.ready.borrow_mut();
     for event in events.iter() {
-        ready.push_back(Ready::Io {
-            token: event.token,
-            readable: event.readable,
-            writable: event.writable,
-        });
+        ready.push_back(Ready::Io { token: event.token, readable: event.readable, writable: event.writable });
     }
     Ok(())
 }
@@ -463,7 +459,9 @@ fn watch(
     name: &'static str,
 ) -> PyResult<Obj<Handle>> {
     if args.len() < 2 || args.has_keywords() {
-        return Err(PyTypeError::new_err(format!("{name}() takes a file descriptor, a callback and its arguments")));
+        return Err(PyTypeError::new_err(format!(
+            "{name}() takes a file descriptor, a callback and its arguments"
+        )));
     }
     this.check_closed()?;
     let mut rest = args.iter();
@@ -520,14 +518,30 @@ fn remove_writer(this: &Obj<Loop>, py: Python<'_>, file: &Bound<'_, PyAny>) -> P
 
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {
     class
-        .method("add_reader", add_reader, "add_reader($self, fd, callback, /, *args)\n--\n\n\
-            Call callback(*args) whenever fd can be read. Replaces an earlier callback.")
-        .method("add_writer", add_writer, "add_writer($self, fd, callback, /, *args)\n--\n\n\
-            Call callback(*args) whenever fd can be written. Replaces an earlier callback.")
-        .method1("remove_reader", remove_reader, "remove_reader($self, fd, /)\n--\n\n\
-            Stop calling the reader of fd. Returns whether there was one.")
-        .method1("remove_writer", remove_writer, "remove_writer($self, fd, /)\n--\n\n\
-            Stop calling the writer of fd. Returns whether there was one.")
+        .method(
+            "add_reader",
+            add_reader,
+            "add_reader($self, fd, callback, /, *args)\n--\n\n\
+            Call callback(*args) whenever fd can be read. Replaces an earlier callback.",
+        )
+        .method(
+            "add_writer",
+            add_writer,
+            "add_writer($self, fd, callback, /, *args)\n--\n\n\
+            Call callback(*args) whenever fd can be written. Replaces an earlier callback.",
+        )
+        .method1(
+            "remove_reader",
+            remove_reader,
+            "remove_reader($self, fd, /)\n--\n\n\
+            Stop calling the reader of fd. Returns whether there was one.",
+        )
+        .method1(
+            "remove_writer",
+            remove_writer,
+            "remove_writer($self, fd, /)\n--\n\n\
+            Stop calling the writer of fd. Returns whether there was one.",
+        )
         .method("_add_reader", add_reader_handle, "")
         .method("_add_writer", add_writer_handle, "")
         .method1("_remove_reader", remove_reader, "")

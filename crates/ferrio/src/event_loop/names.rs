@@ -120,10 +120,7 @@ fn numeric(
     // A zone after the address (`fe80::1%eth0`) is the resolver's to understand; it does not parse here.
     let (af, sockaddr) = if (any || family == inet.extract::<i64>()?) && text.parse::<Ipv4Addr>().is_ok() {
         (inet, (&text, port).into_pyobject(py)?.into_any())
-    } else if has_ipv6
-        && (any || family == inet6.extract::<i64>()?)
-        && text.parse::<Ipv6Addr>().is_ok()
-    {
+    } else if has_ipv6 && (any || family == inet6.extract::<i64>()?) && text.parse::<Ipv6Addr>().is_ok() {
         (inet6, (&text, port, rest(2)?, rest(3)?).into_pyobject(py)?.into_any())
     } else {
         return Ok(None);
@@ -254,10 +251,17 @@ fn py_ensure_resolved(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> P
 
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {
     class
-        .method("getaddrinfo", getaddrinfo,
+        .method(
+            "getaddrinfo",
+            getaddrinfo,
             "getaddrinfo($self, host, port, *, family=0, type=0, proto=0, flags=0)\n--\n\n\
-             Coroutine: socket.getaddrinfo() in a thread.")
-        .method("getnameinfo", getnameinfo, "getnameinfo($self, sockaddr, flags=0)\n--\n\n\
-             Coroutine: socket.getnameinfo() in a thread.")
+             Coroutine: socket.getaddrinfo() in a thread.",
+        )
+        .method(
+            "getnameinfo",
+            getnameinfo,
+            "getnameinfo($self, sockaddr, flags=0)\n--\n\n\
+             Coroutine: socket.getnameinfo() in a thread.",
+        )
         .method("_ensure_resolved", py_ensure_resolved, "");
 }

@@ -89,7 +89,9 @@ fn create_server(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResu
         }
         let sockets = if host.is_some() || !bind.port.is_none() {
             if sock.is_some() {
-                return Err(PyValueError::new_err("host/port and sock can not be specified at the same time"));
+                return Err(PyValueError::new_err(
+                    "host/port and sock can not be specified at the same time",
+                ));
             }
             let infos = resolve_hosts(&co, &this, host, &bind).await?;
             bind_all(&this, co.py(), &infos, &bind)?
@@ -182,13 +184,7 @@ async fn resolve_hosts(co: &Co, this: &Obj<Loop>, host: Option<Obj>, bind: &Bind
     Ok(distinct)
 }
 
-async fn resolve_host(
-    co: &Co,
-    this: &Obj<Loop>,
-    host: Obj,
-    port: Obj,
-    wanted: Wanted,
-) -> PyResult<Vec<Obj>> {
+async fn resolve_host(co: &Co, this: &Obj<Loop>, host: Obj, port: Obj, wanted: Wanted) -> PyResult<Vec<Obj>> {
     let address: Obj = (&host, port).into_pyobject(co.py())?.into_any().into();
     let infos = ensure_resolved(co, this, address, wanted).await?;
     if infos.is_empty() {
@@ -309,7 +305,8 @@ fn set_reuse_port(socket: &Bound<'_, PyAny>, sock: &Bound<'_, PyAny>) -> PyResul
     if !socket.hasattr("SO_REUSEPORT")? {
         return Err(PyValueError::new_err("reuse_port not supported by socket module"));
     }
-    match sock.call_method1("setsockopt", (socket.getattr("SOL_SOCKET")?, socket.getattr("SO_REUSEPORT")?, 1)) {
+    match sock.call_method1("setsockopt", (socket.getattr("SOL_SOCKET")?, socket.getattr("SO_REUSEPORT")?, 1))
+    {
         Ok(_) => Ok(()),
         Err(err) if err.is_instance_of::<PyOSError>(socket.py()) => Err(PyValueError::new_err(
             "reuse_port not supported by socket module, SO_REUSEPORT defined but not implemented.",
@@ -368,7 +365,8 @@ fn unix_listener(py: Python<'_>, path: Option<Obj>, sock: Option<Obj>) -> PyResu
     }
     let path = py.import("os")?.call_method1("fspath", (path,))?;
     let socket = socket_module(py)?;
-    let sock = socket.getattr("socket")?.call1((socket.getattr("AF_UNIX")?, socket.getattr("SOCK_STREAM")?))?;
+    let sock =
+        socket.getattr("socket")?.call1((socket.getattr("AF_UNIX")?, socket.getattr("SOCK_STREAM")?))?;
     let bound = remove_stale(py, &path).and_then(|()| sock.call_method1("bind", (&path,)).map(drop));
     let Err(err) = bound else { return Ok(sock.into()) };
     sock.call_method0("close")?;

@@ -181,9 +181,10 @@ impl Listener {
         event_loop.bind(py).call_method1(intern!(py, "call_exception_handler"), (context,))?;
         if exhausted {
             this.pause();
-            let again = native_fn::function(py, "_start_serving", vec![this.as_any().clone()], |_py, held, _| {
-                held[0].cast::<Listener>().map_or(Ok(()), Self::listen)
-            })?;
+            let again =
+                native_fn::function(py, "_start_serving", vec![this.as_any().clone()], |_py, held, _| {
+                    held[0].cast::<Listener>().map_or(Ok(()), Self::listen)
+                })?;
             event_loop.bind(py).call_method1(intern!(py, "call_later"), (RETRY_DELAY, again))?;
         }
         Ok(())

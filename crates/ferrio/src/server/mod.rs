@@ -380,23 +380,51 @@ impl Class for Server {
         class
             .init(Self::init)
             .repr(Self::repr)
-            .method0("close", Self::close, "close($self, /)\n--\n\n\
-                Stop listening. Connections that are open stay open.")
-            .method0("close_clients", |this: &Obj<Self>, py: Python<'_>| Self::each_client(this, py, "close"),
-                "close_clients($self, /)\n--\n\nClose all connections (since 3.13).")
-            .method0("abort_clients", |this: &Obj<Self>, py: Python<'_>| Self::each_client(this, py, "abort"),
-                "abort_clients($self, /)\n--\n\nClose all connections at once (since 3.13).")
-            .method0("get_loop", |this: &Obj<Self>, _py: Python<'_>| this.get_loop(),
-                "get_loop($self, /)\n--\n\nThe loop of the server (since 3.7).")
-            .method0("is_serving", |this: &Obj<Self>, _py: Python<'_>| this.serving.get(),
-                "is_serving($self, /)\n--\n\nWhether connections are accepted (since 3.7).")
-            .method0("start_serving", Self::start_serving, "start_serving($self, /)\n--\n\n\
-                Coroutine: begin to accept connections; no effect if it does already (since 3.7).")
-            .method0("serve_forever", Self::serve_forever, "serve_forever($self, /)\n--\n\n\
+            .method0(
+                "close",
+                Self::close,
+                "close($self, /)\n--\n\n\
+                Stop listening. Connections that are open stay open.",
+            )
+            .method0(
+                "close_clients",
+                |this: &Obj<Self>, py: Python<'_>| Self::each_client(this, py, "close"),
+                "close_clients($self, /)\n--\n\nClose all connections (since 3.13).",
+            )
+            .method0(
+                "abort_clients",
+                |this: &Obj<Self>, py: Python<'_>| Self::each_client(this, py, "abort"),
+                "abort_clients($self, /)\n--\n\nClose all connections at once (since 3.13).",
+            )
+            .method0(
+                "get_loop",
+                |this: &Obj<Self>, _py: Python<'_>| this.get_loop(),
+                "get_loop($self, /)\n--\n\nThe loop of the server (since 3.7).",
+            )
+            .method0(
+                "is_serving",
+                |this: &Obj<Self>, _py: Python<'_>| this.serving.get(),
+                "is_serving($self, /)\n--\n\nWhether connections are accepted (since 3.7).",
+            )
+            .method0(
+                "start_serving",
+                Self::start_serving,
+                "start_serving($self, /)\n--\n\n\
+                Coroutine: begin to accept connections; no effect if it does already (since 3.7).",
+            )
+            .method0(
+                "serve_forever",
+                Self::serve_forever,
+                "serve_forever($self, /)\n--\n\n\
                 Coroutine: accept connections until cancelled, which closes the server (since 3.7).\n\n\
-                Raises RuntimeError if the server is closed or somebody awaits this already.")
-            .method0("wait_closed", Self::wait_closed, "wait_closed($self, /)\n--\n\n\
-                Coroutine: wait until the server is closed and its connections are gone.")
+                Raises RuntimeError if the server is closed or somebody awaits this already.",
+            )
+            .method0(
+                "wait_closed",
+                Self::wait_closed,
+                "wait_closed($self, /)\n--\n\n\
+                Coroutine: wait until the server is closed and its connections are gone.",
+            )
             .method0("__aenter__", Self::aenter, "")
             .method("__aexit__", Self::aexit, "")
             .method0("_start_serving", Self::listen, "")
@@ -410,9 +438,15 @@ impl Class for Server {
             .getter("_serving", |this: &Obj<Self>, _py: Python<'_>| this.serving.get(), "")
             .getter("_backlog", |this: &Obj<Self>, _py: Python<'_>| this.backlog.get(), "")
             .getter("_ssl_context", |this: &Obj<Self>, _py: Python<'_>| this.ssl_context.get(), "")
-            .getter("_active_count", |this: &Obj<Self>, _py: Python<'_>| {
-                this.clients.borrow().len() + this.unnamed.get()
-            }, "")
-            .getter("_serving_forever_fut", |this: &Obj<Self>, _py: Python<'_>| this.serving_forever.get(), "");
+            .getter(
+                "_active_count",
+                |this: &Obj<Self>, _py: Python<'_>| this.clients.borrow().len() + this.unnamed.get(),
+                "",
+            )
+            .getter(
+                "_serving_forever_fut",
+                |this: &Obj<Self>, _py: Python<'_>| this.serving_forever.get(),
+                "",
+            );
     }
 }

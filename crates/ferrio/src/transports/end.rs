@@ -182,10 +182,18 @@ impl StreamTransport {
 
     pub(super) fn define_end(class: &mut ClassBuilder<Self>) {
         class
-            .method0("close", Self::close, "close($self, /)\n--\n\n\
-                Send what is buffered, then close; connection_lost(None) follows.")
-            .method0("abort", Self::abort, "abort($self, /)\n--\n\n\
-                Close at once, and drop what is buffered; connection_lost(None) follows.")
+            .method0(
+                "close",
+                Self::close,
+                "close($self, /)\n--\n\n\
+                Send what is buffered, then close; connection_lost(None) follows.",
+            )
+            .method0(
+                "abort",
+                Self::abort,
+                "abort($self, /)\n--\n\n\
+                Close at once, and drop what is buffered; connection_lost(None) follows.",
+            )
             .method0("__del__", Self::del, "")
             .method1("_force_close", Self::force_close_with, "")
             .method("_fatal_error", Self::fatal_error_with, "");

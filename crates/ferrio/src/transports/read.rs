@@ -146,9 +146,8 @@ impl StreamTransport {
     fn read_eof(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         Self::log_debug(this, py, "%r received EOF")?;
         let Some(protocol) = this.protocol.get() else { return Ok(()) };
-        let keep_open = this.in_context(py, || {
-            protocol.bind(py).call_method0(intern!(py, "eof_received"))?.is_truthy()
-        });
+        let keep_open =
+            this.in_context(py, || protocol.bind(py).call_method0(intern!(py, "eof_received"))?.is_truthy());
         match keep_open {
             // Open for writing; there is nothing left to read, and the driver would report it for ever.
             Ok(true) => Self::want(this, this.interest.get().without(Interest::READABLE)),
@@ -188,9 +187,17 @@ impl StreamTransport {
 
     pub(super) fn define_read(class: &mut ClassBuilder<Self>) {
         class
-            .method0("pause_reading", Self::pause_reading, "pause_reading($self, /)\n--\n\n\
-                Pass on no data until resume_reading(); no effect if paused or closing.")
-            .method0("resume_reading", Self::resume_reading, "resume_reading($self, /)\n--\n\n\
-                Pass on data again; no effect if not paused.");
+            .method0(
+                "pause_reading",
+                Self::pause_reading,
+                "pause_reading($self, /)\n--\n\n\
+                Pass on no data until resume_reading(); no effect if paused or closing.",
+            )
+            .method0(
+                "resume_reading",
+                Self::resume_reading,
+                "resume_reading($self, /)\n--\n\n\
+                Pass on data again; no effect if not paused.",
+            );
     }
 }

@@ -12,7 +12,9 @@ use std::os::fd::RawFd;
 
 use ferrio_core::driver::{Address, Interest, Token, socket};
 use ferrio_core::write_queue::{FlowControl, WriteQueue};
-use ferrio_object::{Any, Args, Class, ClassBuilder, GilStatic, Obj, ObjCell, Signature, ThreadState, TypeCell, Visit};
+use ferrio_object::{
+    Any, Args, Class, ClassBuilder, GilStatic, Obj, ObjCell, Signature, ThreadState, TypeCell, Visit,
+};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -107,7 +109,9 @@ impl StreamTransport {
         )
         .required(3);
         let [event_loop, sock, protocol, waiter, extra, server] = args.bind(&SIGNATURE)?;
-        let (Some(event_loop), Some(sock), Some(protocol)) = (event_loop, sock, protocol) else { return Ok(()) };
+        let (Some(event_loop), Some(sock), Some(protocol)) = (event_loop, sock, protocol) else {
+            return Ok(());
+        };
         let Some(event_loop) = Obj::<Loop>::from_bound(event_loop) else {
             return Err(PyTypeError::new_err("a transport of ferrio's needs a loop of ferrio's"));
         };
@@ -418,9 +422,15 @@ impl Class for StreamTransport {
 
     fn clear(&self) {
         // `sock` stays: the finalizer, which has run by now, has closed it.
-        for cell in
-            [&self.shown_sock, &self.extra, &self.protocol, &self.context, &self.server, &self.waiter, &self.lost_exc]
-        {
+        for cell in [
+            &self.shown_sock,
+            &self.extra,
+            &self.protocol,
+            &self.context,
+            &self.server,
+            &self.waiter,
+            &self.lost_exc,
+        ] {
             cell.set(None);
         }
         drop(self.kind.try_borrow_mut().map(|mut kind| std::mem::take(&mut *kind)));
@@ -441,18 +451,41 @@ impl Class for StreamTransport {
             .init(Self::init)
             .setattr(Self::setattr)
             .repr(Self::repr)
-            .method("get_extra_info", Self::get_extra_info, "get_extra_info($self, name, default=None)\n--\n\n\
-                Something about the connection: 'socket', 'sockname', 'peername'.")
-            .method0("is_closing", Self::get_is_closing, "is_closing($self, /)\n--\n\n\
-                Whether the transport is closed or about to be.")
-            .method0("is_reading", Self::is_reading, "is_reading($self, /)\n--\n\n\
-                Whether data would be passed on now (since 3.7).")
-            .method1("set_protocol", Self::set_protocol, "set_protocol($self, protocol, /)\n--\n\n\
-                Make another protocol the receiver of the calls.")
-            .method0("get_protocol", |this: &Obj<Self>, _py: Python<'_>| this.protocol.get(),
-                "get_protocol($self, /)\n--\n\nThe protocol.")
+            .method(
+                "get_extra_info",
+                Self::get_extra_info,
+                "get_extra_info($self, name, default=None)\n--\n\n\
+                Something about the connection: 'socket', 'sockname', 'peername'.",
+            )
+            .method0(
+                "is_closing",
+                Self::get_is_closing,
+                "is_closing($self, /)\n--\n\n\
+                Whether the transport is closed or about to be.",
+            )
+            .method0(
+                "is_reading",
+                Self::is_reading,
+                "is_reading($self, /)\n--\n\n\
+                Whether data would be passed on now (since 3.7).",
+            )
+            .method1(
+                "set_protocol",
+                Self::set_protocol,
+                "set_protocol($self, protocol, /)\n--\n\n\
+                Make another protocol the receiver of the calls.",
+            )
+            .method0(
+                "get_protocol",
+                |this: &Obj<Self>, _py: Python<'_>| this.protocol.get(),
+                "get_protocol($self, /)\n--\n\nThe protocol.",
+            )
             .method0("_make_empty_waiter", Self::make_empty_waiter, "")
-            .method0("_reset_empty_waiter", |this: &Obj<Self>, _py: Python<'_>| this.empty_waiter.set(None), "")
+            .method0(
+                "_reset_empty_waiter",
+                |this: &Obj<Self>, _py: Python<'_>| this.empty_waiter.set(None),
+                "",
+            )
             .getter("_sock", |this: &Obj<Self>, _py: Python<'_>| this.sock.get(), "")
             .getter("_sock_fd", |this: &Obj<Self>, _py: Python<'_>| this.fd.get(), "")
             .getter("_loop", |this: &Obj<Self>, _py: Python<'_>| this.event_loop.get(), "")
@@ -464,15 +497,23 @@ impl Class for StreamTransport {
             .getter("_eof", |this: &Obj<Self>, _py: Python<'_>| this.eof.get(), "")
             .getter("_conn_lost", |this: &Obj<Self>, _py: Python<'_>| this.conn_lost.get(), "")
             .getter("_empty_waiter", |this: &Obj<Self>, _py: Python<'_>| this.empty_waiter.get(), "")
-            .getset("_extra", |this: &Obj<Self>, py: Python<'_>| Self::extra(this, py).map(Obj::from),
+            .getset(
+                "_extra",
+                |this: &Obj<Self>, py: Python<'_>| Self::extra(this, py).map(Obj::from),
                 |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
                     this.extra.set(value.map(Obj::from));
                     Ok(())
-                }, "")
+                },
+                "",
+            )
             .getter("_start_tls_compatible", |_this: &Obj<Self>, _py: Python<'_>| true, "")
-            .getter("_sendfile_compatible", |_this: &Obj<Self>, py: Python<'_>| -> PyResult<Obj> {
-                Ok(py.import("ferrio.constants")?.getattr("_SendfileMode")?.getattr("TRY_NATIVE")?.into())
-            }, "")
+            .getter(
+                "_sendfile_compatible",
+                |_this: &Obj<Self>, py: Python<'_>| -> PyResult<Obj> {
+                    Ok(py.import("ferrio.constants")?.getattr("_SendfileMode")?.getattr("TRY_NATIVE")?.into())
+                },
+                "",
+            )
             .getter("max_size", |_this: &Obj<Self>, _py: Python<'_>| crate::event_loop::SCRATCH_LEN, "");
         Self::define_read(class);
         Self::define_write(class);

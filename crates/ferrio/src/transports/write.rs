@@ -269,12 +269,7 @@ impl StreamTransport {
         this.queue.borrow_mut().clear();
         let err = PyOSError::new_err_from_io(err);
         let exc = exceptions::value_of(py, err);
-        Self::fatal_error(
-            this,
-            py,
-            ferrio_object::raise(py, &exc),
-            "Fatal write error on socket transport",
-        )?;
+        Self::fatal_error(this, py, ferrio_object::raise(py, &exc), "Fatal write error on socket transport")?;
         if let Some(waiter) = this.empty_waiter.get()
             && !waiter.is_done()
         {
@@ -331,24 +326,49 @@ impl StreamTransport {
 
     pub(super) fn define_write(class: &mut ClassBuilder<Self>) {
         class
-            .method1("write", Self::write, "write($self, data, /)\n--\n\n\
-                Send bytes; never blocks, and buffers what cannot be sent now.")
-            .method1("writelines", Self::writelines, "writelines($self, list_of_data, /)\n--\n\n\
-                Send an iterable of bytes.")
-            .method0("write_eof", Self::write_eof, "write_eof($self, /)\n--\n\n\
-                Close the sending side after what is buffered; data can still arrive.")
-            .method0("can_write_eof", |_this: &Obj<Self>, _py: Python<'_>| true,
-                "can_write_eof($self, /)\n--\n\nTrue.")
-            .method("set_write_buffer_limits", Self::set_limits,
+            .method1(
+                "write",
+                Self::write,
+                "write($self, data, /)\n--\n\n\
+                Send bytes; never blocks, and buffers what cannot be sent now.",
+            )
+            .method1(
+                "writelines",
+                Self::writelines,
+                "writelines($self, list_of_data, /)\n--\n\n\
+                Send an iterable of bytes.",
+            )
+            .method0(
+                "write_eof",
+                Self::write_eof,
+                "write_eof($self, /)\n--\n\n\
+                Close the sending side after what is buffered; data can still arrive.",
+            )
+            .method0(
+                "can_write_eof",
+                |_this: &Obj<Self>, _py: Python<'_>| true,
+                "can_write_eof($self, /)\n--\n\nTrue.",
+            )
+            .method(
+                "set_write_buffer_limits",
+                Self::set_limits,
                 "set_write_buffer_limits($self, /, high=None, low=None)\n--\n\n\
                  Set the marks, in bytes, at which the protocol is told to pause and to resume writing.\n\n\
-                 Raises ValueError unless high >= low >= 0.")
-            .method0("get_write_buffer_limits", |this: &Obj<Self>, py: Python<'_>| -> PyResult<Obj> {
-                let marks = this.flow.get().marks();
-                Ok((marks.low(), marks.high()).into_pyobject(py)?.into_any().into())
-            }, "get_write_buffer_limits($self, /)\n--\n\nThe marks as (low, high), in bytes (since 3.4.2).")
-            .method0("get_write_buffer_size", |this: &Obj<Self>, _py: Python<'_>| this.queue.borrow().len(),
-                "get_write_buffer_size($self, /)\n--\n\nThe number of bytes that are buffered.")
+                 Raises ValueError unless high >= low >= 0.",
+            )
+            .method0(
+                "get_write_buffer_limits",
+                |this: &Obj<Self>, py: Python<'_>| -> PyResult<Obj> {
+                    let marks = this.flow.get().marks();
+                    Ok((marks.low(), marks.high()).into_pyobject(py)?.into_any().into())
+                },
+                "get_write_buffer_limits($self, /)\n--\n\nThe marks as (low, high), in bytes (since 3.4.2).",
+            )
+            .method0(
+                "get_write_buffer_size",
+                |this: &Obj<Self>, _py: Python<'_>| this.queue.borrow().len(),
+                "get_write_buffer_size($self, /)\n--\n\nThe number of bytes that are buffered.",
+            )
             .getter("_protocol_paused", |this: &Obj<Self>, _py: Python<'_>| this.is_write_paused(), "")
             .getter("_high_water", |this: &Obj<Self>, _py: Python<'_>| this.flow.get().marks().high(), "")
             .getter("_low_water", |this: &Obj<Self>, _py: Python<'_>| this.flow.get().marks().low(), "");

@@ -1,0 +1,127 @@
+"""The implementation under test, a loop of it, and protocols and peers to watch it with."""
+
+import importlib
+import socket
+import struct
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def asyncio(impl):
+    return importlib.import_module(impl)
+
+
+@pytest.fixture
+def loop(asyncio):
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def run(loop):
+    """Run a coroutine to its end; what the exception handler was told is in `run.reported`."""
+
+    def run(coro):
+        return loop.run_until_complete(coro)
+
+    run.reported = []
+    loop.set_exception_handler(lambda _loop, context: run.reported.append(context))
+    return run
+
+
+@pytest.fixture
+def recorder(asyncio):
+    """A protocol class whose instances note every call in `calls`."""
+
+    class Recorder(asyncio.Protocol):
+        keep_open = False
+
+        def __init__(self):
+            self.calls = []
+            self.data = b""
+            self.changed = asyncio.Event()
+            self.lost = asyncio.get_running_loop().create_future()
+
+        def note(self, *call):
+            self.calls.append(call if len(call) > 1 else call[0])
+            self.changed.set()
+
+        def connection_made(self, transport):
+            self.transport = transport
+            self.note("made")
+
+        def data_received(self, data):
+            self.data += data
+            self.note("data", data)
+
+        def eof_received(self):
+            self.note("eof")
+            return self.keep_open
+
+        def pause_writing(self):
+            self.note("pause")
+
+        def resume_writing(self):
+            self.note("resume")
+
+        def connection_lost(self, exc):
+            self.note("lost", type(exc))
+            if not self.lost.done():
+                self.lost.set_result(exc)
+
+        async def until(self, condition):
+            """Wait until *condition(self)* holds."""
+            while not condition(self):
+                self.changed.clear()
+                await asyncio.wait_for(self.changed.wait(), 20)
+
+    return Recorder
+
+
+@pytest.fixture
+def pair(loop, recorder):
+    """A coroutine function that gives a connected (protocol, plain non-blocking peer socket)."""
+    peers = []
+
+    async def pair(factory=recorder):
+        ours, peer = socket.socketpair()
+        peers.append(peer)
+        peer.setblocking(False)
+        _, protocol = await loop.create_connection(factory, sock=ours)
+        return protocol, peer
+
+    yield pair
+    for peer in peers:
+        peer.close()
+
+
+@pytest.fixture
+def tcp_pair(loop, recorder):
+    """The same over TCP on the loopback, where connections can be reset."""
+    peers = []
+
+    async def tcp_pair(factory=recorder):
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.setblocking(False)
+            connecting = loop.create_connection(factory, *listening.getsockname())
+            (_, protocol), (peer, _) = await _both(loop, connecting, loop.sock_accept(listening))
+        peers.append(peer)
+        return protocol, peer
+
+    yield tcp_pair
+    for peer in peers:
+        peer.close()
+
+
+async def _both(loop, first, second):
+    first = loop.create_task(first)
+    second = await second
+    return await first, second
+
+
+def reset(sock):
+    """Close a TCP socket with a RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
