@@ -61,10 +61,50 @@ pub fn raise(py: Python<'_>, exc: &Obj) -> PyErr {
     PyErr::from_value(exc.bind(py).clone())
 }
 
-/// Drops an error that is deliberately not passed on; the caller says why. A plain drop may be deferred by PyO3 if
-/// the thread was attached by the interpreter itself rather than by PyO3.
+/// The exception object of an error, with its traceback.
+///
+/// By way of the indicator: a `PyErr` that is dropped while PyO3 does not know that the thread is attached (the
+/// interpreter called us, not PyO3) keeps its exception, and every frame of the traceback, alive until some later
+/// day; one that is restored hands its references over.
+pub fn value_of(py: Python<'_>, err: PyErr) -> Obj {
+    err.restore(py);
+    #[cfg(Py_3_12)]
+    // SAFETY: attached; the indicator has just been set, and the reference is ours.
+    unsafe {
+        Obj::from_owned(pyo3::ffi::PyErr_GetRaisedException())
+    }
+    #[cfg(not(Py_3_12))]
+    // SAFETY: attached; the indicator has just been set. After normalising, the value is an exception instance; all
+    // three references are ours, and the traceback's is given back once the exception has its own.
+    unsafe {
+        let mut kind = std::ptr::null_mut();
+        let mut value = std::ptr::null_mut();
+        let mut traceback = std::ptr::null_mut();
+        pyo3::ffi::PyErr_Fetch(&raw mut kind, &raw mut value, &raw mut traceback);
+        pyo3::ffi::PyErr_NormalizeException(&raw mut kind, &raw mut value, &raw mut traceback);
+        if !traceback.is_null() {
+            pyo3::ffi::PyException_SetTraceback(value, traceback);
+            pyo3::ffi::Py_DECREF(traceback);
+        }
+        pyo3::ffi::Py_XDECREF(kind);
+        Obj::from_owned(value)
+    }
+}
+
+/// Drops an error that is deliberately not passed on; the caller says why.
 pub fn swallow(py: Python<'_>, err: PyErr) {
-    drop(err.into_value(py).into_bound(py));
+    drop(value_of(py, err));
+}
+
+/// Sets an exception's `__cause__`, as `raise … from cause` does.
+pub fn set_cause(_py: Python<'_>, exc: &Obj, cause: Option<&Obj>) {
+    // SAFETY: attached; `exc` is an exception instance as checked; SetCause steals a reference to the cause.
+    unsafe {
+        if pyo3::ffi::PyExceptionInstance_Check(exc.as_ptr()) != 0 {
+            let cause = cause.map_or(std::ptr::null_mut(), |cause| cause.clone().into_ptr());
+            pyo3::ffi::PyException_SetCause(exc.as_ptr(), cause);
+        }
+    }
 }
 
 /// Runs `f` with the error indicator clear, and puts back afterwards what was in it. For finalizers, which may run

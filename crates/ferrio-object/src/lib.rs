@@ -41,7 +41,9 @@ pub use call::{
 };
 pub use lifecycle::FreeList;
 pub use class::{DictSlot, Instance, Layout, Parts, TypeCell, Visit, WeakList};
-pub use error::{Raised, handled_exception, raise, restore_context, swallow, with_handled, with_saved_error};
+pub use error::{
+    Raised, handled_exception, raise, restore_context, set_cause, swallow, value_of, with_handled, with_saved_error,
+};
 pub use obj::{Any, Obj, ObjCell};
 pub use roster::{Membership, Roster};
 pub use shared::{GilShared, GilStatic};

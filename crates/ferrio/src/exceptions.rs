@@ -78,5 +78,5 @@ pub(crate) fn invalid_state(py: Python<'_>, message: &str) -> PyErr {
 
 /// The exception object of an error, with its traceback.
 pub(crate) fn value_of(py: Python<'_>, err: PyErr) -> Obj {
-    err.into_value(py).into_bound(py).into_any().into()
+    ferrio_object::value_of(py, err)
 }

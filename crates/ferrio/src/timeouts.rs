@@ -274,8 +274,9 @@ pub(crate) fn native_clock(event_loop: &LoopRef) -> Option<&Obj<Loop>> {
 /// `TimeoutError() from exc`.
 pub(crate) fn timed_out(py: Python<'_>, exc: &Obj) -> PyErr {
     let err = PyTimeoutError::new_err(());
-    err.set_cause(py, Some(ferrio_object::raise(py, exc)));
-    ferrio_object::restore_context(py, &err.value(py).into(), Some(exc));
+    let timeout: Obj = err.value(py).into();
+    ferrio_object::set_cause(py, &timeout, Some(exc));
+    ferrio_object::restore_context(py, &timeout, Some(exc));
     err
 }
 

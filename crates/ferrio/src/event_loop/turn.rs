@@ -275,7 +275,8 @@ fn run_forever(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     check_running(this, py)?;
     let setup = super::lifecycle::Setup::enter(this, py)?;
     this.pace.poll_next();
-    let outcome = run_turns(this, py);
+    // PyO3 is to know that the thread is attached, or it would put off what `PyErr`s and `Py`s let go of when dropped.
+    let outcome = Python::attach(|_| run_turns(this, py));
     this.stopping.set(false);
     let left = setup.leave(this, py);
     outcome.and(left)
