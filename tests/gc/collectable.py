@@ -10,6 +10,8 @@ import json
 import sys
 import weakref
 
+from waiting_cycles import WAITING_CASES
+
 CASES = {}
 
 
@@ -352,7 +354,7 @@ async def runner(sentinel):
 
 
 def main():
-    for name, function in CASES.items():
+    for name, function in (CASES | WAITING_CASES).items():
         with asyncio.Runner() as runner:
             sentinel = Sentinel()
             alive = weakref.ref(sentinel)

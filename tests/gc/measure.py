@@ -14,6 +14,7 @@ import sys
 
 from connections import CONNECTIONS
 from shapes import SHAPES
+from waiting import WAITING
 
 ROUNDS = 5
 
@@ -40,7 +41,7 @@ def measure():
 
 
 def main(name, count):
-    shape = (SHAPES | CONNECTIONS)[name]
+    shape = (SHAPES | CONNECTIONS | WAITING)[name]
     per_round = max(100, count // ROUNDS)
     with asyncio.Runner() as runner:
         runner.run(shape(per_round))

@@ -7,6 +7,7 @@ import pathlib
 import implementation
 import pytest
 from collectable import CASES
+from waiting_cycles import WAITING_CASES
 
 SCRIPT = pathlib.Path(__file__).parent / "collectable.py"
 
@@ -17,7 +18,7 @@ def verdicts(impl):
     return dict(map(json.loads, proc.stdout.splitlines())), proc.stderr[-3000:]
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
+@pytest.mark.parametrize("name", sorted(CASES | WAITING_CASES))
 def test_collected(name, impl):
     died, stderr = verdicts(impl)
     assert name in died, f"it did not get that far:\n{stderr}"

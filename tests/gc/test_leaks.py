@@ -13,6 +13,7 @@ import implementation
 import pytest
 from connections import CONNECTIONS
 from shapes import SHAPES
+from waiting import WAITING
 
 HERE = pathlib.Path(__file__).parent
 SCALE = float(os.environ.get("FERRIO_LEAK_SCALE", "0.05"))
@@ -24,7 +25,7 @@ BOUNDS = {"objects": 100, "blocks": 1000, "rss": 2048}  # rss in KiB
 SECONDS = 120 + 1200 * SCALE
 
 
-@pytest.mark.parametrize("name", sorted(SHAPES | CONNECTIONS))
+@pytest.mark.parametrize("name", sorted(SHAPES | CONNECTIONS | WAITING))
 def test_leaves_nothing(name, impl):
     count = int((CONNECTED if name in CONNECTIONS else MILLION) * SCALE)
     proc = implementation.run(impl, HERE / "measure.py", name, count, seconds=SECONDS)

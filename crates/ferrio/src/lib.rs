@@ -11,6 +11,7 @@ mod coroutines;
 mod debug;
 mod event_loop;
 mod exceptions;
+mod extras;
 mod future;
 mod future_likes;
 mod gather;

@@ -8,6 +8,7 @@ pub(crate) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     classes(module)?;
     functions(module)?;
+    crate::extras::add(module)?;
     task_functions(module)?;
     crate::coroutines::add_mark(module)?;
     crate::running::forget_in_forked_child(module.py())

@@ -21,7 +21,7 @@ pub(crate) use bound::LoopBound;
 pub(crate) use condition::Condition;
 pub(crate) use context::Replaced;
 pub(crate) use event::Event;
-pub(crate) use line::{Line, Waiters, is_cancelled};
+pub(crate) use line::{Line, Waiters, is_cancelled, wake};
 pub(crate) use lock::Lock;
 pub(crate) use semaphore::{BoundedSemaphore, Semaphore};
 

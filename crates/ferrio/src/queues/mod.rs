@@ -6,4 +6,4 @@ mod queue;
 mod wait;
 
 pub(crate) use kinds::{LifoQueue, PriorityQueue};
-pub(crate) use queue::Queue;
+pub(crate) use queue::{Exception, Queue, raise};

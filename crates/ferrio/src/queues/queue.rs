@@ -347,14 +347,14 @@ impl Queue {
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Exception {
+pub(crate) enum Exception {
     Empty,
     Full,
     ShutDown,
 }
 
 /// An exception of `asyncio.queues`, which pollers raise and catch all the time.
-pub(super) fn raise(py: Python<'_>, which: Exception) -> PyErr {
+pub(crate) fn raise(py: Python<'_>, which: Exception) -> PyErr {
     static CLASSES: GilStatic<OnceCell<[Obj; 3]>> = GilStatic::new(OnceCell::new());
     let cell = CLASSES.get(py);
     let found = match cell.get() {
