@@ -6,7 +6,7 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString};
 use smallvec::SmallVec;
 
 /// The arguments of one call, borrowed from the caller.
@@ -110,13 +110,17 @@ impl<'a, 'py: 'a> Args<'a, 'py> {
             if kwargs.is_null() || ffi::PyDict_Size(kwargs) == 0 {
                 return f(Args::from_fastcall(py, flat.as_ptr(), count as usize, std::ptr::null_mut()));
             }
-            let mut names: SmallVec<[Bound<'py, PyAny>; 8]> = SmallVec::new();
+            // The dict belongs to a C caller that might let somebody change it meanwhile: the values are held.
+            let mut held: SmallVec<[Bound<'py, PyAny>; 8]> = SmallVec::new();
+            let names = ffi::PyTuple_New(ffi::PyDict_Size(kwargs));
+            let names: Bound<'py, PyAny> = Bound::from_owned_ptr_or_err(py, names)?;
             let (mut pos, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
             while ffi::PyDict_Next(kwargs, &raw mut pos, &raw mut key, &raw mut value) != 0 {
-                names.push(Bound::from_borrowed_ptr(py, key));
+                ffi::Py_INCREF(key);
+                ffi::PyTuple_SET_ITEM(names.as_ptr(), held.len() as ffi::Py_ssize_t, key);
+                held.push(Bound::from_borrowed_ptr(py, value));
                 flat.push(value);
             }
-            let names = PyTuple::new(py, names)?;
             f(Args::from_fastcall(py, flat.as_ptr(), count as usize, names.as_ptr()))
         }
     }
@@ -215,7 +219,9 @@ impl<'a, 'py: 'a> Args<'a, 'py> {
         }
         let mut extra = None;
         if self.has_keywords() {
-            let dict = PyDict::new(self.py);
+            // SAFETY: attached; a new dict or null. (PyO3's own panics when memory is short.)
+            let dict = unsafe { Bound::from_owned_ptr_or_err(self.py, ffi::PyDict_New())? };
+            let dict = dict.cast_into::<PyDict>()?;
             self.bind_keywords(signature.function, &signature.names, &mut bound, Some(&dict))?;
             extra = (!dict.is_empty()).then_some(dict);
         }
@@ -277,7 +283,9 @@ impl<'a, 'py: 'a> Args<'a, 'py> {
             let Ok(text) = name.cast::<PyString>() else {
                 return Err(PyTypeError::new_err("keywords must be strings"));
             };
-            let text = text.to_str()?;
+            // Surrogates are in nobody's parameter names.
+            let text = text.to_string_lossy();
+            let text = text.as_ref();
             if let Some(i) = names.iter().position(|known| *known == text) {
                 if bound[i].is_some() {
                     return Err(PyTypeError::new_err(format!(
@@ -301,8 +309,7 @@ fn check_required<const N: usize>(
     bound: &[Option<&Bound<'_, PyAny>>; N],
 ) -> PyResult<()> {
     let positional = bound[..signature.required].iter().all(Option::is_some);
-    let keywords =
-        !signature.required_keywords || bound[signature.positional..].iter().all(Option::is_some);
+    let keywords = !signature.required_keywords || bound[signature.positional..].iter().all(Option::is_some);
     if positional && keywords {
         return Ok(());
     }

@@ -13,7 +13,7 @@ use pyo3::types::{PyModule, PyTuple, PyType};
 
 use crate::args::Args;
 use crate::call::Sent;
-use crate::class::{self, Layout, TypeCell, Visit};
+use crate::class::{self, DictSlot, Layout, TypeCell, Visit, WeakList};
 use crate::lifecycle::{self, FreeList};
 use crate::obj::Obj;
 use crate::trampoline::{self, IntoResult};
@@ -35,9 +35,10 @@ pub trait Class: Sized + 'static {
     const SUBCLASS: bool = true;
     /// Whether Python may instantiate it.
     const NEW: bool = true;
-    /// Whether [`Class::finalize`] is called before an instance dies.
+    /// Whether [`Class::finalize`] is called before an instance dies. Needs `GC`.
     const FINALIZE: bool = false;
-    /// Where the [`WeakList`](crate::WeakList) field lies: `Some(offset_of!(Self, field))`.
+    /// Where the [`WeakList`](crate::WeakList) field lies: `Some(offset_of!(Self, field))`. The interpreter reads and
+    /// writes there, so it has to be that field.
     const WEAKLIST: Option<usize> = None;
     /// Where the [`DictSlot`](crate::DictSlot) field lies.
     const DICT: Option<usize> = None;
@@ -131,8 +132,7 @@ impl<T: Class> ClassBuilder<T> {
         F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, Args<'a, 'py>) -> R + Copy + 'static,
         R: IntoResult,
     {
-        let meth =
-            ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: trampoline::fastcall::<T, F, R> };
+        let meth = ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: trampoline::fastcall::<T, F, R> };
         self.push_method(name, meth, ffi::METH_FASTCALL | ffi::METH_KEYWORDS, doc);
         self
     }
@@ -255,6 +255,7 @@ impl<T: Class> ClassBuilder<T> {
     }
 
     /// `__iter__`.
+    #[expect(clippy::iter_not_returning_iterator)] // it declares one
     pub fn iter<F, R>(&mut self, _f: F) -> &mut Self
     where
         F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> R + Copy + 'static,
@@ -330,8 +331,7 @@ impl<T: Class> ClassBuilder<T> {
     where
         F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, Args<'a, 'py>) -> PyResult<Sent> + Copy + 'static,
     {
-        let meth =
-            ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: trampoline::throw_method::<T, F> };
+        let meth = ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: trampoline::throw_method::<T, F> };
         self.push_method(
             "throw",
             meth,
@@ -407,7 +407,6 @@ impl ClassDef {
         module: &Bound<'_, PyModule>,
         python_base: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let py = module.py();
         let mut class = ClassBuilder::<T> {
             slots: Vec::new(),
             methods: Vec::new(),
@@ -422,7 +421,6 @@ impl ClassDef {
         module.add(name, ty.clone())?;
         // The cell's own reference: a type lives as long as the process.
         std::mem::forget(ty);
-        let _ = py;
         Ok(())
     }
 
@@ -459,11 +457,32 @@ impl ClassDef {
     }
 }
 
+/// That a field given by its offset is one: the interpreter writes there.
+fn check_field<T: Class>(at: Option<usize>, size: usize) {
+    if let Some(at) = at {
+        assert!(
+            at + size <= size_of::<T>() && at.is_multiple_of(align_of::<*mut c_void>()),
+            "{}: an offset that is no field's",
+            T::NAME
+        );
+    }
+}
+
 fn finish<'py, T: Class>(
     module: &Bound<'py, PyModule>,
     mut class: ClassBuilder<T>,
     python_base: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    const {
+        assert!(T::GC || !T::FINALIZE, "only the collector remembers that a finalizer has run");
+        // What the interpreter's allocators promise.
+        assert!(align_of::<T>() <= 2 * size_of::<usize>());
+    };
+    check_field::<T>(T::WEAKLIST, size_of::<WeakList>());
+    check_field::<T>(T::DICT, size_of::<DictSlot>());
+    assert!(T::WEAKLIST.is_none() || T::Base::weaklist_offset().is_none(), "{}: two weak lists", T::NAME);
+    assert!(T::DICT.is_none() || T::Base::dict_offset().is_none(), "{}: two dicts", T::NAME);
+
     let py = module.py();
     let mut flags = ffi::Py_TPFLAGS_DEFAULT;
     if T::SUBCLASS {
@@ -472,9 +491,10 @@ fn finish<'py, T: Class>(
     slot!(class, Py_tp_dealloc, lifecycle::dealloc::<T>);
     if T::GC {
         flags |= ffi::Py_TPFLAGS_HAVE_GC;
-        slot!(class, Py_tp_traverse, lifecycle::traverse::<T>);
-        slot!(class, Py_tp_clear, lifecycle::clear::<T>);
     }
+    // Without garbage collection too: Python subclasses may have it, and walk the contents through these.
+    slot!(class, Py_tp_traverse, lifecycle::traverse::<T>);
+    slot!(class, Py_tp_clear, lifecycle::clear::<T>);
     if T::FINALIZE {
         slot!(class, Py_tp_finalize, lifecycle::finalize::<T>);
     }
@@ -513,12 +533,18 @@ fn finish<'py, T: Class>(
     }
     if !members.is_empty() {
         members.push(ffi::PyMemberDef::default());
-        class.slots.push(ffi::PyType_Slot { slot: ffi::Py_tp_members, pfunc: members.leak().as_mut_ptr().cast() });
+        class
+            .slots
+            .push(ffi::PyType_Slot { slot: ffi::Py_tp_members, pfunc: members.leak().as_mut_ptr().cast() });
     }
     class.methods.push(ffi::PyMethodDef::zeroed());
-    class.slots.push(ffi::PyType_Slot { slot: ffi::Py_tp_methods, pfunc: class.methods.leak().as_mut_ptr().cast() });
+    class
+        .slots
+        .push(ffi::PyType_Slot { slot: ffi::Py_tp_methods, pfunc: class.methods.leak().as_mut_ptr().cast() });
     class.getset.push(ffi::PyGetSetDef::default());
-    class.slots.push(ffi::PyType_Slot { slot: ffi::Py_tp_getset, pfunc: class.getset.leak().as_mut_ptr().cast() });
+    class
+        .slots
+        .push(ffi::PyType_Slot { slot: ffi::Py_tp_getset, pfunc: class.getset.leak().as_mut_ptr().cast() });
     class.slots.push(ffi::PyType_Slot { slot: 0, pfunc: ptr::null_mut() });
     let mut spec = ffi::PyType_Spec {
         name: leak(T::NAME),
@@ -544,6 +570,12 @@ fn finish<'py, T: Class>(
         };
         let ty = ffi::PyType_FromModuleAndSpec(module.as_ptr(), &raw mut spec, bases.as_ptr());
         let ty = Bound::from_owned_ptr_or_err(py, ty)?;
+        // A class without garbage collection would inherit it from its base.
+        assert!(
+            (ffi::PyType_IS_GC(ty.as_ptr().cast()) != 0) == T::GC,
+            "{}: garbage collection other than declared",
+            T::NAME
+        );
         (*ty.as_ptr().cast::<ffi::PyTypeObject>()).tp_vectorcall = class.vectorcall;
         if let Some((_, bare)) = T::NAME.strip_prefix("asyncio.").and_then(|name| name.rsplit_once('.')) {
             // What stands for a class of Python's is called by its bare name in the interpreter's messages ("object

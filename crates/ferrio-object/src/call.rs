@@ -1,5 +1,6 @@
 //! Calls on the hot path: vectorcall without tuples, `send` into a coroutine, entering a context, the thread's state.
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use smallvec::SmallVec;
@@ -128,20 +129,34 @@ pub fn await_iter(py: Python<'_>, obj: &Obj) -> PyResult<Obj> {
             if iter.is_null() {
                 return Err(PyErr::fetch(py));
             }
-            return Ok(Obj::from_owned(iter));
+            let iter = Obj::from_owned(iter);
+            // What `await` itself makes sure of.
+            if is_python_coroutine(&iter) || is_iterable_coroutine(&iter)? {
+                return Err(PyTypeError::new_err("__await__() returned a coroutine"));
+            }
+            if ffi::PyIter_Check(iter.as_ptr()) == 0 {
+                let name = iter.bind(py).get_type().name()?;
+                return Err(PyTypeError::new_err(format!(
+                    "__await__() returned non-iterator of type '{name}'"
+                )));
+            }
+            return Ok(iter);
         }
     }
-    if let Ok(true) = is_iterable_coroutine(obj.bind(py)) {
+    if is_iterable_coroutine(obj)? {
         return Ok(obj.clone());
     }
     let name = obj.bind(py).get_type().name()?;
-    Err(pyo3::exceptions::PyTypeError::new_err(format!("object {name} can't be used in 'await' expression")))
+    Err(PyTypeError::new_err(format!("object {name} can't be used in 'await' expression")))
 }
 
 /// Whether `obj` is a generator made awaitable by `types.coroutine`.
-fn is_iterable_coroutine(obj: &Bound<'_, PyAny>) -> PyResult<bool> {
+fn is_iterable_coroutine(obj: &Obj) -> PyResult<bool> {
     const CO_ITERABLE_COROUTINE: i64 = 0x100;
-    let Some(code) = obj.getattr_opt(pyo3::intern!(obj.py(), "gi_code"))? else { return Ok(false) };
+    if !is_generator(obj) {
+        return Ok(false);
+    }
+    let code = obj.bind(obj.py()).getattr(pyo3::intern!(obj.py(), "gi_code"))?;
     Ok(code.getattr("co_flags")?.extract::<i64>()? & CO_ITERABLE_COROUTINE != 0)
 }
 

@@ -103,6 +103,7 @@ impl<T: Class> Layout for T {
         (T::Base::blank_chain(), T::blank())
     }
 
+    #[expect(clippy::inline_always)] // see `lifecycle::create`
     #[inline(always)]
     unsafe fn write_chain(obj: *mut ffi::PyObject, (base, contents): Self::Contents) {
         // SAFETY: forwarded contract; `Instance<T>` begins with the base's instance.
@@ -143,7 +144,9 @@ impl<T: Class> Layout for T {
     }
 
     fn weaklist_offset() -> Option<usize> {
-        T::WEAKLIST.map(|at| std::mem::offset_of!(Instance<T>, contents) + at).or_else(T::Base::weaklist_offset)
+        T::WEAKLIST
+            .map(|at| std::mem::offset_of!(Instance<T>, contents) + at)
+            .or_else(T::Base::weaklist_offset)
     }
 
     fn dict_offset() -> Option<usize> {
@@ -209,14 +212,14 @@ pub(crate) fn is_instance<T: Class>(obj: *mut ffi::PyObject) -> bool {
     if is_exact::<T>(obj) {
         return true;
     }
-    // SAFETY: both are valid types; the second is null only before the module is initialised, when no instance exists.
     let class = T::type_cell().get();
+    // SAFETY: both are valid types; the second is null only before the class was made, when it has no instance.
     !class.is_null() && unsafe { ffi::PyType_IsSubtype(ffi::Py_TYPE(obj), class) != 0 }
 }
 
 /// What the garbage collector hands to [`Class::traverse`].
 pub struct Visit<'a> {
-    visit: ffi::visitproc,
+    callback: ffi::visitproc,
     arg: *mut c_void,
     result: c_int,
     borrow: PhantomData<&'a ()>,
@@ -224,7 +227,7 @@ pub struct Visit<'a> {
 
 impl Visit<'_> {
     pub(crate) fn new(visit: ffi::visitproc, arg: *mut c_void) -> Self {
-        Visit { visit, arg, result: 0, borrow: PhantomData }
+        Visit { callback: visit, arg, result: 0, borrow: PhantomData }
     }
 
     pub(crate) fn result(&self) -> c_int {
@@ -250,7 +253,7 @@ impl Visit<'_> {
         // A non-zero answer stops the walk: the collector asked for no more.
         if self.result == 0 && !obj.is_null() {
             // SAFETY: the collector's own function, with its own argument, on a valid object.
-            self.result = unsafe { (self.visit)(obj, self.arg) };
+            self.result = unsafe { (self.callback)(obj, self.arg) };
         }
     }
 
@@ -259,8 +262,15 @@ impl Visit<'_> {
     /// since the other holder might be alive.
     #[inline]
     pub fn through<T: Class>(&mut self, obj: &Obj<T>) {
-        if obj.refcount() == 1 {
-            (**obj).traverse(self);
+        let ptr = obj.as_ptr();
+        // SAFETY: a valid instance of `T`'s class.
+        unsafe {
+            if ffi::PyObject_IS_GC(ptr) != 0 {
+                // A Python subclass, which the collector knows and walks by itself.
+                self.raw(ptr);
+            } else if ffi::Py_REFCNT(ptr) == 1 {
+                T::traverse_chain(ptr, self);
+            }
         }
     }
 }

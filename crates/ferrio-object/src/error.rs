@@ -1,21 +1,33 @@
 //! The one path between Rust's `Result` and the interpreter's error indicator.
 
 use std::any::Any as StdAny;
+use std::ffi::CString;
 
-use pyo3::exceptions::PySystemError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyAny;
 
 use crate::obj::Obj;
 
-/// Turns a caught panic into the `SystemError` that the Python caller gets.
-pub(crate) fn panic_to_err(payload: &(dyn StdAny + Send)) -> PyErr {
+/// Raises the `SystemError` that the Python caller gets for a caught panic. By C calls alone: this runs outside of
+/// what catches panics, and nothing here may panic for want of memory.
+#[cold]
+pub(crate) fn raise_panic(payload: &(dyn StdAny + Send)) {
     let what = payload
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("of unknown kind");
-    PySystemError::new_err(format!("ferrio panicked: {what}"))
+    // So PyO3 puts it when a constructor of C gives nothing, which it does only for want of memory.
+    if what == "PyObject pointer is null" || what == "Python API call failed" {
+        // SAFETY: attached, as whatever panicked was.
+        unsafe { ffi::PyErr_NoMemory() };
+        return;
+    }
+    let message = format!("ferrio panicked: {what}").replace('\0', " ");
+    let message = CString::new(message).unwrap_or_default();
+    // SAFETY: attached, as whatever panicked was; a NUL-terminated UTF-8 string.
+    unsafe { ffi::PyErr_SetString(ffi::PyExc_SystemError, message.as_ptr()) };
 }
 
 /// An error that stays in the interpreter's indicator, as in C: `Result<T, Raised>` fits into registers where a
@@ -109,21 +121,48 @@ pub fn set_cause(_py: Python<'_>, exc: &Obj, cause: Option<&Obj>) {
 
 /// Runs `f` with the error indicator clear, and puts back afterwards what was in it. For finalizers, which may run
 /// in the middle of an unwinding.
-pub fn with_saved_error<R>(py: Python<'_>, f: impl FnOnce() -> R) -> R {
-    let saved = PyErr::take(py);
-    let result = f();
-    if let Some(err) = saved {
-        err.restore(py);
+pub fn with_saved_error<R>(_py: Python<'_>, f: impl FnOnce() -> R) -> R {
+    /// Puts the error back even if `f` panics.
+    #[cfg(Py_3_12)]
+    struct Saved(*mut ffi::PyObject);
+    #[cfg(not(Py_3_12))]
+    struct Saved([*mut ffi::PyObject; 3]);
+
+    impl Drop for Saved {
+        fn drop(&mut self) {
+            // SAFETY: attached (the guard does not leave the function below); the references are given back once.
+            unsafe {
+                #[cfg(Py_3_12)]
+                ffi::PyErr_SetRaisedException(self.0);
+                #[cfg(not(Py_3_12))]
+                ffi::PyErr_Restore(self.0[0], self.0[1], self.0[2]);
+            }
+        }
     }
-    result
+
+    // Not by way of `PyErr`: taking one normalises it, which can run code, and goes on with a panic it finds.
+    // SAFETY: attached; what is taken out is owned.
+    let _saved = unsafe {
+        #[cfg(Py_3_12)]
+        {
+            Saved(ffi::PyErr_GetRaisedException())
+        }
+        #[cfg(not(Py_3_12))]
+        {
+            let mut parts = [std::ptr::null_mut(); 3];
+            let [ty, value, traceback] = &mut parts;
+            ffi::PyErr_Fetch(ty, value, traceback);
+            Saved(parts)
+        }
+    };
+    f()
 }
 
 /// The exception that is being handled (`sys.exception()`), if any.
 pub fn handled_exception(py: Python<'_>) -> Option<Obj> {
-    #[cfg(Py_3_11)]
     // SAFETY: attached; gives an owned reference, or null when nothing is handled.
     unsafe {
-        let exc = pyo3::ffi::PyErr_GetHandledException();
+        let exc = ffi::PyErr_GetHandledException();
         if exc.is_null() {
             return None;
         }
@@ -158,9 +197,9 @@ pub fn with_handled<R>(py: Python<'_>, exc: &Obj, f: impl FnOnce() -> R) -> R {
 pub fn restore_context(py: Python<'_>, exc: &Obj, context: Option<&Obj>) {
     // SAFETY: attached; `exc` is an exception instance as checked; SetContext steals a reference to the context.
     unsafe {
-        if pyo3::ffi::PyExceptionInstance_Check(exc.as_ptr()) != 0 {
+        if ffi::PyExceptionInstance_Check(exc.as_ptr()) != 0 {
             let context = context.map_or(std::ptr::null_mut(), |c| c.clone().into_ptr());
-            pyo3::ffi::PyException_SetContext(exc.as_ptr(), context);
+            ffi::PyException_SetContext(exc.as_ptr(), context);
         }
     }
     let _ = py;

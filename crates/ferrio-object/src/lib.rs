@@ -36,14 +36,14 @@ mod trampoline;
 pub use args::{Args, Signature};
 pub use builder::{Class, ClassBuilder, ClassDef};
 pub use call::{
-    Buffer, Sent, ThreadState, await_iter, bytes_of, is_generator, is_python_coroutine, send,
-    send_none, vectorcall, vectorcall_drop,
+    Buffer, Sent, ThreadState, await_iter, bytes_of, is_generator, is_python_coroutine, send, send_none,
+    vectorcall, vectorcall_drop,
 };
-pub use lifecycle::FreeList;
 pub use class::{DictSlot, Instance, Layout, Parts, TypeCell, Visit, WeakList};
 pub use error::{
     Raised, handled_exception, raise, restore_context, set_cause, swallow, value_of, with_handled, with_saved_error,
 };
+pub use lifecycle::FreeList;
 pub use obj::{Any, Obj, ObjCell};
 pub use roster::{Membership, Roster};
 pub use shared::{GilShared, GilStatic};

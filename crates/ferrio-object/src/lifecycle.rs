@@ -1,6 +1,6 @@
 //! Birth and death of instances: allocation, freelist, deallocation, garbage collection.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::os::raw::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 
 use crate::builder::Class;
 use crate::class::{self, Layout, Parts, Visit};
+use crate::error::{raise_panic, with_saved_error};
 use crate::obj::Obj;
 use crate::shared::GilStatic;
 
@@ -39,6 +40,7 @@ const GC_HEADER_WORDS: usize = 2;
 
 // Inlined whole, so that the contents are built in their place: built elsewhere and copied, they are read back wider
 // than they were written, which stalls the processor.
+#[expect(clippy::inline_always)]
 #[inline(always)]
 pub(crate) fn create<T: Class>(py: Python<'_>, parts: Parts<T>) -> PyResult<Obj<T>> {
     let obj = allocate::<T>(py)?;
@@ -61,7 +63,10 @@ fn allocate<T: Class>(py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
         if let Some(obj) = spare {
             // SAFETY: memory of a dead instance of exactly this type, untracked; PyObject_Init makes it an object
             // with one reference (and takes one to the type).
-            unsafe { ffi::PyObject_Init(obj, ty) };
+            unsafe {
+                debug_assert!(ptr::eq(ffi::Py_TYPE(obj), ty), "a freelist serves one class");
+                ffi::PyObject_Init(obj, ty);
+            }
             return Ok(obj);
         }
     }
@@ -114,25 +119,95 @@ pub(crate) fn create_of<T: Class>(py: Python<'_>, class: &Obj) -> PyResult<Obj<T
     }
 }
 
-/// `tp_new`.
+/// `tp_new`. Arguments are for `__init__`; where there is none, they are refused, as `object` does.
 pub(crate) unsafe extern "C" fn new<T: Class>(
     ty: *mut ffi::PyTypeObject,
-    _args: *mut ffi::PyObject,
-    _kwargs: *mut ffi::PyObject,
+    args: *mut ffi::PyObject,
+    kwargs: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: called by the interpreter for `T`'s type or a subtype.
-    crate::trampoline::boundary(|_py| Ok(unsafe { alloc_blank::<T>(ty) }))
+    // SAFETY: called by the interpreter for `T`'s type or a subtype, with a tuple, and a dict or null.
+    crate::trampoline::boundary(|_py| unsafe {
+        let object_init = ffi::PyBaseObject_Type.tp_init.map(|init| init as usize);
+        if (*ty).tp_init.map(|init| init as usize) == object_init
+            && (ffi::PyTuple_GET_SIZE(args) > 0 || (!kwargs.is_null() && ffi::PyDict_Size(kwargs) > 0))
+        {
+            let name = T::NAME.rsplit('.').next().unwrap_or(T::NAME);
+            return Err(PyTypeError::new_err(format!("{name}() takes no arguments")));
+        }
+        Ok(alloc_blank::<T>(ty))
+    })
 }
+
+/// How deep destructors may nest before the rest is put off. A chain of futures, each the result of the next, is as
+/// long as the user makes it, and every link costs stack. CPython's own trashcan has the same depth, but serves only
+/// types that ask for it (from 3.14 on it serves all with garbage collection: then this is never reached by them).
+const NESTING_MAX: u32 = 50;
+
+struct Trash {
+    nesting: Cell<u32>,
+    /// Dead, untracked, their contents still in place; of exact types only, each with its class's `destroy`.
+    later: RefCell<Vec<(*mut ffi::PyObject, Destroy)>>,
+}
+
+type Destroy = unsafe fn(*mut ffi::PyObject);
+
+// One for all threads: one that is switched away from within a destructor lends the others a little less depth.
+static TRASH: GilStatic<Trash> =
+    GilStatic::new(Trash { nesting: Cell::new(0), later: RefCell::new(Vec::new()) });
 
 /// `tp_dealloc`.
 pub(crate) unsafe extern "C" fn dealloc<T: Class>(obj: *mut ffi::PyObject) {
-    // SAFETY: the interpreter calls this once, with the last reference gone. The order is CPython's own: finalizer
-    // (which may resurrect), untrack, weak references, contents, memory, type.
+    // SAFETY: the interpreter calls this once, attached, with the last reference gone.
     unsafe {
+        let trash = TRASH.get(Python::assume_attached());
+        let nesting = trash.nesting.get();
+        // Instances of Python subclasses come here from the interpreter's `subtype_dealloc`, which has a trashcan.
+        if nesting >= NESTING_MAX && ptr::eq(ffi::Py_TYPE(obj), class::type_ptr::<T>()) {
+            if T::GC {
+                // The collector must not meet an object without references.
+                ffi::PyObject_GC_UnTrack(obj.cast());
+            }
+            trash.later.borrow_mut().push((obj, destroy_later::<T>));
+            return;
+        }
+        trash.nesting.set(nesting + 1);
+        destroy::<T>(obj);
+        // Only the deepest level empties the trash, so that it gets no deeper by that.
+        if nesting + 1 == NESTING_MAX {
+            loop {
+                let next = trash.later.borrow_mut().pop();
+                let Some((obj, destroy)) = next else { break };
+                destroy(obj);
+            }
+        }
+        trash.nesting.set(trash.nesting.get() - 1);
+    }
+}
+
+/// # Safety
+/// As [`destroy`]; `obj` was untracked by `dealloc`.
+unsafe fn destroy_later<T: Class>(obj: *mut ffi::PyObject) {
+    // SAFETY: by contract; a finalizer expects to find the object tracked, as it would have been at once.
+    unsafe {
+        if T::GC {
+            ffi::PyObject_GC_Track(obj.cast());
+        }
+        destroy::<T>(obj);
+    }
+}
+
+/// # Safety
+/// Attached; `obj` is an instance of `T`'s class or a subclass, with no reference left; called once.
+#[inline]
+unsafe fn destroy<T: Class>(obj: *mut ffi::PyObject) {
+    // SAFETY: by contract. The order is CPython's own: finalizer (which may resurrect), untrack, weak references,
+    // contents, memory, type.
+    unsafe {
+        let py = Python::assume_attached();
         let ty = ffi::Py_TYPE(obj);
         let exact = ptr::eq(ty, class::type_ptr::<T>());
         if T::FINALIZE
-            && !(exact && !class::contents::<T>(obj).wants_finalizer(<T::Base as Layout>::own(obj)))
+            && (!exact || wants_finalizer::<T>(obj))
             && ffi::PyObject_CallFinalizerFromDealloc(obj) < 0
         {
             return;
@@ -140,19 +215,15 @@ pub(crate) unsafe extern "C" fn dealloc<T: Class>(obj: *mut ffi::PyObject) {
         if T::GC {
             ffi::PyObject_GC_UnTrack(obj.cast());
         }
-        if let Some(at) = T::weaklist_offset() {
-            if !(*obj.cast::<u8>().add(at).cast::<*mut ffi::PyObject>()).is_null() {
-                ffi::PyObject_ClearWeakRefs(obj);
-            }
+        if let Some(at) = T::weaklist_offset()
+            && !(*obj.byte_add(at).cast::<*mut ffi::PyObject>()).is_null()
+        {
+            ffi::PyObject_ClearWeakRefs(obj);
         }
-        // A panic in a destructor must not cross into C; what it left undone is leaked.
-        let _ = catch_unwind(AssertUnwindSafe(|| T::drop_chain(obj)));
-        if let Some(at) = T::dict_offset() {
-            let dict = obj.cast::<u8>().add(at).cast::<*mut ffi::PyObject>();
-            ffi::Py_XDECREF(ptr::replace(dict, ptr::null_mut()));
-        }
+        // What a panic in a destructor leaves undone is leaked.
+        guarded(py, || T::drop_chain(obj));
+        drop_dict::<T>(obj);
         if exact && let Some(list) = T::freelist() {
-            let py = Python::assume_attached();
             let mut spares = list.0.get(py).borrow_mut();
             if spares.len() < FREELIST_MAX {
                 if T::GC {
@@ -173,6 +244,45 @@ pub(crate) unsafe extern "C" fn dealloc<T: Class>(obj: *mut ffi::PyObject) {
     }
 }
 
+/// # Safety
+/// As [`destroy`].
+#[inline]
+unsafe fn wants_finalizer<T: Class>(obj: *mut ffi::PyObject) -> bool {
+    // SAFETY: the contents are still in place; nobody else can reach them.
+    let (contents, base) = unsafe { (class::contents::<T>(obj), <T::Base as Layout>::own(obj)) };
+    catch_unwind(AssertUnwindSafe(|| contents.wants_finalizer(base))).unwrap_or(true)
+}
+
+/// Runs a step of the collector or of a destructor, which has no way to fail: a panic goes to `sys.unraisablehook`.
+#[inline]
+fn guarded(py: Python<'_>, step: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(step)) {
+        report_panic(py, &*payload);
+    }
+}
+
+#[cold]
+fn report_panic(py: Python<'_>, payload: &(dyn std::any::Any + Send)) {
+    with_saved_error(py, || {
+        raise_panic(payload);
+        // SAFETY: attached, with an error set; null stands for "nobody in particular".
+        unsafe { ffi::PyErr_WriteUnraisable(ptr::null_mut()) };
+    });
+}
+
+/// # Safety
+/// Attached; `obj` is an instance of `T`'s class.
+#[inline]
+unsafe fn drop_dict<T: Class>(obj: *mut ffi::PyObject) {
+    if let Some(at) = T::dict_offset() {
+        // SAFETY: the offset is that of a `DictSlot`, which holds a dict of ours or null.
+        unsafe {
+            let dict = obj.byte_add(at).cast::<*mut ffi::PyObject>();
+            ffi::Py_XDECREF(ptr::replace(dict, ptr::null_mut()));
+        }
+    }
+}
+
 /// `tp_traverse`.
 pub(crate) unsafe extern "C" fn traverse<T: Class>(
     obj: *mut ffi::PyObject,
@@ -184,10 +294,11 @@ pub(crate) unsafe extern "C" fn traverse<T: Class>(
         let mut visit = Visit::new(visit, arg);
         // Instances of heap types hold a reference to their type.
         visit.raw(ffi::Py_TYPE(obj).cast());
-        // A `traverse` that panics has a bug; what it did not reach counts as alive, which is safe.
+        // A `traverse` that panics has a bug; what it did not reach counts as alive, which is safe. It cannot be
+        // reported to Python in the middle of a collection; the panic hook has told standard error.
         let _ = catch_unwind(AssertUnwindSafe(|| T::traverse_chain(obj, &mut visit)));
         if let Some(at) = T::dict_offset() {
-            visit.raw(*obj.cast::<u8>().add(at).cast::<*mut ffi::PyObject>());
+            visit.raw(*obj.byte_add(at).cast::<*mut ffi::PyObject>());
         }
         visit.result()
     }
@@ -195,13 +306,10 @@ pub(crate) unsafe extern "C" fn traverse<T: Class>(
 
 /// `tp_clear`.
 pub(crate) unsafe extern "C" fn clear<T: Class>(obj: *mut ffi::PyObject) -> c_int {
-    // SAFETY: the collector calls this on a valid instance that is part of a cycle.
+    // SAFETY: the collector calls this, attached, on a valid instance that is part of a cycle.
     unsafe {
-        let _ = catch_unwind(AssertUnwindSafe(|| T::clear_chain(obj)));
-        if let Some(at) = T::dict_offset() {
-            let dict = obj.cast::<u8>().add(at).cast::<*mut ffi::PyObject>();
-            ffi::Py_XDECREF(ptr::replace(dict, ptr::null_mut()));
-        }
+        guarded(Python::assume_attached(), || T::clear_chain(obj));
+        drop_dict::<T>(obj);
     }
     0
 }
@@ -211,11 +319,6 @@ pub(crate) unsafe extern "C" fn finalize<T: Class>(obj: *mut ffi::PyObject) {
     // SAFETY: called by the interpreter, attached, with a valid instance.
     unsafe {
         let py = Python::assume_attached();
-        crate::error::with_saved_error(py, || {
-            let this = Obj::<T>::from_ref(&obj);
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| T::finalize(this, py))) {
-                crate::error::panic_to_err(&*payload).write_unraisable(py, None);
-            }
-        });
+        with_saved_error(py, || guarded(py, || T::finalize(Obj::<T>::from_ref(&obj), py)));
     }
 }

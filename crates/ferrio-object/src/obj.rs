@@ -27,6 +27,18 @@ pub struct Obj<T: 'static = Any> {
     contents: PhantomData<*const T>,
 }
 
+/// In debug builds: that the thread is attached and the object alive. Called where references come and go.
+#[inline]
+fn check(ptr: *mut ffi::PyObject) {
+    if cfg!(debug_assertions) {
+        // SAFETY: the first may be asked anywhere; the second reads a field of what must be an object.
+        unsafe {
+            assert!(ffi::PyGILState_Check() == 1, "a reference is used on a detached thread");
+            assert!(ffi::Py_REFCNT(ptr) > 0, "a dead object is referred to");
+        }
+    }
+}
+
 impl<T: 'static> Obj<T> {
     /// Takes over a strong reference.
     ///
@@ -35,6 +47,7 @@ impl<T: 'static> Obj<T> {
     #[inline]
     pub(crate) unsafe fn from_owned(ptr: *mut ffi::PyObject) -> Self {
         debug_assert!(!ptr.is_null());
+        check(ptr);
         // SAFETY: non-null by the contract above.
         Obj { ptr: unsafe { NonNull::new_unchecked(ptr) }, contents: PhantomData }
     }
@@ -55,10 +68,11 @@ impl<T: 'static> Obj<T> {
     /// Looks at a pointer variable as at a reference, without touching the count.
     ///
     /// # Safety
-    /// As [`Obj::from_owned`], and the object stays alive for `'a`.
+    /// As [`Obj::from_owned`], and the object stays alive as long as the variable is borrowed.
     #[inline]
-    pub(crate) unsafe fn from_ref<'a>(ptr: &'a *mut ffi::PyObject) -> &'a Self {
+    pub(crate) unsafe fn from_ref(ptr: &*mut ffi::PyObject) -> &Self {
         debug_assert!(!ptr.is_null());
+        check(*ptr);
         // SAFETY: `Obj` is a transparent wrapper of a non-null object pointer.
         unsafe { &*std::ptr::from_ref(ptr).cast::<Self>() }
     }
@@ -184,6 +198,7 @@ impl<T: Class> Obj<T> {
     ///
     /// # Errors
     /// `MemoryError`.
+    #[expect(clippy::inline_always)] // see `lifecycle::create`
     #[inline(always)]
     pub fn create(py: Python<'_>, parts: class::Parts<T>) -> PyResult<Obj<T>> {
         crate::lifecycle::create(py, parts)
@@ -215,6 +230,7 @@ impl<T: Class> Obj<T> {
     /// The object seen as its base class.
     #[inline]
     pub fn base(&self) -> &Obj<T::Base> {
+        debug_assert!(class::is_instance::<T>(self.as_ptr()), "not an instance of {}", T::NAME);
         // SAFETY: an instance of `T` begins with an instance of its base.
         unsafe { &*std::ptr::from_ref(self).cast::<Obj<T::Base>>() }
     }
@@ -232,6 +248,7 @@ impl<T: Class> Deref for Obj<T> {
 
     #[inline]
     fn deref(&self) -> &T {
+        debug_assert!(class::is_instance::<T>(self.as_ptr()), "not an instance of {}", T::NAME);
         // SAFETY: the object is an instance of `T` (invariant of `Obj`), whose contents were written by `tp_new`.
         unsafe { class::contents::<T>(self.as_ptr()) }
     }
@@ -248,6 +265,7 @@ impl<T: 'static> Clone for Obj<T> {
 impl<T: 'static> Drop for Obj<T> {
     #[inline]
     fn drop(&mut self) {
+        check(self.as_ptr());
         // SAFETY: we own one reference; `Obj` exists on an attached thread only.
         unsafe { ffi::Py_DECREF(self.ptr.as_ptr()) }
     }

@@ -2,7 +2,6 @@
 
 use std::cell::UnsafeCell;
 use std::mem::ManuallyDrop;
-use std::ops::Deref;
 
 use pyo3::{Python, ffi};
 
@@ -47,7 +46,7 @@ impl<T> GilShared<T> {
     /// The value.
     #[inline]
     pub fn get<'a>(&'a self, _py: Python<'a>) -> &'a T {
-        self.0.deref()
+        &self.0
     }
 
     /// The value, given back.
@@ -60,9 +59,10 @@ impl<T> GilShared<T> {
 
 impl<T> Drop for GilShared<T> {
     fn drop(&mut self) {
-        // Dropped on a detached thread (a pool shutting down): leaking is the only safe thing to do.
-        // SAFETY: `PyGILState_Check` may be called from any thread.
-        if unsafe { ffi::PyGILState_Check() } == 1 {
+        // Dropped on a detached thread (a pool shutting down), or when the interpreter is gone, where the check says
+        // yes to everybody: leaking is the only safe thing to do.
+        // SAFETY: both may be called from any thread.
+        if unsafe { ffi::Py_IsInitialized() != 0 && ffi::PyGILState_Check() == 1 } {
             // SAFETY: dropped once, here.
             unsafe { ManuallyDrop::drop(&mut self.0) };
         }

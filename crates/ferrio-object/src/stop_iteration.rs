@@ -1,7 +1,7 @@
 //! How a native iterator returns a value to `await`: `StopIteration(value)`, made once and used again.
 //!
 //! `SEND` takes the value out of the exception and throws the exception away, so a new one each time is pure waste:
-//! 278 against 214 ns for create_task + await (DESIGN.md section 5). It is used again only while nobody else holds
+//! 278 against 214 ns for `create_task` + await (DESIGN.md section 5). It is used again only while nobody else holds
 //! it. Between the return and [`clear_recycled`] it holds the value a little longer than a fresh one would; that is
 //! done only for values where nobody can tell (exact `int`, `str`, `bytes`, `float`, `bool`).
 
@@ -48,6 +48,8 @@ mod recycled {
                 && (*fields).cause.is_null()
                 && (*fields).notes.is_null()
                 && (*fields).dict.is_null()
+            // Read as the byte that it is; PyO3 declares it as something wider.
+            && (&raw const (*fields).suppress_context).cast::<u8>().read() == 0
                 && ffi::Py_REFCNT((*fields).args) == 1
                 && ffi::PyTuple_GET_SIZE((*fields).args) == 1
         }
@@ -58,14 +60,16 @@ mod recycled {
     /// # Safety
     /// Attached; `exc` is pristine.
     unsafe fn put(exc: *mut ffi::PyObject, value: *mut ffi::PyObject) {
-        // SAFETY: nobody else sees the exception or its argument tuple. The old values are atomic (or None), so
-        // dropping them runs no code.
+        // SAFETY: nobody else sees the exception or its argument tuple. The old values are dropped last: they are
+        // atomic (or None) unless somebody who had the exception in hands for a while has put others there.
         unsafe {
             let fields = exc.cast::<ffi::PyStopIterationObject>();
             ffi::Py_INCREF(value);
-            ffi::Py_XDECREF(std::mem::replace(&mut (*fields).value, value));
+            let old_value = std::mem::replace(&mut (*fields).value, value);
             let item = (*(*fields).args.cast::<ffi::PyTupleObject>()).ob_item.as_mut_ptr();
-            ffi::Py_XDECREF(std::mem::replace(&mut *item, value));
+            let old_item = std::mem::replace(&mut *item, value);
+            ffi::Py_XDECREF(old_value);
+            ffi::Py_XDECREF(old_item);
         }
     }
 
@@ -78,9 +82,10 @@ mod recycled {
             let spare = SPARE.get(py);
             let exc = spare.get();
             if !exc.is_null() && is_pristine(exc) {
+                // Counted first: no longer pristine for whoever comes here out of the destructor of an old value.
+                ffi::Py_INCREF(exc);
                 put(exc, value);
                 DIRTY.get(py).set(true);
-                ffi::Py_INCREF(exc);
                 ffi::PyErr_SetRaisedException(exc);
                 return;
             }
@@ -103,25 +108,42 @@ mod recycled {
             let exc = SPARE.get(py).get();
             // SAFETY: we own `exc`; `put` takes over one reference to None.
             unsafe {
-                if !exc.is_null() && is_pristine(exc) {
+                if exc.is_null() {
+                    return;
+                }
+                if is_pristine(exc) {
                     let none = ffi::Py_None();
                     ffi::Py_INCREF(none);
                     put(exc, none);
+                } else {
+                    // It has a traceback, and with that the frames it went through: not ours to keep.
+                    SPARE.get(py).set(ptr::null_mut());
+                    ffi::Py_DECREF(exc);
                 }
             }
         }
     }
 }
 
+/// Who gets the exception.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Taker {
+    /// `tp_iternext` was called: most likely by `await` or `yield from`, which take the exception apart in C.
+    Interpreter,
+    /// A method was called: a Python frame gets the exception, and gives it a traceback.
+    Frame,
+}
+
 /// Raises `StopIteration(value)`; `value` is owned by the callee.
 ///
 /// # Safety
 /// Attached; `value` is a valid, owned reference.
-pub(crate) unsafe fn raise_stop_iteration(value: *mut ffi::PyObject) {
+pub(crate) unsafe fn raise_stop_iteration(value: *mut ffi::PyObject, taker: Taker) {
+    let _ = taker;
     #[cfg(Py_3_12)]
     // SAFETY: attached, and `value` is owned.
     unsafe {
-        if recycled::is_atomic(value) {
+        if taker == Taker::Interpreter && recycled::is_atomic(value) {
             recycled::raise(value);
             return;
         }

@@ -10,14 +10,14 @@ use std::ptr::{self, NonNull};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
-use pyo3::types::{PyFloat, PyString};
 
 use crate::args::Args;
 use crate::builder::Class;
 use crate::call::Sent;
 use crate::class::Layout;
-use crate::error::panic_to_err;
+use crate::error::raise_panic;
 use crate::obj::Obj;
+use crate::stop_iteration::{Taker, raise_stop_iteration};
 
 /// A value of a function item's type. `F` must be zero-sized: that is checked at compile time.
 #[inline]
@@ -53,35 +53,50 @@ impl IntoResult for bool {
     }
 }
 
+/// What a C constructor gave; PyO3's own panic where memory is short, and that would be a `SystemError`.
+#[inline]
+fn made(py: Python<'_>, obj: *mut ffi::PyObject) -> PyResult<*mut ffi::PyObject> {
+    if obj.is_null() { Err(PyErr::fetch(py)) } else { Ok(obj) }
+}
+
 impl IntoResult for f64 {
     #[inline]
     fn into_result(self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
-        Ok(PyFloat::new(py, self).into_any().into_ptr())
+        // SAFETY: attached.
+        made(py, unsafe { ffi::PyFloat_FromDouble(self) })
     }
 }
 
 macro_rules! int_result {
-    ($($int:ty),*) => {$(
+    ($($int:ty => $from:ident),*) => {$(
         impl IntoResult for $int {
             #[inline]
             fn into_result(self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
-                let Ok(obj) = self.into_pyobject(py);
-                Ok(obj.into_any().into_ptr())
+                // SAFETY: attached.
+                made(py, unsafe { ffi::$from(self.into()) })
             }
         }
     )*};
 }
-int_result!(i32, i64, u32, u64, usize, isize);
+int_result!(
+    i32 => PyLong_FromLongLong,
+    i64 => PyLong_FromLongLong,
+    u32 => PyLong_FromUnsignedLongLong,
+    u64 => PyLong_FromUnsignedLongLong,
+    usize => PyLong_FromSize_t,
+    isize => PyLong_FromSsize_t
+);
 
-impl IntoResult for String {
+impl IntoResult for &str {
     fn into_result(self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
-        Ok(PyString::new(py, &self).into_any().into_ptr())
+        // SAFETY: attached; that many bytes of UTF-8.
+        made(py, unsafe { ffi::PyUnicode_FromStringAndSize(self.as_ptr().cast(), self.len() as isize) })
     }
 }
 
-impl IntoResult for &'static str {
+impl IntoResult for String {
     fn into_result(self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
-        Ok(PyString::new(py, self).into_any().into_ptr())
+        self.as_str().into_result(py)
     }
 }
 
@@ -125,7 +140,7 @@ pub(crate) fn boundary(f: impl FnOnce(Python<'_>) -> PyResult<*mut ffi::PyObject
         }
     }));
     outcome.unwrap_or_else(|payload| {
-        panic_to_err(&*payload).restore(py);
+        raise_panic(&*payload);
         ptr::null_mut()
     })
 }
@@ -143,7 +158,7 @@ pub(crate) fn boundary_int(f: impl FnOnce(Python<'_>) -> PyResult<isize>) -> isi
         }
     }));
     outcome.unwrap_or_else(|payload| {
-        panic_to_err(&*payload).restore(py);
+        raise_panic(&*payload);
         -1
     })
 }
@@ -159,7 +174,7 @@ where
     F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> R + Copy + 'static,
     R: IntoResult,
 {
-    // SAFETY: see above.
+    // SAFETY: called by the interpreter, as said above.
     boundary(|py| conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py).into_result(py))
 }
 
@@ -171,7 +186,7 @@ where
     F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, &'a Bound<'py, PyAny>) -> R + Copy + 'static,
     R: IntoResult,
 {
-    // SAFETY: see above.
+    // SAFETY: called by the interpreter, as said above.
     boundary(|py| unsafe {
         conjure::<F>()(Obj::from_ref(&slf), py, Bound::ref_from_ptr(py, &arg)).into_result(py)
     })
@@ -187,7 +202,7 @@ where
     F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, Args<'a, 'py>) -> R + Copy + 'static,
     R: IntoResult,
 {
-    // SAFETY: see above.
+    // SAFETY: called by the interpreter, as said above.
     boundary(|py| unsafe {
         let args = Args::from_fastcall(py, args, nargs as usize, kwnames);
         conjure::<F>()(Obj::from_ref(&slf), py, args).into_result(py)
@@ -206,7 +221,7 @@ where
     R: IntoResult,
 {
     let _ = slf;
-    // SAFETY: see above.
+    // SAFETY: called by the interpreter, as said above.
     boundary(|py| unsafe {
         let args = Args::from_fastcall(py, args, nargs as usize, kwnames);
         conjure::<F>()(py, args).into_result(py)
@@ -217,7 +232,7 @@ pub(crate) unsafe extern "C" fn class_getitem(
     cls: *mut ffi::PyObject,
     item: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: see above.
+    // SAFETY: called by the interpreter, as said above.
     unsafe { ffi::Py_GenericAlias(cls, item) }
 }
 
@@ -229,7 +244,7 @@ where
     F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> R + Copy + 'static,
     R: IntoResult,
 {
-    // SAFETY: see above.
+    // SAFETY: called by the interpreter, as said above.
     boundary(|py| conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py).into_result(py))
 }
 
@@ -245,9 +260,11 @@ where
         + 'static,
 {
     boundary_int(|py| {
-        // SAFETY: see above.
-        let value = (!value.is_null()).then(|| unsafe { Bound::ref_from_ptr(py, &value) });
-        conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py, value).map(|()| 0)
+        // SAFETY: called by the interpreter, as said above.
+        unsafe {
+            let value = (!value.is_null()).then(|| Bound::ref_from_ptr(py, &value));
+            conjure::<F>()(Obj::from_ref(&slf), py, value).map(|()| 0)
+        }
     }) as c_int
 }
 
@@ -260,7 +277,7 @@ where
     F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, Args<'a, 'py>) -> PyResult<()> + Copy + 'static,
 {
     boundary_int(|py| {
-        // SAFETY: see above.
+        // SAFETY: called by the interpreter, as said above.
         unsafe {
             let this = Obj::from_ref(&slf);
             Args::with_tuple(py, args, kwargs, |args| conjure::<F>()(this, py, args)).map(|()| 0)
@@ -281,10 +298,9 @@ where
     let _ = ty;
     boundary(|py| {
         let this = crate::lifecycle::create::<T>(py, T::blank_chain())?;
-        // SAFETY: see above.
-        let args = unsafe {
-            Args::from_fastcall(py, args, ffi::PyVectorcall_NARGS(nargsf) as usize, kwnames)
-        };
+        // SAFETY: called by the interpreter, as said above.
+        let args =
+            unsafe { Args::from_fastcall(py, args, ffi::PyVectorcall_NARGS(nargsf) as usize, kwnames) };
         // The arguments outlive the call, the new object does not outlive `this`: two lifetimes, one bound.
         conjure::<F>()(&this, py, args)?;
         Ok(this.into_ptr())
@@ -300,7 +316,7 @@ where
     F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, Args<'a, 'py>) -> R + Copy + 'static,
     R: IntoResult,
 {
-    // SAFETY: see above.
+    // SAFETY: called by the interpreter, as said above.
     boundary(|py| unsafe {
         let this = Obj::from_ref(&slf);
         Args::with_tuple(py, args, kwargs, |args| conjure::<F>()(this, py, args).into_result(py))
@@ -313,12 +329,12 @@ where
     F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> R + Copy + 'static,
     R: IntoResult,
 {
-    // SAFETY: see above.
+    // SAFETY: called by the interpreter, as said above.
     boundary(|py| conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py).into_result(py))
 }
 
 pub(crate) unsafe extern "C" fn itself(slf: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: see above.
+    // SAFETY: called by the interpreter, as said above.
     unsafe { ffi::Py_INCREF(slf) };
     slf
 }
@@ -328,7 +344,7 @@ pub(crate) unsafe extern "C" fn length<T: Class, F>(slf: *mut ffi::PyObject) -> 
 where
     F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> PyResult<usize> + Copy + 'static,
 {
-    // SAFETY: see above.
+    // SAFETY: called by the interpreter, as said above.
     boundary_int(|py| conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py).map(|n| n as isize))
 }
 
@@ -354,12 +370,7 @@ pub(crate) unsafe extern "C" fn richcompare<T: Class, F>(
     op: c_int,
 ) -> *mut ffi::PyObject
 where
-    F: for<'a, 'py> Fn(
-            &'a Obj<T>,
-            Python<'py>,
-            &'a Bound<'py, PyAny>,
-            CompareOp,
-        ) -> PyResult<Option<bool>>
+    F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, &'a Bound<'py, PyAny>, CompareOp) -> PyResult<Option<bool>>
         + Copy
         + 'static,
 {
@@ -372,9 +383,8 @@ where
             ffi::Py_GT => CompareOp::Gt,
             _ => CompareOp::Ge,
         };
-        // SAFETY: see above.
-        let answer =
-            unsafe { conjure::<F>()(Obj::from_ref(&slf), py, Bound::ref_from_ptr(py, &other), op)? };
+        // SAFETY: called by the interpreter, as said above.
+        let answer = unsafe { conjure::<F>()(Obj::from_ref(&slf), py, Bound::ref_from_ptr(py, &other), op)? };
         match answer {
             Some(answer) => answer.into_result(py),
             None => Ok(py.NotImplemented().into_ptr()),
@@ -387,9 +397,10 @@ pub(crate) unsafe extern "C" fn hash<T: Class, F>(slf: *mut ffi::PyObject) -> ff
 where
     F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> PyResult<isize> + Copy + 'static,
 {
-    // SAFETY: see above.
     boundary_int(|py| {
-        let hash = conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py)?;
+        // SAFETY: called by the interpreter, as said above.
+        let this = unsafe { Obj::from_ref(&slf) };
+        let hash = conjure::<F>()(this, py)?;
         Ok(if hash == -1 { -2 } else { hash })
     })
 }
@@ -411,7 +422,7 @@ where
         + 'static,
 {
     boundary_int(|py| {
-        // SAFETY: see above.
+        // SAFETY: called by the interpreter, as said above.
         unsafe {
             let set = (!value.is_null()).then(|| Bound::ref_from_ptr(py, &value));
             if conjure::<F>()(Obj::from_ref(&slf), py, Bound::ref_from_ptr(py, &name), set)? {
@@ -456,14 +467,14 @@ where
     how
 }
 
-fn sent_to_object(sent: Sent, none_needs_no_exception: bool) -> *mut ffi::PyObject {
+fn sent_to_object(sent: Sent, taker: Taker) -> *mut ffi::PyObject {
     match sent {
         Sent::Next(obj) => obj.into_ptr(),
         Sent::Return(value) => {
             // `tp_iternext` may end without an exception, which stands for StopIteration(None).
-            if !(none_needs_no_exception && value.is_none()) {
+            if taker == Taker::Frame || !value.is_none() {
                 // SAFETY: attached; the value is handed over.
-                unsafe { crate::stop_iteration::raise_stop_iteration(value.into_ptr()) };
+                unsafe { raise_stop_iteration(value.into_ptr(), taker) };
             }
             ptr::null_mut()
         }
@@ -477,10 +488,11 @@ where
         + Copy
         + 'static,
 {
-    // SAFETY: see above.
     boundary(|py| {
-        let sent = conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py, None)?;
-        Ok(sent_to_object(sent, true))
+        // SAFETY: called by the interpreter, as said above.
+        let this = unsafe { Obj::from_ref(&slf) };
+        let sent = conjure::<F>()(this, py, None)?;
+        Ok(sent_to_object(sent, Taker::Interpreter))
     })
 }
 
@@ -494,11 +506,11 @@ where
         + Copy
         + 'static,
 {
-    // SAFETY: see above.
     boundary(|py| {
-        let sent =
-            unsafe { conjure::<F>()(Obj::from_ref(&slf), py, Some(Bound::ref_from_ptr(py, &arg)))? };
-        Ok(sent_to_object(sent, false))
+        // SAFETY: called by the interpreter, as said above.
+        let (this, arg) = unsafe { (Obj::from_ref(&slf), Bound::ref_from_ptr(py, &arg)) };
+        let sent = conjure::<F>()(this, py, Some(arg))?;
+        Ok(sent_to_object(sent, Taker::Frame))
     })
 }
 
@@ -512,11 +524,11 @@ pub(crate) unsafe extern "C" fn throw_method<T: Class, F>(
 where
     F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, Args<'a, 'py>) -> PyResult<Sent> + Copy + 'static,
 {
-    // SAFETY: see above.
+    // SAFETY: called by the interpreter, as said above.
     boundary(|py| unsafe {
         let args = Args::from_fastcall(py, args, nargs as usize, kwnames);
         let sent = conjure::<F>()(Obj::from_ref(&slf), py, args)?;
-        Ok(sent_to_object(sent, false))
+        Ok(sent_to_object(sent, Taker::Frame))
     })
 }
 
@@ -525,8 +537,9 @@ pub(crate) unsafe extern "C" fn iternext<T: Class, F>(slf: *mut ffi::PyObject) -
 where
     F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> PyResult<Option<Obj>> + Copy + 'static,
 {
-    // SAFETY: see above.
     boundary(|py| {
-        Ok(conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py)?.map_or(ptr::null_mut(), Obj::into_ptr))
+        // SAFETY: called by the interpreter, as said above.
+        let this = unsafe { Obj::from_ref(&slf) };
+        Ok(conjure::<F>()(this, py)?.map_or(ptr::null_mut(), Obj::into_ptr))
     })
 }

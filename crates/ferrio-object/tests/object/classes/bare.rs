@@ -1,0 +1,144 @@
+//! A class without garbage collection of its own, one derived from it in this file, and the class that holds them.
+
+use std::cell::RefCell;
+
+use ferrio_object::{Any, Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Signature, TypeCell, Visit};
+use pyo3::prelude::*;
+
+use super::Alive;
+
+/// As `Handle` in ferrio: a reference, and no collector to look at it.
+pub struct Bare {
+    target: ObjCell,
+    _alive: Alive,
+}
+
+impl Bare {
+    fn init(this: &Obj<Self>, _py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+        const SIGNATURE: Signature<1> = Signature::new("Bare", ["target"]).required(0);
+        let [target] = args.bind(&SIGNATURE)?;
+        this.target.set(target.map(Obj::from));
+        Ok(())
+    }
+
+    fn set_target(this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        this.target.set(value.map(Obj::from));
+        Ok(())
+    }
+}
+
+impl Class for Bare {
+    type Base = Any;
+    const NAME: &'static str = "objects.Bare";
+    const DOC: &'static str = "";
+    const GC: bool = false;
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn freelist() -> Option<&'static FreeList> {
+        static LIST: FreeList = FreeList::new();
+        Some(&LIST)
+    }
+
+    fn blank() -> Self {
+        Bare { target: ObjCell::empty(), _alive: Alive::new() }
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.cell(&self.target);
+    }
+
+    fn clear(&self) {
+        self.target.set(None);
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class.init(Self::init).getset(
+            "target",
+            |this: &Obj<Self>, _py: Python<'_>| this.target.get(),
+            Self::set_target,
+            "",
+        );
+    }
+}
+
+/// As `TimerHandle`: derived, with nothing for the collector in its own part.
+pub struct Derived;
+
+impl Class for Derived {
+    type Base = Bare;
+    const NAME: &'static str = "objects.Derived";
+    const DOC: &'static str = "";
+    const GC: bool = false;
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn blank() -> Self {
+        Derived
+    }
+
+    fn traverse(&self, _visit: &mut Visit<'_>) {}
+
+    fn clear(&self) {}
+
+    fn define(_class: &mut ClassBuilder<Self>) {}
+}
+
+/// As the loop: holds instances of classes without collection, and shows what they refer to.
+pub struct Holder {
+    bare: RefCell<Vec<Obj<Bare>>>,
+    derived: RefCell<Vec<Obj<Derived>>>,
+    _alive: Alive,
+}
+
+impl Holder {
+    fn hold(this: &Obj<Self>, _py: Python<'_>, value: &Bound<'_, PyAny>) -> bool {
+        if let Some(derived) = Obj::<Derived>::from_bound(value) {
+            this.derived.borrow_mut().push(derived.clone());
+        } else if let Some(bare) = Obj::<Bare>::from_bound(value) {
+            this.bare.borrow_mut().push(bare.clone());
+        } else {
+            return false;
+        }
+        true
+    }
+}
+
+impl Class for Holder {
+    type Base = Any;
+    const NAME: &'static str = "objects.Holder";
+    const DOC: &'static str = "";
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn blank() -> Self {
+        Holder { bare: RefCell::default(), derived: RefCell::default(), _alive: Alive::new() }
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        if let Ok(bare) = self.bare.try_borrow() {
+            bare.iter().for_each(|bare| visit.through(bare));
+        }
+        if let Ok(derived) = self.derived.try_borrow() {
+            derived.iter().for_each(|derived| visit.through(derived));
+        }
+    }
+
+    fn clear(&self) {
+        drop(self.bare.take());
+        drop(self.derived.take());
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class.method1("hold", Self::hold, "");
+    }
+}

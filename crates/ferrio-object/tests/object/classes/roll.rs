@@ -1,0 +1,70 @@
+//! A class whose live instances are on a roster.
+
+use ferrio_object::{
+    Any, Args, Class, ClassBuilder, Membership, Obj, ObjCell, Roster, Signature, TypeCell, Visit,
+};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use super::Alive;
+
+static ROLL: Roster<Member> = Roster::new();
+
+pub struct Member {
+    // Before the membership, so that what it holds is dropped while the object is still on the roster.
+    baggage: ObjCell,
+    membership: Membership<Member>,
+    _alive: Alive,
+}
+
+impl Member {
+    fn init(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+        const SIGNATURE: Signature<1> = Signature::new("Member", ["baggage"]).required(0);
+        let [baggage] = args.bind(&SIGNATURE)?;
+        this.baggage.set(baggage.map(Obj::from));
+        ROLL.join(py, this, &this.membership);
+        Ok(())
+    }
+
+    pub fn all(py: Python<'_>, _args: Args<'_, '_>) -> PyResult<Obj> {
+        let all = ROLL.collect(py, |_| true);
+        Ok(Obj::from(PyList::new(py, all)?))
+    }
+
+    /// Joins with the membership of another object, which is a bug in the caller.
+    fn join_as(this: &Obj<Self>, py: Python<'_>, other: &Bound<'_, PyAny>) {
+        let other = Obj::<Member>::from_bound(other).expect("a member");
+        ROLL.join(py, this, &other.membership);
+    }
+}
+
+impl Class for Member {
+    type Base = Any;
+    const NAME: &'static str = "objects.Member";
+    const DOC: &'static str = "";
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn blank() -> Self {
+        Member { baggage: ObjCell::empty(), membership: Membership::none(), _alive: Alive::new() }
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.cell(&self.baggage);
+    }
+
+    fn clear(&self) {
+        self.baggage.set(None);
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class
+            .init(Self::init)
+            .method0("leave", |this: &Obj<Self>, _py: Python<'_>| this.membership.leave(), "")
+            .method1("join_as", Self::join_as, "")
+            .getter("baggage", |this: &Obj<Self>, _py: Python<'_>| this.baggage.get(), "");
+    }
+}

@@ -1,0 +1,185 @@
+//! What may go to another thread, and the casts between typed and untyped references.
+
+use std::thread;
+
+use ferrio_object::{ClassDef, GilShared, GilStatic, Obj, ObjCell, ThreadState};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use crate::classes::{Leaf, Node, Sealed, alive};
+use crate::{attached, references};
+
+#[test]
+fn a_shared_value_comes_back_from_a_thread() {
+    attached(|py, _| {
+        let list = PyList::empty(py);
+        let before = references(&list);
+        let shared = GilShared::new(py, Obj::from(&list));
+        let shared = py.detach(|| thread::spawn(move || shared).join().unwrap());
+        assert!(shared.get(py).is_bound(&list));
+        let obj = shared.into_inner(py);
+        assert_eq!(references(&list), before + 1);
+        drop(obj);
+        assert_eq!(references(&list), before);
+    });
+}
+
+#[test]
+fn a_shared_value_is_used_on_an_attached_thread() {
+    attached(|py, _| {
+        let shared = GilShared::new(py, Obj::from(PyList::empty(py)));
+        let sum = py.detach(|| {
+            thread::spawn(move || {
+                Python::attach(|py| {
+                    shared.get(py).bind(py).call_method1("append", (1,)).unwrap();
+                    // Dropped here, attached: nothing is left.
+                    shared.into_inner(py).bind(py).len().unwrap()
+                })
+            })
+            .join()
+            .unwrap()
+        });
+        assert_eq!(sum, 1);
+    });
+}
+
+/// There is nothing else to be done: the reference count belongs to whoever has the GIL.
+#[test]
+fn a_shared_value_dropped_on_a_detached_thread_is_leaked() {
+    attached(|py, _| {
+        let list = PyList::empty(py);
+        let before = references(&list);
+        let shared = GilShared::new(py, Obj::from(&list));
+        py.detach(|| thread::spawn(move || drop(shared)).join().unwrap());
+        assert_eq!(references(&list), before + 1, "leaked, and not touched");
+
+        let shared = GilShared::new(py, Obj::from(&list));
+        drop(shared);
+        assert_eq!(references(&list), before + 1, "dropped where it may be");
+    });
+}
+
+#[test]
+fn a_static_asks_for_the_token() {
+    static NUMBER: GilStatic<std::cell::Cell<u32>> = GilStatic::new(std::cell::Cell::new(1));
+    attached(|py, _| {
+        NUMBER.get(py).set(NUMBER.get(py).get() + 1);
+        assert_eq!(NUMBER.get(py).get(), 2);
+    });
+}
+
+#[test]
+fn casts_go_by_the_type() {
+    attached(|py, module| {
+        let before = alive();
+        let node = Obj::from(module.getattr("Node").unwrap().call0().unwrap());
+        let leaf = Obj::from(module.getattr("Leaf").unwrap().call0().unwrap());
+        assert!(node.cast::<Node>().is_some() && node.cast::<Leaf>().is_none());
+        assert!(leaf.cast::<Node>().is_some() && leaf.cast_exact::<Node>().is_none());
+        assert!(leaf.cast_exact::<Leaf>().is_some() && Obj::none(py).cast::<Node>().is_none());
+        assert!(Obj::<Leaf>::from_bound(leaf.bind(py)).unwrap().is_exact());
+        assert!(Obj::<Node>::from_bound(&py.None().into_bound(py)).is_none());
+
+        let leaf = leaf.cast_into::<Leaf>().unwrap();
+        leaf.base().child.set(Some(node.clone()));
+        let base: Obj<Node> = leaf.into_base();
+        assert!(base.child.holds(&node) && !base.is_exact() && base.base().is(&base));
+        let Err(node) = node.cast_into::<Leaf>() else { panic!("a node is no leaf") };
+        assert_eq!(node.refcount(), 2);
+        drop(base);
+        assert_eq!(node.refcount(), 1);
+        drop(node);
+        assert_eq!(alive(), before);
+    });
+}
+
+#[test]
+fn references_are_counted() {
+    attached(|py, _| {
+        let list = PyList::empty(py);
+        let before = references(&list);
+        let obj = Obj::from(&list);
+        let twice = obj.clone();
+        assert_eq!((references(&list), twice.refcount()), (before + 2, before + 2));
+        assert!(twice.is(&obj) && twice.as_any().is(&obj) && !twice.is_none());
+        let cell = ObjCell::new(twice);
+        assert!(cell.is_some() && cell.get().is_some_and(|held| held.is(&obj)));
+        drop(cell.replace(Some(obj)));
+        assert!(cell.take().is_some() && cell.is_none() && cell.take().is_none());
+        assert_eq!(references(&list), before);
+        let bound = Obj::from(list).into_bound(py);
+        assert_eq!(references(&bound), before);
+    });
+}
+
+#[test]
+fn created_without_a_call() {
+    attached(|py, module| {
+        let before = alive();
+        let sealed = Sealed::make_one(py);
+        assert_eq!(alive(), before + 1);
+        assert!(sealed.is_exact() && sealed.refcount() == 1);
+        assert!(ClassDef::type_object::<Sealed>(py).is_bound(&module.getattr("Sealed").unwrap()));
+        drop(sealed);
+        assert_eq!(alive(), before);
+    });
+}
+
+#[test]
+fn contexts_are_entered_and_left() {
+    attached(|py, _| {
+        let globals = pyo3::types::PyDict::new(py);
+        py.run(c"import contextvars; var = contextvars.ContextVar('var', default=0)", Some(&globals), None)
+            .unwrap();
+        let var = globals.get_item("var").unwrap().unwrap();
+        let value = || var.call_method0("get").unwrap().extract::<i32>().unwrap();
+        let context = ThreadState::copy_context(py).unwrap();
+        assert!(ThreadState::is_context(&context) && !ThreadState::is_context(&Obj::none(py)));
+        let set = ThreadState::in_context(py, &context, || {
+            var.call_method1("set", (7,))?;
+            // It is entered: not again.
+            let again = ThreadState::in_context(py, &context, || Ok(()));
+            assert!(again.err().unwrap().take(py).to_string().contains("already entered"));
+            Ok(value())
+        });
+        assert_eq!((set.ok(), value()), (Some(7), 0));
+        let failed = ThreadState::in_context(py, &context, || {
+            Err::<(), _>(pyo3::exceptions::PyKeyError::new_err("x").into())
+        });
+        assert!(failed.err().unwrap().take(py).is_instance_of::<pyo3::exceptions::PyKeyError>(py));
+        let seen = ThreadState::in_context(py, &context, || Ok(value()));
+        assert_eq!((seen.ok(), value()), (Some(7), 0));
+        assert!(
+            ThreadState::in_context(py, &Obj::none(py), || Ok(()))
+                .err()
+                .unwrap()
+                .take(py)
+                .to_string()
+                .contains("Context")
+        );
+    });
+}
+
+/// In debug builds a reference that is used where nobody may is an assertion, not a corrupted count.
+#[cfg(debug_assertions)]
+#[test]
+fn misuse_is_noticed_in_debug_builds() {
+    struct Smuggled(Obj);
+    // SAFETY: none: this is the bug that is to be noticed. The reference comes back before it is dropped.
+    unsafe impl Send for Smuggled {}
+
+    attached(|py, _| {
+        let smuggled = Smuggled(Obj::from(PyList::empty(py)));
+        let (noticed, smuggled) = py.detach(|| {
+            thread::spawn(move || {
+                let smuggled = smuggled;
+                let clone = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| smuggled.0.clone()));
+                (clone.map(std::mem::forget).is_err(), smuggled)
+            })
+            .join()
+            .unwrap()
+        });
+        assert!(noticed, "a reference was cloned on a detached thread");
+        drop(smuggled);
+    });
+}
