@@ -474,7 +474,10 @@ fn finish<'py, T: Class>(
     python_base: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     const {
-        assert!(T::GC || !T::FINALIZE, "only the collector remembers that a finalizer has run");
+        assert!(
+            T::GC || !T::FINALIZE || !T::SUBCLASS,
+            "only the collector remembers that a finalizer has run; without it `wants_finalizer` must, on exact instances"
+        );
         // What the interpreter's allocators promise.
         assert!(align_of::<T>() <= 2 * size_of::<usize>());
     };
