@@ -190,9 +190,11 @@ fn main_coroutine(py: Python<'_>, coro: &Bound<'_, PyAny>) -> PyResult<Obj> {
     }
     if py.import("inspect")?.call_method1("isawaitable", (coro,))?.is_truthy()? {
         let awaitable = Obj::from(coro);
-        return crate::coro::coroutine(py, "_wrap_awaitable", move |co| async move {
-            co.wait(awaitable).await
-        });
+        return crate::coro::coroutine(
+            py,
+            "_wrap_awaitable",
+            move |co| async move { co.wait(awaitable).await },
+        );
     }
     Err(PyTypeError::new_err("An asyncio.Future, a coroutine or an awaitable is required"))
 }
@@ -373,13 +375,21 @@ impl Class for Runner {
             .init(init)
             .method0("__enter__", enter, "__enter__($self, /)\n--\n\n")
             .method("__exit__", exit, "__exit__($self, exc_type, exc_val, exc_tb, /)\n--\n\n")
-            .method0("close", Self::close, "close($self, /)\n--\n\n\
-                Cancel what is left, wait for it, and close the loop. Closing again does nothing.")
+            .method0(
+                "close",
+                Self::close,
+                "close($self, /)\n--\n\n\
+                Cancel what is left, wait for it, and close the loop. Closing again does nothing.",
+            )
             .method0("get_loop", Self::get_loop, "get_loop($self, /)\n--\n\nThe loop; made now if need be.")
-            .method("run", Self::run, "run($self, coro, /, *, context=None)\n--\n\n\
+            .method(
+                "run",
+                Self::run,
+                "run($self, coro, /, *, context=None)\n--\n\n\
                 Run a coroutine to its end and return its result.\n\n\
                 All runs share one context unless another is given. The first Ctrl-C cancels the coroutine.\n\
-                Raises RuntimeError if a loop is running in this thread or the runner is closed.")
+                Raises RuntimeError if a loop is running in this thread or the runner is closed.",
+            )
             .getter("_loop", |this: &Obj<Self>, _py: Python<'_>| this.event_loop.get(), "");
     }
 }

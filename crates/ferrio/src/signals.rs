@@ -198,7 +198,11 @@ fn cannot_be_caught(py: Python<'_>, signal: &Bound<'_, PyAny>, err: PyErr) -> Py
     let errno = err.value(py).getattr("errno").and_then(|errno| errno.extract::<i32>());
     if err.is_instance_of::<PyOSError>(py) && errno.is_ok_and(|errno| errno == EINVAL) {
         let refused = PyRuntimeError::new_err(format!("sig {signal} cannot be caught"));
-        ferrio_object::restore_context(py, &refused.value(py).into(), Some(&crate::exceptions::value_of(py, err)));
+        ferrio_object::restore_context(
+            py,
+            &refused.value(py).into(),
+            Some(&crate::exceptions::value_of(py, err)),
+        );
         return refused;
     }
     err
@@ -221,7 +225,9 @@ fn release(this: &Obj<Loop>, py: Python<'_>, signals: &Bound<'_, PyAny>) -> PyRe
 
 fn add_signal_handler(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
     let (Some(signal), Some(callback)) = (args.get(0), args.get(1)) else {
-        return Err(PyTypeError::new_err("add_signal_handler() takes a signal, a callback and its arguments"));
+        return Err(PyTypeError::new_err(
+            "add_signal_handler() takes a signal, a callback and its arguments",
+        ));
     };
     if args.has_keywords() {
         return Err(PyTypeError::new_err("add_signal_handler() takes no keyword arguments"));
@@ -314,12 +320,14 @@ pub(crate) fn remove_all(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
 
 fn remove_handlers(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     let handlers = this.signals.handlers(py)?;
-    let finalizing = py.import("ferrio.unix_events")?.getattr("sys")?.call_method0("is_finalizing")?.is_truthy()?;
+    let finalizing =
+        py.import("ferrio.unix_events")?.getattr("sys")?.call_method0("is_finalizing")?.is_truthy()?;
     if finalizing {
         handlers.clear();
         let shown = this.bind(py).repr()?;
-        let message =
-            format!("Closing the loop {shown} on interpreter shutdown stage, skipping signal handlers removal");
+        let message = format!(
+            "Closing the loop {shown} on interpreter shutdown stage, skipping signal handlers removal"
+        );
         let kwargs = PyDict::new(py);
         kwargs.set_item("source", this)?;
         let category = py.get_type::<PyResourceWarning>();

@@ -106,7 +106,9 @@ impl TaskGroup {
         drop(old);
         let Some(parent) = parent else {
             let shown = repr(this, py);
-            return Err(PyRuntimeError::new_err(format!("TaskGroup {shown} cannot determine the parent task")));
+            return Err(PyRuntimeError::new_err(format!(
+                "TaskGroup {shown} cannot determine the parent task"
+            )));
         };
         this.parent.set(Some(parent));
         this.entered.set(true);
@@ -151,7 +153,12 @@ impl TaskGroup {
     ///
     /// # Errors
     /// What cancelling a foreign parent raises.
-    pub(crate) fn child_done(this: &Obj<Self>, py: Python<'_>, child: &Obj<Future>, place: u32) -> PyResult<()> {
+    pub(crate) fn child_done(
+        this: &Obj<Self>,
+        py: Python<'_>,
+        child: &Obj<Future>,
+        place: u32,
+    ) -> PyResult<()> {
         let fine = child.state.get() == State::Cancelled
             || (child.state.get() == State::Finished && child.exception.is_none());
         if !fine {
@@ -230,17 +237,28 @@ impl TaskGroup {
     /// `MemoryError`.
     pub(crate) fn done_callable(this: &Obj<Self>, py: Python<'_>, place: u32) -> PyResult<Obj> {
         let place = pyo3::types::PyInt::new(py, place).into();
-        native_fn::function(py, "TaskGroup._on_task_done", vec![this.as_any().clone(), place], |py, held, args| {
-            let (Some(group), Some(child)) = (held[0].cast::<TaskGroup>(), args.get(0)) else { return Ok(()) };
-            group.ended(py, &child.into(), held[1].bind(py).extract()?)
-        })
+        native_fn::function(
+            py,
+            "TaskGroup._on_task_done",
+            vec![this.as_any().clone(), place],
+            |py, held, args| {
+                let (Some(group), Some(child)) = (held[0].cast::<TaskGroup>(), args.get(0)) else {
+                    return Ok(());
+                };
+                group.ended(py, &child.into(), held[1].bind(py).extract()?)
+            },
+        )
     }
 
     fn create_task(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
         let coro = match (args.get(0), args.len()) {
             (Some(coro), 1) => coro.clone(),
             (None, 0) => keyword_coro(py, &args)?,
-            _ => return Err(PyTypeError::new_err("create_task() takes exactly one positional argument: 'coro'")),
+            _ => {
+                return Err(PyTypeError::new_err(
+                    "create_task() takes exactly one positional argument: 'coro'",
+                ));
+            }
         };
         if !this.entered.get() {
             return refuse(this, py, &coro, "has not been entered");
@@ -261,10 +279,16 @@ impl TaskGroup {
             }
             other => {
                 let kwargs = PyDict::new(py);
-                args.each_keyword(|name, value| {
-                    if name.eq("coro")? { Ok(()) } else { kwargs.set_item(name, value) }
-                })?;
-                other.as_any().bind(py).call_method(intern!(py, "create_task"), (&coro,), Some(&kwargs))?.into()
+                args.each_keyword(
+                    |name, value| {
+                        if name.eq("coro")? { Ok(()) } else { kwargs.set_item(name, value) }
+                    },
+                )?;
+                other
+                    .as_any()
+                    .bind(py)
+                    .call_method(intern!(py, "create_task"), (&coro,), Some(&kwargs))?
+                    .into()
             }
         };
         this.adopt(this, py, &task)?;

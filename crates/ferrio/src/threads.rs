@@ -26,9 +26,12 @@ pub(crate) fn py_to_thread(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> 
             let event_loop = running::get_running_loop(py)?;
             // The context of whoever awaits, as it is now: the thread gets a copy.
             let run = ThreadState::copy_context(py)?.bind(py).getattr(intern!(py, "run"))?;
-            let bound: Vec<_> = std::iter::once(Ok(run)).chain(positional.bind(py).try_iter()?).collect::<PyResult<_>>()?;
-            let keywords = keywords.as_ref().map(|keywords| keywords.bind(py).cast::<PyDict>()).transpose()?;
-            let call = py.import("functools")?.getattr("partial")?.call(PyTuple::new(py, bound)?, keywords)?;
+            let bound: Vec<_> =
+                std::iter::once(Ok(run)).chain(positional.bind(py).try_iter()?).collect::<PyResult<_>>()?;
+            let keywords =
+                keywords.as_ref().map(|keywords| keywords.bind(py).cast::<PyDict>()).transpose()?;
+            let call =
+                py.import("functools")?.getattr("partial")?.call(PyTuple::new(py, bound)?, keywords)?;
             drop(positional);
             Obj::from(event_loop.bind(py).call_method1(intern!(py, "run_in_executor"), (py.None(), call))?)
         };
@@ -50,21 +53,22 @@ pub(crate) fn py_run_coroutine_threadsafe(py: Python<'_>, args: Args<'_, '_>) ->
     }
     let future: Obj = py.import("concurrent.futures")?.getattr("Future")?.call0()?.into();
     let held = vec![coro.into(), event_loop.into(), future.clone()];
-    let start = native_fn::function(py, "run_coroutine_threadsafe.<locals>.callback", held, |py, held, _args| {
-        let [coro, event_loop, future] = held else { return Ok(()) };
-        let started = task::ensure_future(py, coro.bind(py), Some(&LoopRef::new(event_loop.bind(py))))
-            .and_then(|task| future_likes::chain(py, &task, future));
-        let Err(err) = started else { return Ok(()) };
-        if exceptions::is_exit(py, &err) {
-            return Err(err);
-        }
-        let future = future.bind(py);
-        let exc = exceptions::value_of(py, err);
-        if future.call_method0(intern!(py, "set_running_or_notify_cancel"))?.is_truthy()? {
-            future.call_method1(intern!(py, "set_exception"), (&exc,))?;
-        }
-        Err(ferrio_object::raise(py, &exc))
-    })?;
+    let start =
+        native_fn::function(py, "run_coroutine_threadsafe.<locals>.callback", held, |py, held, _args| {
+            let [coro, event_loop, future] = held else { return Ok(()) };
+            let started = task::ensure_future(py, coro.bind(py), Some(&LoopRef::new(event_loop.bind(py))))
+                .and_then(|task| future_likes::chain(py, &task, future));
+            let Err(err) = started else { return Ok(()) };
+            if exceptions::is_exit(py, &err) {
+                return Err(err);
+            }
+            let future = future.bind(py);
+            let exc = exceptions::value_of(py, err);
+            if future.call_method0(intern!(py, "set_running_or_notify_cancel"))?.is_truthy()? {
+                future.call_method1(intern!(py, "set_exception"), (&exc,))?;
+            }
+            Err(ferrio_object::raise(py, &exc))
+        })?;
     event_loop.call_method1(intern!(py, "call_soon_threadsafe"), (start,))?;
     Ok(future)
 }

@@ -7,9 +7,7 @@
 use std::cell::{Cell, RefCell};
 
 use ferrio_core::clock;
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Signature, TypeCell, Visit,
-};
+use ferrio_object::{Any, Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Signature, TypeCell, Visit};
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTimeoutError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -91,7 +89,11 @@ impl Timeout {
     ///
     /// # Errors
     /// `TypeError` if the delay is no number, and what a foreign loop's `time` raises.
-    pub(crate) fn after(py: Python<'_>, event_loop: &LoopRef, delay: &Bound<'_, PyAny>) -> PyResult<Obj<Timeout>> {
+    pub(crate) fn after(
+        py: Python<'_>,
+        event_loop: &LoopRef,
+        delay: &Bound<'_, PyAny>,
+    ) -> PyResult<Obj<Timeout>> {
         if delay.is_none() {
             return Self::object(py, When::Never);
         }
@@ -170,10 +172,12 @@ impl Timeout {
         }
         let deadline = this.deadline(py);
         let asked = event_loop.as_any().bind(py);
-        let callback =
-            native_fn::function(py, "Timeout._on_timeout", vec![this.as_any().clone()], |py, held, _args| {
-                held[0].cast::<Timeout>().map_or(Ok(()), |this| Self::expire(this, py))
-            })?;
+        let callback = native_fn::function(
+            py,
+            "Timeout._on_timeout",
+            vec![this.as_any().clone()],
+            |py, held, _args| held[0].cast::<Timeout>().map_or(Ok(()), |this| Self::expire(this, py)),
+        )?;
         let now = asked.call_method0(intern!(py, "time"))?;
         let handle = if deadline.bind(py).le(now)? {
             asked.call_method1(intern!(py, "call_soon"), (callback,))?
@@ -323,9 +327,10 @@ impl Operation for Exit {
 
     fn begin(this: &Obj<Timeout>, py: Python<'_>, [kind, exc]: Given) -> PyResult<Step> {
         // Called by hand with a class and no instance, the class is what there is.
-        let raised = exc.or_else(|| kind.filter(|kind| is_cancelled_class(py, kind)).and_then(|kind| {
-            kind.bind(py).call0().ok().map(Obj::from)
-        }));
+        let raised = exc.or_else(|| {
+            kind.filter(|kind| is_cancelled_class(py, kind))
+                .and_then(|kind| kind.bind(py).call0().ok().map(Obj::from))
+        });
         match this.exit(py, raised.as_ref())? {
             Some(err) => Err(err),
             None => Step::none(py),
@@ -482,13 +487,24 @@ impl Class for Timeout {
         class
             .init(init)
             .repr(repr)
-            .method0("when", |this: &Obj<Self>, py: Python<'_>| this.deadline(py),
-                "when($self, /)\n--\n\nThe deadline in seconds on the loop's clock, or None.")
-            .method("reschedule", reschedule, "reschedule($self, /, when)\n--\n\n\
-                Move the deadline; None takes it away. Raises RuntimeError if the timeout is not active.")
-            .method0("expired", |this: &Obj<Self>, _py: Python<'_>| {
-                matches!(this.state.get(), State::Expiring | State::Expired)
-            }, "expired($self, /)\n--\n\nWhether the time was up while the block ran.")
+            .method0(
+                "when",
+                |this: &Obj<Self>, py: Python<'_>| this.deadline(py),
+                "when($self, /)\n--\n\nThe deadline in seconds on the loop's clock, or None.",
+            )
+            .method(
+                "reschedule",
+                reschedule,
+                "reschedule($self, /, when)\n--\n\n\
+                Move the deadline; None takes it away. Raises RuntimeError if the timeout is not active.",
+            )
+            .method0(
+                "expired",
+                |this: &Obj<Self>, _py: Python<'_>| {
+                    matches!(this.state.get(), State::Expiring | State::Expired)
+                },
+                "expired($self, /)\n--\n\nWhether the time was up while the block ran.",
+            )
             .method0("__aenter__", aenter, "__aenter__($self, /)\n--\n\n")
             .method("__aexit__", aexit, "__aexit__($self, exc_type, exc_val, exc_tb, /)\n--\n\n")
             .getter("_state", |this: &Obj<Self>, _py: Python<'_>| this.state.get().name(), "");

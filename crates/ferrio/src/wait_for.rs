@@ -11,8 +11,8 @@ use std::mem::offset_of;
 
 use ferrio_core::clock;
 use ferrio_object::{
-    Any, Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Sent, Signature, TypeCell, Visit, WeakList, await_iter,
-    send,
+    Any, Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Sent, Signature, TypeCell, Visit, WeakList,
+    await_iter, send,
 };
 use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -72,7 +72,9 @@ impl WaitFor {
         match this.state.get() {
             State::Created => {
                 if value.is_some_and(|value| !value.is_none()) {
-                    return Err(PyTypeError::new_err("can't send non-None value to a just-started coroutine"));
+                    return Err(PyTypeError::new_err(
+                        "can't send non-None value to a just-started coroutine",
+                    ));
                 }
                 this.state.set(State::Running);
                 let sent = this.begin(py);
@@ -318,7 +320,9 @@ fn result(py: Python<'_>, fut: &Obj) -> PyResult<Obj> {
 /// What became of a future that was cancelled because its time was up.
 fn result_or_timeout(py: Python<'_>, fut: &Obj) -> PyResult<Obj> {
     match result(py, fut) {
-        Err(err) if exceptions::err_is_cancelled(py, &err) => Err(timed_out(py, &exceptions::value_of(py, err))),
+        Err(err) if exceptions::err_is_cancelled(py, &err) => {
+            Err(timed_out(py, &exceptions::value_of(py, err)))
+        }
         other => other,
     }
 }
@@ -389,7 +393,9 @@ impl Class for WaitFor {
 
     fn define(class: &mut ClassBuilder<Self>) {
         class
-            .repr(|this: &Obj<Self>, _py: Python<'_>| format!("<coroutine object wait_for at {:p}>", this.as_ptr()))
+            .repr(|this: &Obj<Self>, _py: Python<'_>| {
+                format!("<coroutine object wait_for at {:p}>", this.as_ptr())
+            })
             .await_itself()
             .iter_itself()
             .send(Self::send)
@@ -398,10 +404,18 @@ impl Class for WaitFor {
             .getter("__name__", |_this: &Obj<Self>, _py: Python<'_>| "wait_for", "")
             .getter("__qualname__", |_this: &Obj<Self>, _py: Python<'_>| "wait_for", "")
             .getter("cr_running", |this: &Obj<Self>, _py: Python<'_>| this.state.get() == State::Running, "")
-            .getter("cr_suspended", |this: &Obj<Self>, _py: Python<'_>| this.state.get() == State::Waiting, "")
-            .getter("cr_await", |this: &Obj<Self>, _py: Python<'_>| {
-                (this.state.get() == State::Waiting).then(|| this.inner.get()).flatten()
-            }, "")
+            .getter(
+                "cr_suspended",
+                |this: &Obj<Self>, _py: Python<'_>| this.state.get() == State::Waiting,
+                "",
+            )
+            .getter(
+                "cr_await",
+                |this: &Obj<Self>, _py: Python<'_>| {
+                    (this.state.get() == State::Waiting).then(|| this.inner.get()).flatten()
+                },
+                "",
+            )
             .getter("cr_frame", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
             .getter("cr_code", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
             .getter("cr_origin", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "");

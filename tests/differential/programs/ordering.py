@@ -38,7 +38,7 @@ async def chain_of_tasks():
     await link(4)
 
 
-@scenario
+@scenario(since=(3, 12))
 async def turns_of_a_wakeup():
     """How many turns pass between an event and the code that waits for it."""
     loop = asyncio.get_running_loop()

@@ -21,7 +21,7 @@ async def timeout_around_a_group():
         emit("timeout", asyncio.current_task().cancelling())
 
 
-@scenario
+@scenario(since=(3, 13))
 async def timeout_inside_a_group():
     async def child():
         async with asyncio.timeout(0.001):

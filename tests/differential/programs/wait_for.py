@@ -71,7 +71,7 @@ async def exceptions_pass():
     await outcome("its own timeout", asyncio.wait_for(timeout_inside(), 60))
 
 
-@scenario
+@scenario(since=(3, 12))
 async def outer_cancelled():
     task = asyncio.create_task(asyncio.wait_for(forever(), 60))
     await spin(2)
@@ -123,7 +123,7 @@ async def cancelled_and_done_together():
     await outcome("both", task)
 
 
-@scenario
+@scenario(since=(3, 12))
 async def wrong_arguments():
     await outcome("not awaitable", asyncio.wait_for(5, 1))
     coro = value(1)
