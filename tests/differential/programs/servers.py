@@ -257,6 +257,8 @@ async def connect_accepted_socket():
     transport, protocol = await loop.connect_accepted_socket(asyncio.Protocol, accepted)
     emit(isinstance(transport, asyncio.Transport))
     transport.write(b"hello")
+    # Ours sends at the end of the turn.
+    await spin()
     client.settimeout(5)
     emit(client.recv(10))
     transport.close()
