@@ -121,7 +121,12 @@ async def _both(loop, first, second):
     return await first, second
 
 
-def reset(sock):
+@pytest.fixture
+def reset():
     """Close a TCP socket with a RST."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
+
+    def reset(sock):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+
+    return reset

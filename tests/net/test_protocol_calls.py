@@ -4,7 +4,6 @@ import contextvars
 import logging
 
 import pytest
-from conftest import reset
 
 
 def test_the_whole_life_in_order(run, loop, pair):
@@ -222,7 +221,7 @@ def test_callbacks_run_in_the_context_of_the_connection(run, loop, asyncio, pair
     run(main())
 
 
-def test_reset_while_reading(run, loop, tcp_pair):
+def test_reset_while_reading(run, loop, tcp_pair, reset):
     async def main():
         protocol, peer = await tcp_pair()
         reset(peer)
@@ -235,7 +234,7 @@ def test_reset_while_reading(run, loop, tcp_pair):
     assert run.reported == []
 
 
-def test_reset_while_paused_is_noticed_at_the_next_write(run, loop, asyncio, tcp_pair):
+def test_reset_while_paused_is_noticed_at_the_next_write(run, loop, asyncio, tcp_pair, reset):
     async def main():
         protocol, peer = await tcp_pair()
         transport = protocol.transport
@@ -249,7 +248,7 @@ def test_reset_while_paused_is_noticed_at_the_next_write(run, loop, asyncio, tcp
     run(main())
 
 
-def test_reset_with_a_full_queue(run, loop, asyncio, tcp_pair):
+def test_reset_with_a_full_queue(run, loop, asyncio, tcp_pair, reset):
     async def main():
         protocol, peer = await tcp_pair()
         transport = protocol.transport
@@ -263,7 +262,7 @@ def test_reset_with_a_full_queue(run, loop, asyncio, tcp_pair):
     run(main())
 
 
-def test_reset_after_close(run, loop, asyncio, tcp_pair):
+def test_reset_after_close(run, loop, asyncio, tcp_pair, reset):
     async def main():
         protocol, peer = await tcp_pair()
         transport = protocol.transport
@@ -272,7 +271,9 @@ def test_reset_after_close(run, loop, asyncio, tcp_pair):
         assert transport.is_closing()
         reset(peer)
         await protocol.lost
-        assert [call for call in protocol.calls if call[0] == "lost"] == [("lost", type(protocol.lost.result()))]
+        assert [call for call in protocol.calls if call[0] == "lost"] == [
+            ("lost", type(protocol.lost.result()))
+        ]
 
     run(main())
 

@@ -223,7 +223,9 @@ def test_a_server_is_an_async_context_manager(run, loop, asyncio):
 
 def test_several_hosts_each_once(run, loop, asyncio):
     async def main():
-        async with await loop.create_server(asyncio.Protocol, ["127.0.0.1", "127.0.0.2", "127.0.0.1"], 0) as server:
+        async with await loop.create_server(
+            asyncio.Protocol, ["127.0.0.1", "127.0.0.2", "127.0.0.1"], 0
+        ) as server:
             hosts = [sock.getsockname()[0] for sock in server.sockets]
             assert hosts == ["127.0.0.1", "127.0.0.2"]
 

@@ -19,7 +19,10 @@ def test_small_and_large_writes_stay_in_order(run, loop, pair):
     async def main():
         protocol, peer = await pair()
         transport = protocol.transport
-        chunks = [bytes([i % 251]) * size for i, size in enumerate([1, 10, 70_000, 3, 300_000, 0, 1, 200, 5_000_000, 9])]
+        chunks = [
+            bytes([i % 251]) * size
+            for i, size in enumerate([1, 10, 70_000, 3, 300_000, 0, 1, 200, 5_000_000, 9])
+        ]
         for i, chunk in enumerate(chunks):
             data = [chunk, bytearray(chunk), memoryview(chunk)][i % 3]
             transport.write(data)

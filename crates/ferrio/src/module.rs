@@ -34,6 +34,7 @@ fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<crate::event_loop::Loop>(module)?;
     ClassDef::add::<crate::transports::StreamTransport>(module)?;
     ClassDef::add::<crate::server::Listener>(module)?;
+    ClassDef::add::<crate::event_loop::SendfileFallback>(module)?;
     ClassDef::add::<crate::trsock::TransportSocket>(module)?;
     ClassDef::add::<crate::server::Server>(module)?;
     crate::streams::classes(module)?;

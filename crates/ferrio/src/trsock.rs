@@ -60,7 +60,8 @@ impl TransportSocket {
             for (label, method) in [("laddr", "getsockname"), ("raddr", "getpeername")] {
                 match sock.call_method0(method) {
                     Ok(address) if address.is_truthy()? => {
-                        shown.push_str(&format!(", {label}={}", address.str()?));
+                        let address = address.str()?;
+                        shown = format!("{shown}, {label}={address}");
                     }
                     Ok(_) => {}
                     // Not bound or not connected: then there is nothing to show.

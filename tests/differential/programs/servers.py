@@ -34,7 +34,19 @@ async def lifecycle():
     await outcome("wait_closed again", server.wait_closed())
 
 
-@scenario
+@scenario(
+    differs="stock's message is that of an accident",
+    expected=[
+        ["event", False, 1],
+        ["event", True],
+        [
+            "event",
+            "closed",
+            "raised",
+            {"exception": "TypeError", "message": "server <Server sockets=()> is closed"},
+        ],
+    ],
+)
 async def start_serving_later():
     server = await asyncio.get_running_loop().create_server(Quiet, "127.0.0.1", 0, start_serving=False)
     emit(server.is_serving(), len(server.sockets))
@@ -257,6 +269,8 @@ async def connect_accepted_socket():
     transport, protocol = await loop.connect_accepted_socket(asyncio.Protocol, accepted)
     emit(isinstance(transport, asyncio.Transport))
     transport.write(b"hello")
+    # Ours sends at the end of the turn.
+    await spin()
     client.settimeout(5)
     emit(client.recv(10))
     transport.close()

@@ -27,7 +27,7 @@ pub(super) fn truthy(arg: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
 
 /// The TLS arguments of a method.
 pub(super) struct Ssl {
-    ssl: Option<Obj>,
+    context: Option<Obj>,
     server_hostname: Option<Obj>,
     handshake_timeout: Option<Obj>,
     shutdown_timeout: Option<Obj>,
@@ -41,7 +41,7 @@ impl Ssl {
         shutdown_timeout: Option<&Bound<'_, PyAny>>,
     ) -> Self {
         Ssl {
-            ssl: given(ssl),
+            context: given(ssl),
             server_hostname: given(server_hostname),
             handshake_timeout: given(handshake_timeout),
             shutdown_timeout: given(shutdown_timeout),
@@ -49,12 +49,12 @@ impl Ssl {
     }
 
     pub(super) fn context(&self) -> Option<Obj> {
-        self.ssl.clone()
+        self.context.clone()
     }
 
     /// Whether TLS is asked for.
     fn wanted(&self, py: Python<'_>) -> PyResult<bool> {
-        self.ssl.as_ref().map_or(Ok(false), |ssl| ssl.bind(py).is_truthy())
+        self.context.as_ref().map_or(Ok(false), |ssl| ssl.bind(py).is_truthy())
     }
 
     /// # Errors
@@ -77,7 +77,7 @@ impl Ssl {
     /// # Errors
     /// `TypeError` for a bool, `ValueError` for timeouts without TLS.
     pub(super) fn check_server(&self, py: Python<'_>) -> PyResult<()> {
-        if self.ssl.as_ref().is_some_and(|ssl| is_bool(ssl, py)) {
+        if self.context.as_ref().is_some_and(|ssl| is_bool(ssl, py)) {
             return Err(PyTypeError::new_err("ssl argument must be an SSLContext or None"));
         }
         self.check_timeouts(py)?;
@@ -505,31 +505,28 @@ fn create_unix_connection(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) 
     let this = this.clone();
     coro::coroutine(py, "create_unix_connection", move |co| async move {
         ssl.check_unix_client(co.py())?;
-        let sock = match path {
-            Some(path) => {
-                if sock.is_some() {
-                    return Err(PyValueError::new_err("path and sock can not be specified at the same time"));
-                }
-                let (mut made, connecting) = {
-                    let py = co.py();
-                    let path = py.import("os")?.call_method1("fspath", (path,))?;
-                    let socket = socket_module(py)?;
-                    let (family, kind) = (socket.getattr("AF_UNIX")?, socket.getattr("SOCK_STREAM")?);
-                    let sock = socket.getattr("socket")?.call1((family, kind, 0))?;
-                    let made = OwnedSocket(Some((&sock).into()));
-                    sock.call_method1("setblocking", (false,))?;
-                    (made, Obj::from(this.bind(py).call_method1("sock_connect", (&sock, path))?))
-                };
-                co.wait(connecting).await?;
-                made.keep(co.py())
+        let sock = if let Some(path) = path {
+            if sock.is_some() {
+                return Err(PyValueError::new_err("path and sock can not be specified at the same time"));
             }
-            None => {
-                let Some(sock) = sock else {
-                    return Err(PyValueError::new_err("no path and sock were specified"));
-                };
-                expect_unix_stream(co.py(), &sock)?;
-                sock
-            }
+            let (mut made, connecting) = {
+                let py = co.py();
+                let path = py.import("os")?.call_method1("fspath", (path,))?;
+                let socket = socket_module(py)?;
+                let (family, kind) = (socket.getattr("AF_UNIX")?, socket.getattr("SOCK_STREAM")?);
+                let sock = socket.getattr("socket")?.call1((family, kind, 0))?;
+                let made = OwnedSocket(Some((&sock).into()));
+                sock.call_method1("setblocking", (false,))?;
+                (made, Obj::from(this.bind(py).call_method1("sock_connect", (&sock, path))?))
+            };
+            co.wait(connecting).await?;
+            made.keep(co.py())
+        } else {
+            let Some(sock) = sock else {
+                return Err(PyValueError::new_err("no path and sock were specified"));
+            };
+            expect_unix_stream(co.py(), &sock)?;
+            sock
         };
         begin_transport(&co, &this, &sock, &factory, &ssl).await
     })

@@ -334,23 +334,22 @@ fn arm<R>(
 ) -> PyResult<R> {
     let driver = this.driver()?;
     let known = this.watched.borrow().get(&fd).copied();
-    let token = match known {
-        Some(token) => token,
-        None => {
-            let watch = Watch {
-                fd,
-                reader: RefCell::new(None),
-                writer: RefCell::new(None),
-                interest: Cell::new(side),
-            };
-            let token = this.sources.borrow_mut().insert(Source::Watch(watch));
-            if let Err(err) = driver.register(fd, token, side) {
-                this.sources.borrow_mut().remove(token);
-                return Err(PyOSError::new_err_from_io(err));
-            }
-            this.watched.borrow_mut().insert(fd, token);
-            token
+    let token = if let Some(token) = known {
+        token
+    } else {
+        let watch = Watch {
+            fd,
+            reader: RefCell::new(None),
+            writer: RefCell::new(None),
+            interest: Cell::new(side),
+        };
+        let token = this.sources.borrow_mut().insert(Source::Watch(watch));
+        if let Err(err) = driver.register(fd, token, side) {
+            this.sources.borrow_mut().remove(token);
+            return Err(PyOSError::new_err_from_io(err));
         }
+        this.watched.borrow_mut().insert(fd, token);
+        token
     };
     let sources = this.sources.borrow();
     let Some(Source::Watch(watch)) = sources.get(token) else {

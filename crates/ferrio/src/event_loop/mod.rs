@@ -13,6 +13,7 @@ mod lifecycle;
 mod names;
 mod replaced;
 mod schedule;
+mod sendfile;
 mod serve;
 mod sock;
 mod turn;
@@ -31,6 +32,7 @@ use pyo3::prelude::*;
 
 pub(crate) use hooks::Hooks;
 pub(crate) use io::{SCRATCH_LEN, Sockets, Source};
+pub(crate) use sendfile::SendfileFallback;
 pub(crate) use schedule::{Alarm, call_soon_native, resolve_later};
 
 use crate::future::Future;
@@ -337,6 +339,7 @@ impl Class for Loop {
         sock::define(class);
         connect::define(class);
         serve::define(class);
+        sendfile::define(class);
         replaced::define(class);
         crate::signals::define(class);
     }

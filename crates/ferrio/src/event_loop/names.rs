@@ -205,7 +205,8 @@ fn described(py: Python<'_>, args: &[Obj]) -> PyResult<String> {
     let mut shown = format!("{}:{}", args[0].bind(py).str()?, args[1].bind(py).repr()?);
     for (name, value) in ["family", "type", "proto", "flags"].iter().zip(&args[2..]) {
         if value.bind(py).is_truthy()? {
-            shown.push_str(&format!(", {name}={}", value.bind(py).repr()?));
+            let value = value.bind(py).repr()?;
+            shown = format!("{shown}, {name}={value}");
         }
     }
     Ok(shown)

@@ -34,7 +34,9 @@ pub(super) fn check_ssl_socket(py: Python<'_>, sock: &Bound<'_, PyAny>) -> PyRes
     Ok(())
 }
 
-fn check(this: &Obj<Loop>, py: Python<'_>, sock: &Obj) -> PyResult<()> {
+/// # Errors
+/// `TypeError` for an `ssl.SSLSocket`, in debug mode `ValueError` for a blocking socket.
+pub(super) fn check(this: &Obj<Loop>, py: Python<'_>, sock: &Obj) -> PyResult<()> {
     let sock = sock.bind(py);
     check_ssl_socket(py, sock)?;
     if this.debug.get() && sock.call_method0(intern!(py, "gettimeout"))?.ne(0)? {

@@ -180,7 +180,8 @@ impl Server {
             return Ok(());
         }
         let Some(sockets) = this.sockets.get() else {
-            return Err(PyRuntimeError::new_err(format!("server {} is closed", this.bind(py).repr()?)));
+            // The exception that asyncio's server runs into.
+            return Err(PyTypeError::new_err(format!("server {} is closed", this.bind(py).repr()?)));
         };
         let event_loop = this.get_loop()?;
         this.serving.set(true);
@@ -316,7 +317,7 @@ impl Server {
     }
 
     fn waiter_list(this: &Obj<Self>, py: Python<'_>) -> PyResult<Option<Obj>> {
-        let waiters = this.waiters.borrow().as_ref().map(|waiters| waiters.clone());
+        let waiters = this.waiters.borrow().clone();
         waiters.map(|waiters| Ok(PyList::new(py, waiters)?.into_any().into())).transpose()
     }
 
@@ -363,7 +364,9 @@ impl Class for Server {
         visit.cell(&self.ssl_context);
         visit.cell(&self.serving_forever);
         if let Ok(Some(waiters)) = self.waiters.try_borrow().as_deref() {
-            waiters.iter().for_each(|waiter| visit.obj(waiter));
+            for waiter in waiters {
+                visit.obj(waiter);
+            }
         }
     }
 

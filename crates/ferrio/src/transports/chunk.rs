@@ -48,6 +48,19 @@ impl Data {
         Ok(Data::Buffer(Buffer::get(py, &data.into(), false)?))
     }
 
+    /// Any buffer: what `writelines()` takes.
+    ///
+    /// # Errors
+    /// `TypeError` for what has none, `BufferError` for one that is not contiguous.
+    pub(crate) fn of_buffer(py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if data.is_exact_instance_of::<PyBytes>() {
+            return Ok(Data::Shared(data.into()));
+        }
+        // Through a memoryview for the sake of its message, which says what is wrong.
+        let view = PyMemoryView::from(data)?;
+        Ok(Data::Buffer(Buffer::get(py, &view.into_any().into(), false)?))
+    }
+
     #[inline]
     pub(crate) fn len(&self) -> usize {
         match self {

@@ -122,7 +122,8 @@ impl StreamTransport {
             }),
             None => Ok(()),
         };
-        let reported = Self::report_callback(this, py, "connection_lost()", outcome);
+        let shown = || Ok("_SelectorSocketTransport._call_connection_lost()".to_owned());
+        let reported = Self::report_callback(this, py, shown, outcome);
         let closed = Self::let_go(this, py);
         let waiter = this.empty_waiter.get();
         if let Some(waiter) = waiter
@@ -131,7 +132,7 @@ impl StreamTransport {
             let lost = PyConnectionError::new_err("Connection is closed by peer");
             future::set_raised(&waiter, py, exceptions::value_of(py, lost))?;
         }
-        reported.and(Self::report_callback(this, py, "connection_lost()", closed))
+        reported.and(Self::report_callback(this, py, shown, closed))
     }
 
     /// Closes the socket and drops what the transport holds.

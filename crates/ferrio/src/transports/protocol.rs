@@ -92,17 +92,17 @@ impl StreamTransport {
         event_loop.bind(py).call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
     }
 
-    /// Reports the error of a call that asyncio makes through a handle.
+    /// Reports the error of a call that asyncio makes through a handle; `callback` gives the name to show.
     pub(super) fn report_callback(
         this: &Obj<Self>,
         py: Python<'_>,
-        callback: &str,
+        callback: impl FnOnce() -> PyResult<String>,
         outcome: PyResult<()>,
     ) -> PyResult<()> {
         match outcome {
             Ok(()) => Ok(()),
             Err(err) if exceptions::is_exit(py, &err) => Err(err),
-            Err(err) => this.report(this, py, &format!("Exception in callback {callback}"), err),
+            Err(err) => this.report(this, py, &format!("Exception in callback {}", callback()?), err),
         }
     }
 }

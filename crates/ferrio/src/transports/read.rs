@@ -6,7 +6,7 @@
 
 use ferrio_core::driver::{Interest, socket};
 use ferrio_object::{Buffer, ClassBuilder, Obj};
-use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -75,21 +75,28 @@ impl StreamTransport {
         let protocol = protocol.bind(py);
         let buffer = this.in_context(py, || {
             let buffer = protocol.call_method1(intern!(py, "get_buffer"), (-1,))?;
-            let buffer = Buffer::get(py, &buffer.into(), true)?;
-            if buffer.is_empty() {
+            if buffer.len()? == 0 {
                 return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
             }
             Ok(buffer)
         });
-        let mut buffer = match buffer {
+        let buffer = match buffer {
             Ok(buffer) => buffer,
             Err(err) => {
-                return Self::protocol_failed(
-                    this,
-                    py,
-                    err,
-                    "Fatal error: protocol.get_buffer() call failed.",
-                );
+                let message = "Fatal error: protocol.get_buffer() call failed.";
+                return Self::protocol_failed(this, py, err, message);
+            }
+        };
+        let mut buffer = match Buffer::get(py, &(&buffer).into(), true) {
+            Ok(buffer) => buffer,
+            Err(err) => {
+                // asyncio has the socket find out.
+                ferrio_object::swallow(py, err);
+                let class = buffer.get_type().name()?;
+                let message =
+                    format!("recv_into() argument 1 must be read-write bytes-like object, not {class}");
+                let err = PyTypeError::new_err(message);
+                return Self::fatal_error(this, py, err, "Fatal read error on socket transport");
             }
         };
         // get_buffer() is the protocol's code: it may have closed the transport.

@@ -182,11 +182,16 @@ impl StreamTransport {
             let outcome = this.in_context(py, || {
                 protocol.bind(py).call_method1(intern!(py, "connection_made"), (this,)).map(drop)
             });
-            Self::report_callback(this, py, "connection_made()", outcome)?;
+            let shown = || {
+                let method = protocol.bind(py).getattr(intern!(py, "connection_made"))?;
+                let debug = this.event_loop.get().is_some_and(|event_loop| event_loop.debug.get());
+                crate::debug::format_callback_source(py, &method, &[this.as_any().clone()], debug)
+            };
+            Self::report_callback(this, py, shown, outcome)?;
         }
         if Self::is_reading(this, py) {
             let started = Self::want(this, this.interest.get().with(Interest::READABLE));
-            Self::report_callback(this, py, "_add_reader()", started)?;
+            Self::report_callback(this, py, || Ok("_SelectorTransport._add_reader()".to_owned()), started)?;
         }
         if let Some(waiter) = this.waiter.take() {
             wake(py, &waiter)?;
@@ -309,7 +314,11 @@ impl StreamTransport {
         Ok(PyList::new(py, chunks.collect::<Vec<_>>())?.into())
     }
 
-    fn make_empty_waiter(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj<Future>> {
+    /// A future that is done when the queue is empty; until it is taken back, writing is refused.
+    ///
+    /// # Errors
+    /// `RuntimeError` if there is one already or the transport is closed.
+    pub(crate) fn make_empty_waiter(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj<Future>> {
         if this.empty_waiter.is_some() {
             return Err(PyRuntimeError::new_err("Empty waiter is already set"));
         }
@@ -323,6 +332,10 @@ impl StreamTransport {
             crate::future::set_result(&waiter, py, Obj::none(py))?;
         }
         Ok(waiter)
+    }
+
+    pub(crate) fn reset_empty_waiter(this: &Obj<Self>) {
+        this.empty_waiter.set(None);
     }
 }
 

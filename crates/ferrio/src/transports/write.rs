@@ -90,7 +90,7 @@ impl StreamTransport {
         }
         let mut chunks: Vec<Chunk> = Vec::new();
         for line in lines.try_iter()? {
-            let data = Data::new(py, &line?)?;
+            let data = Data::of_buffer(py, &line?)?;
             if data.len() > 0 {
                 chunks.push(data.into_chunk(py, 0));
             }
@@ -103,7 +103,9 @@ impl StreamTransport {
         }
         let pending = {
             let mut queue = this.queue.borrow_mut();
-            chunks.into_iter().for_each(|chunk| queue.push(chunk));
+            for chunk in chunks {
+                queue.push(chunk);
+            }
             queue.len()
         };
         if pending <= this.flush_at() && Self::flush_later(this) {
