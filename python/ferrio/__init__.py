@@ -169,7 +169,8 @@ def _settle():
     for name in (*_LAZY, *_SUBMODULES):
         if name not in globals():
             getattr(sys.modules[__name__], name)
-    del globals()["__getattr__"]
+    # Another thread may have been here at the same time.
+    globals().pop("__getattr__", None)
 
 
 def __dir__():
