@@ -439,7 +439,9 @@ impl Class for ReadyCoroutine {
                 if this.parked.get() {
                     // It waits again (a condition has to get its lock back), and nobody will ever wake it: it must at
                     // least not stay in a line, where it would be given what others wait for.
-                    Self::close(this, py).err().map(|err| ferrio_object::swallow(py, err));
+                    if let Err(err) = Self::close(this, py) {
+                        ferrio_object::swallow(py, err);
+                    }
                 }
                 closed
             }

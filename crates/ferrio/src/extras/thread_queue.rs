@@ -204,7 +204,7 @@ impl Patience {
             return Ok(Patience::Endless);
         };
         let seconds = timeout.extract::<f64>()?;
-        if !(seconds >= 0.0) {
+        if seconds.is_nan() || seconds < 0.0 {
             return Err(PyValueError::new_err("'timeout' must be a non-negative number"));
         }
         let deadline =

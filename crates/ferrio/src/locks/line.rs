@@ -102,6 +102,7 @@ impl Line {
 
     /// The one at this index, vacant places counted; `None` behind the end.
     #[inline]
+    #[allow(clippy::option_option)] // whether there is a place, and whether somebody stands in it
     fn at(&self, index: usize) -> Option<Option<Obj>> {
         self.places.borrow().get(index).map(|place| place.waiter.clone())
     }

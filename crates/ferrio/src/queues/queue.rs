@@ -289,15 +289,15 @@ impl Queue {
         let maxsize = this.maxsize.get().unwrap_or_else(|| Obj::none(py));
         let mut text = format!("maxsize={}", maxsize.bind(py).repr()?);
         if this.items.is_visible(py)? {
-            text += &format!(" _queue={}", this.items.list(py)?.repr()?);
+            text = format!("{text} _queue={}", this.items.list(py)?.repr()?);
         }
         for (name, line) in [("_getters", &this.getters), ("_putters", &this.putters)] {
-            if line.len() > 0 {
-                text += &format!(" {name}[{}]", line.len());
+            if !line.is_empty() {
+                text = format!("{text} {name}[{}]", line.len());
             }
         }
         if this.unfinished.get() != 0 {
-            text += &format!(" tasks={}", this.unfinished.get());
+            text = format!("{text} tasks={}", this.unfinished.get());
         }
         if this.shut_down.get() {
             text += " shutdown";
