@@ -416,7 +416,7 @@ impl ClassDef {
         };
         T::define(&mut class);
         let ty = finish(module, class, python_base)?;
-        T::type_cell().set(ty.as_ptr().cast());
+        class::register::<T>(module.py(), ty.as_ptr().cast());
         let name = T::NAME.rsplit('.').next().unwrap_or(T::NAME);
         module.add(name, ty.clone())?;
         // The cell's own reference: a type lives as long as the process.

@@ -194,7 +194,7 @@ impl ThreadState {
     #[inline]
     pub fn is_empty_context(context: &Obj) -> bool {
         // SAFETY: a valid object; a context's length cannot fail.
-        unsafe { ffi::PyObject_Size(context.as_ptr()) == 0 }
+        Self::is_context(context) && unsafe { ffi::PyObject_Size(context.as_ptr()) == 0 }
     }
 
     /// `threading.get_ident()`.

@@ -1,15 +1,16 @@
 //! Where the contents of an object lie in memory, and the objects that stand for a class.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::os::raw::{c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use pyo3::ffi;
+use pyo3::{Python, ffi};
 
 use crate::builder::Class;
 use crate::obj::{Any, Obj, ObjCell};
+use crate::shared::GilStatic;
 
 /// An instance in memory: the instance of the base class, then the contents of this one.
 #[repr(C)]
@@ -198,6 +199,29 @@ impl Default for TypeCell {
 pub(crate) fn type_ptr<T: Class>() -> *mut ffi::PyTypeObject {
     let ty = T::type_cell().get();
     debug_assert!(!ty.is_null(), "class used before it was defined");
+    ty
+}
+
+// Every class of ours, in the order they were made.
+static NATIVE: GilStatic<RefCell<Vec<*mut ffi::PyTypeObject>>> = GilStatic::new(RefCell::new(Vec::new()));
+
+/// Remembers a class that was made; its type is never freed.
+pub(crate) fn register<T: Class>(py: Python<'_>, ty: *mut ffi::PyTypeObject) {
+    T::type_cell().set(ty);
+    NATIVE.get(py).borrow_mut().push(ty);
+}
+
+/// The class of ours of which an instance of `ty` has the contents: `ty` itself or the first one that its layout goes
+/// back to. Null if there is none.
+///
+/// # Safety
+/// `ty` is a valid type.
+pub(crate) unsafe fn native_base(py: Python<'_>, mut ty: *mut ffi::PyTypeObject) -> *mut ffi::PyTypeObject {
+    let native = NATIVE.get(py).borrow();
+    while !ty.is_null() && !native.contains(&ty) {
+        // SAFETY: a valid type, whose base is one or null.
+        ty = unsafe { (*ty).tp_base };
+    }
     ty
 }
 

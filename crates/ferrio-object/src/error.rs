@@ -2,6 +2,7 @@
 
 use std::any::Any as StdAny;
 use std::ffi::CString;
+use std::marker::PhantomData;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -34,13 +35,13 @@ pub(crate) fn raise_panic(payload: &(dyn StdAny + Send)) {
 /// `PyResult` goes through memory. For the few functions of the hot path; they hand it on at once, or take the error
 /// out with [`Raised::take`] before anything else is called.
 #[must_use]
-pub struct Raised(());
+pub struct Raised(PhantomData<*mut ffi::PyObject>);
 
 impl Raised {
     /// The interpreter has just reported an error.
     #[inline]
     pub(crate) fn set() -> Raised {
-        Raised(())
+        Raised(PhantomData)
     }
 
     /// Takes the error out of the indicator.
@@ -53,7 +54,7 @@ impl Raised {
 impl From<Raised> for PyErr {
     #[cold]
     fn from(raised: Raised) -> PyErr {
-        // SAFETY: an error was raised on this thread a moment ago, so it is attached.
+        // SAFETY: an error was raised on this thread a moment ago, so it is attached; `Raised` does not leave it.
         raised.take(unsafe { Python::assume_attached() })
     }
 }
@@ -61,10 +62,12 @@ impl From<Raised> for PyErr {
 impl From<PyErr> for Raised {
     #[cold]
     fn from(err: PyErr) -> Raised {
-        // SAFETY: a `PyErr` with a Python exception in it is made on attached threads; whoever converts one is in the
-        // middle of a call from the interpreter.
+        // SAFETY: may be asked on any thread.
+        let attached = unsafe { ffi::PyGILState_Check() } == 1;
+        assert!(attached, "an error can be raised on an attached thread only");
+        // SAFETY: attached.
         err.restore(unsafe { Python::assume_attached() });
-        Raised(())
+        Raised(PhantomData)
     }
 }
 

@@ -84,10 +84,10 @@ fn allocate<T: Class>(py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
     }
 }
 
-/// An instance of `ty`, which is `T`'s class or a subclass, with blank contents.
+/// An instance of `ty`, which is `T`'s class or a Python subclass, with blank contents.
 ///
 /// # Safety
-/// Attached; `ty` is `T`'s type or a subtype.
+/// Attached; `ty` is `T`'s type or a subtype that has no other of our classes in between.
 pub(crate) unsafe fn alloc_blank<T: Class>(ty: *mut ffi::PyTypeObject) -> *mut ffi::PyObject {
     // Before the memory is there: `tp_alloc` hands it to the collector, which must not find it without contents.
     let parts = T::blank_chain();
@@ -106,11 +106,13 @@ pub(crate) unsafe fn alloc_blank<T: Class>(ty: *mut ffi::PyTypeObject) -> *mut f
 
 /// See [`Obj::create_of`].
 pub(crate) fn create_of<T: Class>(py: Python<'_>, class: &Obj) -> PyResult<Obj<T>> {
-    // SAFETY: a valid object, which is a type where it is used as one; a subtype of `T`'s class is what `alloc_blank`
-    // asks for, and what it gives is owned, or null with an error set.
+    // SAFETY: a valid object, which is a type where it is used as one; a type with the contents of `T`'s class, not of
+    // one that we derived from it, is what `alloc_blank` asks for, and what it gives is owned, or null with an error set.
     unsafe {
         let ty = class.as_ptr().cast::<ffi::PyTypeObject>();
-        if ffi::PyType_Check(class.as_ptr()) == 0 || ffi::PyType_IsSubtype(ty, class::type_ptr::<T>()) == 0 {
+        if ffi::PyType_Check(class.as_ptr()) == 0
+            || !ptr::eq(class::native_base(py, ty), class::type_ptr::<T>())
+        {
             let shown = class.bind(py).repr()?;
             return Err(PyTypeError::new_err(format!("{shown} is not derived from {}", T::NAME)));
         }
@@ -125,7 +127,8 @@ pub(crate) unsafe extern "C" fn new<T: Class>(
     args: *mut ffi::PyObject,
     kwargs: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: called by the interpreter for `T`'s type or a subtype, with a tuple, and a dict or null.
+    // SAFETY: called by the interpreter, with a tuple, and a dict or null, for `T`'s type or a subtype that has inherited
+    // this very `tp_new`: a class of ours has its own or none, and `T.__new__` refuses what has another.
     crate::trampoline::boundary(|_py| unsafe {
         let object_init = ffi::PyBaseObject_Type.tp_init.map(|init| init as usize);
         if (*ty).tp_init.map(|init| init as usize) == object_init

@@ -58,6 +58,7 @@ impl<T: 'static> Obj<T> {
     /// As [`Obj::from_owned`], but `ptr` is only borrowed.
     #[inline]
     pub(crate) unsafe fn from_borrowed(ptr: *mut ffi::PyObject) -> Self {
+        check(ptr);
         // SAFETY: valid object, thread attached, by the contract above.
         unsafe {
             ffi::Py_INCREF(ptr);

@@ -2,9 +2,12 @@
 
 use std::thread;
 
-use ferrio_object::{ClassDef, GilShared, GilStatic, Obj, ObjCell, ThreadState};
+use ferrio_object::{
+    ClassDef, GilShared, GilStatic, Obj, ObjCell, ThreadState, handled_exception, with_handled,
+};
+use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyDict, PyList, PyType};
 
 use crate::classes::{Leaf, Node, Sealed, alive};
 use crate::{attached, references};
@@ -138,25 +141,66 @@ fn contexts_are_entered_and_left() {
         let set = ThreadState::in_context(py, &context, || {
             var.call_method1("set", (7,))?;
             // It is entered: not again.
-            let again = ThreadState::in_context(py, &context, || Ok(()));
-            assert!(again.err().unwrap().take(py).to_string().contains("already entered"));
-            Ok(value())
+            let again = ThreadState::in_context(py, &context, || Ok::<_, PyErr>(()));
+            assert!(again.unwrap_err().to_string().contains("already entered"));
+            Ok::<_, PyErr>(value())
         });
-        assert_eq!((set.ok(), value()), (Some(7), 0));
-        let failed = ThreadState::in_context(py, &context, || {
-            Err::<(), _>(pyo3::exceptions::PyKeyError::new_err("x").into())
+        assert_eq!((set.unwrap(), value()), (7, 0));
+        let failed = ThreadState::in_context(py, &context, || Err::<(), _>(PyKeyError::new_err("x")));
+        assert!(failed.unwrap_err().is_instance_of::<PyKeyError>(py));
+        let seen = ThreadState::in_context(py, &context, || Ok::<_, PyErr>(value()));
+        assert_eq!((seen.unwrap(), value()), (7, 0));
+        let none = ThreadState::in_context(py, &Obj::none(py), || Ok::<_, PyErr>(()));
+        assert!(none.unwrap_err().to_string().contains("Context"));
+
+        assert!(!ThreadState::is_empty_context(&context) && !ThreadState::is_empty_context(&Obj::none(py)));
+        assert!(ThreadState::is_empty_context(&ThreadState::new_context(py).unwrap()));
+        assert!(PyErr::take(py).is_none());
+    });
+}
+
+#[test]
+fn an_exception_is_handled_for_a_while() {
+    attached(|py, _| {
+        let error = |text| Obj::from(PyKeyError::new_err(text).into_value(py).into_bound(py));
+        let (outer, inner) = (error("outer"), error("inner"));
+        let before = (outer.refcount(), inner.refcount());
+        assert!(handled_exception(py).is_none());
+        with_handled(py, &outer, || {
+            with_handled(py, &inner, || assert!(handled_exception(py).unwrap().is(&inner)));
+            assert!(handled_exception(py).unwrap().is(&outer));
+            // Whatever is raised meanwhile has it as its context.
+            let raised = py.eval(c"1 / 0", None, None).unwrap_err();
+            let context = raised.value(py).getattr("__context__").unwrap();
+            assert!(outer.is_bound(&context));
         });
-        assert!(failed.err().unwrap().take(py).is_instance_of::<pyo3::exceptions::PyKeyError>(py));
-        let seen = ThreadState::in_context(py, &context, || Ok(value()));
-        assert_eq!((seen.ok(), value()), (Some(7), 0));
-        assert!(
-            ThreadState::in_context(py, &Obj::none(py), || Ok(()))
-                .err()
-                .unwrap()
-                .take(py)
-                .to_string()
-                .contains("Context")
-        );
+        assert!(handled_exception(py).is_none());
+        assert_eq!((outer.refcount(), inner.refcount()), before);
+    });
+}
+
+#[test]
+fn created_of_a_python_subclass_alone() {
+    attached(|py, module| {
+        let before = alive();
+        let derive = |base: &str| {
+            let base = module.getattr(base).unwrap();
+            Obj::from(py.get_type::<PyType>().call1(("Sub", (base,), PyDict::new(py))).unwrap())
+        };
+        let node = Obj::<Node>::create_of(py, &derive("Node")).unwrap();
+        assert!(!node.is_exact() && node.child.is_none());
+        drop(node);
+        drop(Obj::<Sealed>::create_of(py, &derive("Sealed")).unwrap());
+        drop(Obj::<Leaf>::create_of(py, &Obj::from(module.getattr("Leaf").unwrap())).unwrap());
+        // A leaf has contents of its own, which a node's constructor would leave out.
+        let leaf = Obj::from(module.getattr("Leaf").unwrap());
+        let unrelated = Obj::from(py.get_type::<PyType>());
+        for class in [leaf, derive("Leaf"), derive("Bare"), unrelated, Obj::none(py)] {
+            let refused = Obj::<Node>::create_of(py, &class).err().unwrap();
+            assert!(refused.is_instance_of::<PyTypeError>(py), "{refused}");
+        }
+        py.import("gc").unwrap().call_method0("collect").unwrap();
+        assert_eq!(alive(), before);
     });
 }
 

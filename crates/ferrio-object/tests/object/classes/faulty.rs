@@ -29,7 +29,7 @@ impl Faulty {
     fn init(this: &Obj<Self>, _py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
         const SIGNATURE: Signature<1> = Signature::new("Faulty", ["place"]).required(0);
         let [place] = args.bind(&SIGNATURE)?;
-        this.place.set(match place.map(|place| place.extract::<String>()).transpose()?.as_deref() {
+        this.place.set(match place.map(PyAnyMethods::extract::<String>).transpose()?.as_deref() {
             None => Place::Nowhere,
             Some("traverse") => Place::Traverse,
             Some("clear") => Place::Clear,
