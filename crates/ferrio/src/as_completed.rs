@@ -54,7 +54,8 @@ pub struct AsCompleted {
 /// From 3.13 on those of [`AsCompleted::begin`]; before, they come with the first item, since asyncio's was a
 /// generator then, which began when it was first asked.
 pub(crate) fn py_as_completed(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<AsCompleted>> {
-    const SIGNATURE: Signature<2> = Signature::new("as_completed", ["fs", "timeout"]).positional(1).required(1);
+    const SIGNATURE: Signature<2> =
+        Signature::new("as_completed", ["fs", "timeout"]).positional(1).required(1);
     let [given, timeout] = args.bind(&SIGNATURE)?;
     let this: Obj<AsCompleted> = Obj::create(py, ((), AsCompleted::blank()))?;
     this.given.set(given.map(Obj::from));
@@ -73,7 +74,10 @@ impl AsCompleted {
     fn begin(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         let Some(given) = this.given.take() else { return Ok(()) };
         let given = given.bind(py);
-        if future_likes::is_future(py, given)? || task::is_coroutine(py, given)? || task::is_awaitable(py, given)? {
+        if future_likes::is_future(py, given)?
+            || task::is_coroutine(py, given)?
+            || task::is_awaitable(py, given)?
+        {
             let name = given.get_type().name()?;
             return Err(PyTypeError::new_err(format!("expects an iterable of awaitables, not {name}")));
         }
@@ -94,8 +98,12 @@ impl AsCompleted {
         }
         let todo = PySet::new(py, &futures)?;
         let me = this.as_any().clone();
-        let callback =
-            native_fn::done_callback(py, "_AsCompletedIterator._handle_completion", vec![me.clone()], completed)?;
+        let callback = native_fn::done_callback(
+            py,
+            "_AsCompletedIterator._handle_completion",
+            vec![me.clone()],
+            completed,
+        )?;
         this.left.set(todo.len());
         this.todo.set(Some(Obj::from(&todo)));
         this.callback.set(Some(callback.clone()));
@@ -105,7 +113,8 @@ impl AsCompleted {
         }
         if let Some(timeout) = this.timeout.take().filter(|_| !futures.is_empty()) {
             let late = native_fn::function(py, "_AsCompletedIterator._handle_timeout", vec![me], timed_out)?;
-            let timer = event_loop.as_any().bind(py).call_method1(intern!(py, "call_later"), (timeout, late))?;
+            let timer =
+                event_loop.as_any().bind(py).call_method1(intern!(py, "call_later"), (timeout, late))?;
             this.timer.set(Some(timer.into()));
         }
         Ok(())
@@ -197,7 +206,9 @@ impl AsCompleted {
 }
 
 fn completed(py: Python<'_>, held: &[Obj], fut: &Bound<'_, PyAny>) -> PyResult<()> {
-    held.first().and_then(|obj| obj.cast_exact::<AsCompleted>()).map_or(Ok(()), |this| this.completed(py, fut))
+    held.first()
+        .and_then(|obj| obj.cast_exact::<AsCompleted>())
+        .map_or(Ok(()), |this| this.completed(py, fut))
 }
 
 fn timed_out(py: Python<'_>, held: &[Obj], _args: Args<'_, '_>) -> PyResult<()> {

@@ -7,7 +7,6 @@ use pyo3::exceptions::PyDeprecationWarning;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-
 /// Types found to be coroutines, kept alive so that no other type takes their address. asyncio stops at 100 as well,
 /// for programs that make types without end.
 static KNOWN: GilStatic<RefCell<Vec<Obj>>> = GilStatic::new(RefCell::new(Vec::new()));

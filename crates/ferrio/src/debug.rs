@@ -11,4 +11,6 @@ pub(crate) use format::{
     ReprGuard, format_callback_source, format_coroutine, py_format_args_and_kwargs, py_format_callback,
     py_format_callback_source, py_format_coroutine, py_get_function_source,
 };
-pub(crate) use stack::{extract_stack, log_error, log_handled, py_extract_stack, task_get_stack, task_print_stack};
+pub(crate) use stack::{
+    extract_stack, log_error, log_handled, py_extract_stack, task_get_stack, task_print_stack,
+};

@@ -188,8 +188,7 @@ pub(crate) fn chain(py: Python<'_>, source: &Obj, destination: &Obj) -> PyResult
     };
     let source_loop = loop_or_none(source_ours, source)?;
     let destination_loop = loop_or_none(destination_ours, destination)?;
-    let held =
-        vec![source.clone(), destination.clone(), source_loop.clone(), destination_loop.clone()];
+    let held = vec![source.clone(), destination.clone(), source_loop.clone(), destination_loop.clone()];
     let cancelled = native_fn::function(py, "_call_check_cancel", held.clone(), check_cancel)?;
     destination.bind(py).call_method1(intern!(py, "add_done_callback"), (cancelled,))?;
     let ended = native_fn::function(py, "_call_set_state", held, set_state)?;
@@ -219,7 +218,10 @@ fn set_state(py: Python<'_>, held: &[Obj], args: Args<'_, '_>) -> PyResult<()> {
     };
     let bound = destination.bind(py);
     let destination_cancelled = || bound.call_method0(intern!(py, "cancelled"))?.is_truthy();
-    if !destination_loop.is_none() && destination_cancelled()? && destination_loop_closed(py, destination_loop)? {
+    if !destination_loop.is_none()
+        && destination_cancelled()?
+        && destination_loop_closed(py, destination_loop)?
+    {
         return Ok(());
     }
     if destination_loop.is_none() || destination_loop.is(source_loop) {
@@ -228,10 +230,11 @@ fn set_state(py: Python<'_>, held: &[Obj], args: Args<'_, '_>) -> PyResult<()> {
     if destination_loop_closed(py, destination_loop)? {
         return Ok(());
     }
-    let copy = native_fn::function(py, "_set_state", vec![source.into(), destination.clone()], |py, held, _| {
-        let [source, destination] = held else { return Ok(()) };
-        transfer(py, source.bind(py), destination)
-    })?;
+    let copy =
+        native_fn::function(py, "_set_state", vec![source.into(), destination.clone()], |py, held, _| {
+            let [source, destination] = held else { return Ok(()) };
+            transfer(py, source.bind(py), destination)
+        })?;
     destination_loop.bind(py).call_method1(intern!(py, "call_soon_threadsafe"), (copy,))?;
     Ok(())
 }

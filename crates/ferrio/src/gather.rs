@@ -40,7 +40,9 @@ impl Hasher for AddressHasher {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_usize(usize::from(*byte)));
+        for byte in bytes {
+            self.write_usize(usize::from(*byte));
+        }
     }
 
     fn write_usize(&mut self, address: usize) {
@@ -155,14 +157,12 @@ fn create(
 
 fn register(py: Python<'_>, outer: &Obj<Gathering>, child: &Obj) -> PyResult<()> {
     let exact = child.cast_exact::<Task>().map(Obj::base).or_else(|| child.cast_exact::<Future>());
-    match exact {
-        Some(fut) => future::add_callback(fut, py, Callback::Gather(outer.clone())),
-        None => {
-            let callback = done_callable(py, outer)?;
-            child.bind(py).call_method1(intern!(py, "add_done_callback"), (callback,))?;
-            Ok(())
-        }
+    if let Some(fut) = exact {
+        return future::add_callback(fut, py, Callback::Gather(outer.clone()));
     }
+    let callback = done_callable(py, outer)?;
+    child.bind(py).call_method1(intern!(py, "add_done_callback"), (callback,))?;
+    Ok(())
 }
 
 /// The done-callback of a child as a Python callable, for children that are not ours.
@@ -173,11 +173,17 @@ pub(crate) fn done_callable(py: Python<'_>, outer: &Obj<Gathering>) -> PyResult<
     if let Some(callable) = outer.done_callback.get() {
         return Ok(callable);
     }
-    let callable =
-        native_fn::function(py, "gather.<locals>._done_callback", vec![outer.as_any().clone()], |py, held, args| {
-            let (Some(outer), Some(child)) = (held[0].cast::<Gathering>(), args.get(0)) else { return Ok(()) };
+    let callable = native_fn::function(
+        py,
+        "gather.<locals>._done_callback",
+        vec![outer.as_any().clone()],
+        |py, held, args| {
+            let (Some(outer), Some(child)) = (held[0].cast::<Gathering>(), args.get(0)) else {
+                return Ok(());
+            };
             ended(outer, py, &child.into())
-        })?;
+        },
+    )?;
     outer.done_callback.set(Some(callable.clone()));
     Ok(callable)
 }

@@ -187,7 +187,8 @@ impl Handle {
             None => ThreadState::new_context(py)?,
         };
         let args = this.args.take();
-        let outcome = ThreadState::in_context(py, &context, || vectorcall_drop(py, &callback, args.as_slice()));
+        let outcome =
+            ThreadState::in_context(py, &context, || vectorcall_drop(py, &callback, args.as_slice()));
         if let Err(raised) = outcome {
             let err = raised.take(py);
             if !this.cancelled.get() {
@@ -395,21 +396,40 @@ impl Class for Handle {
         class
             .init(Self::init)
             .repr(Self::repr)
-            .method0("cancel", Self::cancel, "cancel($self, /)\n--\n\nDo not call it, if it was not called yet.")
-            .method0("cancelled", |this: &Obj<Self>, _py: Python<'_>| this.cancelled.get(),
-                "cancelled($self, /)\n--\n\nWhether it was cancelled (since 3.7).")
-            .method0("get_context", |this: &Obj<Self>, py: Python<'_>| this.context(py),
-                "get_context($self, /)\n--\n\nThe context it is called in (since 3.12).")
+            .method0(
+                "cancel",
+                Self::cancel,
+                "cancel($self, /)\n--\n\nDo not call it, if it was not called yet.",
+            )
+            .method0(
+                "cancelled",
+                |this: &Obj<Self>, _py: Python<'_>| this.cancelled.get(),
+                "cancelled($self, /)\n--\n\nWhether it was cancelled (since 3.7).",
+            )
+            .method0(
+                "get_context",
+                |this: &Obj<Self>, py: Python<'_>| this.context(py),
+                "get_context($self, /)\n--\n\nThe context it is called in (since 3.12).",
+            )
             .method0("_run", Self::run, "_run($self, /)\n--\n\nCall it.")
             .method0("_repr_info", Self::repr_info_list, "")
-            .getset("_callback", |this: &Obj<Self>, _py: Python<'_>| this.callback.get(), Self::set_callback, "")
+            .getset(
+                "_callback",
+                |this: &Obj<Self>, _py: Python<'_>| this.callback.get(),
+                Self::set_callback,
+                "",
+            )
             .getset("_args", Self::get_args, Self::set_args, "")
             .getter("_context", |this: &Obj<Self>, py: Python<'_>| this.context(py), "")
             .getter("_cancelled", |this: &Obj<Self>, _py: Python<'_>| this.cancelled.get(), "")
             .getter("_source_traceback", |this: &Obj<Self>, _py: Python<'_>| this.source_traceback(), "")
-            .getter("_loop", |this: &Obj<Self>, _py: Python<'_>| {
-                this.loop_ref().map(|event_loop| event_loop.as_any().clone())
-            }, "");
+            .getter(
+                "_loop",
+                |this: &Obj<Self>, _py: Python<'_>| {
+                    this.loop_ref().map(|event_loop| event_loop.as_any().clone())
+                },
+                "",
+            );
     }
 }
 
@@ -427,7 +447,12 @@ pub struct TimerHandle {
 impl TimerHandle {
     #[inline]
     pub(crate) fn new(when: f64) -> Self {
-        TimerHandle { when: Cell::new(when), key: Cell::new(None), scheduled: Cell::new(false), given: ObjCell::empty() }
+        TimerHandle {
+            when: Cell::new(when),
+            key: Cell::new(None),
+            scheduled: Cell::new(false),
+            given: ObjCell::empty(),
+        }
     }
 
     fn init(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
@@ -550,16 +575,26 @@ impl Class for TimerHandle {
     fn define(class: &mut ClassBuilder<Self>) {
         class
             .init(Self::init)
-            .method0("cancel", Self::cancel, "cancel($self, /)\n--\n\nDo not call it, if it was not called yet.")
-            .method0("when", Self::when,
-                "when($self, /)\n--\n\nWhen it will be called, in seconds of loop.time() (since 3.7).")
+            .method0(
+                "cancel",
+                Self::cancel,
+                "cancel($self, /)\n--\n\nDo not call it, if it was not called yet.",
+            )
+            .method0(
+                "when",
+                Self::when,
+                "when($self, /)\n--\n\nWhen it will be called, in seconds of loop.time() (since 3.7).",
+            )
             .compare(Self::compare, |this: &Obj<Self>, py: Python<'_>| {
                 PyFloat::new(py, this.when.get()).hash()
             })
             .method0("_repr_info", Self::repr_info_list, "")
             .getter("_when", Self::when, "")
-            .getset("_scheduled", |this: &Obj<Self>, _py: Python<'_>| {
-                this.scheduled.get() || this.key.get().is_some()
-            }, Self::set_scheduled, "");
+            .getset(
+                "_scheduled",
+                |this: &Obj<Self>, _py: Python<'_>| this.scheduled.get() || this.key.get().is_some(),
+                Self::set_scheduled,
+                "",
+            );
     }
 }

@@ -43,8 +43,7 @@ pub struct NativeFn {
 
 fn make(py: Python<'_>, name: &'static str, held: Vec<Obj>, code: Code) -> PyResult<Obj<NativeFn>> {
     let held = RefCell::new(Held::from_vec(held));
-    let contents =
-        NativeFn { name, code, held, through: ObjCell::empty(), weaklist: WeakList::new() };
+    let contents = NativeFn { name, code, held, through: ObjCell::empty(), weaklist: WeakList::new() };
     Obj::create(py, ((), contents))
 }
 

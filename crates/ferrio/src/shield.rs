@@ -24,7 +24,12 @@ pub(crate) fn py_shield(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     }
     let event_loop = LoopRef::new(future_likes::loop_of(py, inner.bind(py))?.bind(py));
     let outer = event_loop.create_future(py)?;
-    let told = native_fn::done_callback(py, "shield.<locals>._inner_done_callback", vec![outer.clone()], inner_done)?;
+    let told = native_fn::done_callback(
+        py,
+        "shield.<locals>._inner_done_callback",
+        vec![outer.clone()],
+        inner_done,
+    )?;
     if let Some(ours) = outer.cast::<Future>() {
         told.wakes(ours);
     }

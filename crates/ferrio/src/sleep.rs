@@ -250,12 +250,19 @@ impl Class for Yield {
             .iter_itself()
             .send(Self::send)
             .throw(Self::throw)
-            .method0("close", |this: &Obj<Self>, _py: Python<'_>| this.state.set(State::Done),
-                "close($self, /)\n--\n\nEnd it.")
+            .method0(
+                "close",
+                |this: &Obj<Self>, _py: Python<'_>| this.state.set(State::Done),
+                "close($self, /)\n--\n\nEnd it.",
+            )
             .getter("__name__", |_this: &Obj<Self>, _py: Python<'_>| "sleep", "")
             .getter("__qualname__", |_this: &Obj<Self>, _py: Python<'_>| "sleep", "")
             .getter("cr_running", |_this: &Obj<Self>, _py: Python<'_>| false, "")
-            .getter("cr_suspended", |this: &Obj<Self>, _py: Python<'_>| this.state.get() == State::Yielded, "")
+            .getter(
+                "cr_suspended",
+                |this: &Obj<Self>, _py: Python<'_>| this.state.get() == State::Yielded,
+                "",
+            )
             .getter("cr_await", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
             .getter("cr_frame", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
             .getter("cr_code", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
@@ -328,9 +335,8 @@ impl Class for Sleep {
 
     fn finalize(this: &Obj<Self>, py: Python<'_>) {
         let created = this.state.get() == State::Created;
-        let outcome = this.end(py).and_then(|()| {
-            if created { never_awaited(this.as_any(), py) } else { Ok(()) }
-        });
+        let outcome =
+            this.end(py).and_then(|()| if created { never_awaited(this.as_any(), py) } else { Ok(()) });
         if let Err(err) = outcome {
             err.write_unraisable(py, Some(this.bind(py)));
         }
@@ -346,9 +352,13 @@ impl Class for Sleep {
             .getter("__name__", |_this: &Obj<Self>, _py: Python<'_>| "sleep", "")
             .getter("__qualname__", |_this: &Obj<Self>, _py: Python<'_>| "sleep", "")
             .getter("cr_running", |_this: &Obj<Self>, _py: Python<'_>| false, "")
-            .getter("cr_suspended", |this: &Obj<Self>, _py: Python<'_>| {
-                matches!(this.state.get(), State::Yielded | State::Waiting)
-            }, "")
+            .getter(
+                "cr_suspended",
+                |this: &Obj<Self>, _py: Python<'_>| {
+                    matches!(this.state.get(), State::Yielded | State::Waiting)
+                },
+                "",
+            )
             .getter("cr_await", |this: &Obj<Self>, _py: Python<'_>| this.fut.get(), "")
             .getter("cr_frame", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
             .getter("cr_code", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")

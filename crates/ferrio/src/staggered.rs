@@ -76,7 +76,8 @@ impl Race {
         let attempt = attempt(this, py, index, function.into())?;
         let (event_loop, ended) = (this.event_loop.borrow().clone(), this.ended.get());
         if let (Some(event_loop), Some(ended)) = (event_loop, ended) {
-            let task: Obj = event_loop.as_any().bind(py).call_method1(intern!(py, "create_task"), (attempt,))?.into();
+            let task: Obj =
+                event_loop.as_any().bind(py).call_method1(intern!(py, "create_task"), (attempt,))?.into();
             this.running.borrow_mut().push(task.clone());
             future_likes::on_done(py, &task, &ended)?;
         }

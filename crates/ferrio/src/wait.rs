@@ -80,11 +80,15 @@ impl Registered {
         if let Some(waiting) = waiting.cast_exact::<Waiting>() {
             waiting.stop_alarm(py)?;
         }
-        let (Some(callback), Ok(futures)) = (callback.cast_exact::<NativeFn>(), futures.bind(py).cast::<PyTuple>())
+        let (Some(callback), Ok(futures)) =
+            (callback.cast_exact::<NativeFn>(), futures.bind(py).cast::<PyTuple>())
         else {
             return Ok(());
         };
-        futures.iter().take(self.count.take()).try_for_each(|fut| future_likes::off_done(py, &fut.into(), callback))
+        futures
+            .iter()
+            .take(self.count.take())
+            .try_for_each(|fut| future_likes::off_done(py, &fut.into(), callback))
     }
 }
 
@@ -178,8 +182,12 @@ fn begin(
             },
         ),
     )?;
-    let callback =
-        native_fn::done_callback(py, "_wait.<locals>._on_completion", vec![waiting.as_any().clone()], Waiting::told)?;
+    let callback = native_fn::done_callback(
+        py,
+        "_wait.<locals>._on_completion",
+        vec![waiting.as_any().clone()],
+        Waiting::told,
+    )?;
     callback.wakes(&waiter);
     let registered = Registered {
         co: co.clone(),

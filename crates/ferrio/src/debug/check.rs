@@ -47,14 +47,16 @@ pub(crate) fn check_thread(event_loop: &Obj<Loop>) -> PyResult<()> {
 /// Refuses coroutines and coroutine functions as callbacks.
 pub(crate) fn check_callback(py: Python<'_>, callback: &Obj, method: &str) -> PyResult<()> {
     let bound = callback.bind(py);
-    let coroutine = crate::task::is_coroutine(py, bound)?
-        || crate::coroutines::is_coroutine_function(py, bound)?;
+    let coroutine =
+        crate::task::is_coroutine(py, bound)? || crate::coroutines::is_coroutine_function(py, bound)?;
     if coroutine {
         return Err(PyTypeError::new_err(format!("coroutines cannot be used with {method}()")));
     }
     if !bound.is_callable() {
         let shown = bound.repr()?;
-        return Err(PyTypeError::new_err(format!("a callable object was expected by {method}(), got {shown}")));
+        return Err(PyTypeError::new_err(format!(
+            "a callable object was expected by {method}(), got {shown}"
+        )));
     }
     Ok(())
 }

@@ -40,7 +40,10 @@ fn function_source(py: Python<'_>, func: &Bound<'_, PyAny>) -> PyResult<Option<(
     if let Some(code) = func.getattr_opt(intern!(py, "__code__"))?
         && func.hasattr(intern!(py, "__globals__"))?
     {
-        return Ok(Some((code.getattr("co_filename")?.extract()?, code.getattr("co_firstlineno")?.extract()?)));
+        return Ok(Some((
+            code.getattr("co_filename")?.extract()?,
+            code.getattr("co_firstlineno")?.extract()?,
+        )));
     }
     let functools = py.import("functools")?;
     if func.is_instance(&functools.getattr("partial")?)? {
@@ -150,7 +153,8 @@ pub(crate) fn format_coroutine(_py: Python<'_>, coro: &Bound<'_, PyAny>) -> PyRe
     let code = attribute(["cr_code", "gi_code"])?;
     let is = |names: [&str; 2]| attribute(names)?.map_or(Ok(false), |value| value.is_truthy());
     // Of a coroutine without code no line can be shown, but that it is under way.
-    let running = is(["cr_running", "gi_running"])? || (code.is_none() && is(["cr_suspended", "gi_suspended"])?);
+    let running =
+        is(["cr_running", "gi_running"])? || (code.is_none() && is(["cr_suspended", "gi_suspended"])?);
     let Some(code) = code else {
         return Ok(if running { format!("{name}() running") } else { format!("{name}()") });
     };
@@ -170,7 +174,9 @@ fn args_and_kwargs<'py>(
     kwargs: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(Vec<Obj>, Option<Bound<'py, PyDict>>)> {
     let list = match args {
-        Some(args) if !args.is_none() => args.try_iter()?.map(|arg| arg.map(Obj::from)).collect::<PyResult<_>>()?,
+        Some(args) if !args.is_none() => {
+            args.try_iter()?.map(|arg| arg.map(Obj::from)).collect::<PyResult<_>>()?
+        }
         _ => Vec::new(),
     };
     let dict = match kwargs {
@@ -185,7 +191,8 @@ pub(crate) fn py_get_function_source(py: Python<'_>, args: Args<'_, '_>) -> PyRe
     let Some(func) = func else { return Ok(None) };
     match function_source(py, func)? {
         Some((file, line)) => {
-            let pair = PyTuple::new(py, [file.into_pyobject(py)?.into_any(), line.into_pyobject(py)?.into_any()])?;
+            let pair =
+                PyTuple::new(py, [file.into_pyobject(py)?.into_any(), line.into_pyobject(py)?.into_any()])?;
             Ok(Some(pair.into()))
         }
         None => Ok(None),

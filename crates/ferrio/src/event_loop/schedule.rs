@@ -217,8 +217,14 @@ fn create_future(this: &Obj<Loop>, py: Python<'_>) -> PyResult<Obj<Future>> {
 }
 
 fn create_task(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
-    let Some(coro) = args.get(0) else {
-        return Err(PyTypeError::new_err("create_task() missing 1 required positional argument: 'coro'"));
+    const SIGNATURE: Signature<1> = Signature::new("create_task", ["coro"]);
+    let coro = match args.get(0) {
+        Some(coro) => coro,
+        // By keyword, or missing: then this is the error.
+        None => match args.bind_all(&SIGNATURE)?.0 {
+            [Some(coro)] => coro,
+            [None] => return Err(PyTypeError::new_err("create_task() needs a coroutine")),
+        },
     };
     if args.len() > 1 {
         return Err(PyTypeError::new_err("create_task() takes 1 positional argument but more were given"));
@@ -236,7 +242,7 @@ fn create_task(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult
                 name = Some(value.clone());
                 return Ok(());
             }
-            kwargs.set_item(key, value)
+            if key.eq("coro")? { Ok(()) } else { kwargs.set_item(key, value) }
         })?;
         // Before 3.13.3 a `context` of None was not passed on either.
         if kwargs.get_item("context")?.is_some_and(|context| context.is_none()) {

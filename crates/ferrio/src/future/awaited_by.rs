@@ -29,7 +29,9 @@ fn from_callbacks(fut: &Obj<Future>, found: &mut Vec<Obj>, depth: usize) {
                 }
             }
             Callback::Call { callback, .. } => {
-                if let Some(task) = callback.cast_exact::<crate::task::WakeupCallable>().and_then(|c| c.task()) {
+                if let Some(task) =
+                    callback.cast_exact::<crate::task::WakeupCallable>().and_then(|c| c.task())
+                {
                     found.push(task.into_any());
                 }
             }
@@ -53,7 +55,10 @@ pub(super) fn get(this: &Obj<Future>, py: Python<'_>) -> PyResult<Option<Obj>> {
     Ok(Some(PyFrozenSet::new(py, found)?.into()))
 }
 
-fn both<'a>(args: &Args<'a, '_>, function: &'static str) -> PyResult<Option<(&'a Obj<Future>, &'a Obj<Future>)>> {
+fn both<'a>(
+    args: &Args<'a, '_>,
+    function: &'static str,
+) -> PyResult<Option<(&'a Obj<Future>, &'a Obj<Future>)>> {
     let [fut, waiter] = args.bind(&Signature::new(function, ["fut", "waiter"]))?;
     // Futures that are not ours cannot keep it, and are passed over as asyncio does.
     let ours = fut.and_then(Obj::<Future>::from_bound);

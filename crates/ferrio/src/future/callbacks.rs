@@ -65,9 +65,8 @@ impl Callbacks {
     pub(crate) fn remove_native(&mut self, function: &Obj<NativeFn>) -> Callbacks {
         let is_it = |callback: &Callback| matches!(callback, Callback::Native(other) if other.is(function));
         match self {
-            Callbacks::None => Callbacks::None,
             Callbacks::One(one) if is_it(one) => std::mem::replace(self, Callbacks::None),
-            Callbacks::One(_) => Callbacks::None,
+            Callbacks::None | Callbacks::One(_) => Callbacks::None,
             Callbacks::Many(all) => Callbacks::Many(all.extract_if(.., |callback| is_it(callback)).collect()),
         }
     }

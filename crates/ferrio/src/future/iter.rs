@@ -77,10 +77,10 @@ impl Class for FutureIter {
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
-        class
-            .iter_itself()
-            .send(Self::resume)
-            .throw(Self::throw)
-            .method0("close", Self::close, "close($self, /)\n--\n\nLet go of the future.");
+        class.iter_itself().send(Self::resume).throw(Self::throw).method0(
+            "close",
+            Self::close,
+            "close($self, /)\n--\n\nLet go of the future.",
+        );
     }
 }

@@ -196,11 +196,7 @@ fn set_blocking(this: &Obj<Future>, _py: Python<'_>, value: Option<&Bound<'_, Py
     Ok(())
 }
 
-fn set_log_traceback(
-    this: &Obj<Future>,
-    _py: Python<'_>,
-    value: Option<&Bound<'_, PyAny>>,
-) -> PyResult<()> {
+fn set_log_traceback(this: &Obj<Future>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     if no_deletion(value)? {
         return Err(PyValueError::new_err("_log_traceback can only be set to False"));
     }
@@ -208,11 +204,7 @@ fn set_log_traceback(
     Ok(())
 }
 
-fn set_cancel_message(
-    this: &Obj<Future>,
-    _py: Python<'_>,
-    value: Option<&Bound<'_, PyAny>>,
-) -> PyResult<()> {
+fn set_cancel_message(this: &Obj<Future>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     let value = value.ok_or_else(|| PyAttributeError::new_err("cannot delete attribute"))?;
     this.cancel_message.set(Some(value.into()));
     Ok(())
@@ -229,42 +221,94 @@ pub(super) fn define(class: &mut ClassBuilder<Future>) {
         .awaitable(awaitable)
         .iter(awaitable)
         .generic()
-        .method0("result", result, "result($self, /)\n--\n\nThe result, or the exception raised.\n\n\
-            Raises CancelledError if cancelled, InvalidStateError if not done yet.")
-        .method0("exception", exception, "exception($self, /)\n--\n\nThe exception that was set, or None.\n\n\
-            Raises CancelledError if cancelled, InvalidStateError if not done yet.")
-        .method1("set_result", set_result, "set_result($self, result, /)\n--\n\nFinish with a result.\n\n\
-            Raises InvalidStateError if already done.")
-        .method1("set_exception", set_exception, "set_exception($self, exception, /)\n--\n\n\
-            Finish with an exception, an instance or a class.\n\nRaises InvalidStateError if already done.")
-        .method("add_done_callback", add_done_callback,
+        .method0(
+            "result",
+            result,
+            "result($self, /)\n--\n\nThe result, or the exception raised.\n\n\
+            Raises CancelledError if cancelled, InvalidStateError if not done yet.",
+        )
+        .method0(
+            "exception",
+            exception,
+            "exception($self, /)\n--\n\nThe exception that was set, or None.\n\n\
+            Raises CancelledError if cancelled, InvalidStateError if not done yet.",
+        )
+        .method1(
+            "set_result",
+            set_result,
+            "set_result($self, result, /)\n--\n\nFinish with a result.\n\n\
+            Raises InvalidStateError if already done.",
+        )
+        .method1(
+            "set_exception",
+            set_exception,
+            "set_exception($self, exception, /)\n--\n\n\
+            Finish with an exception, an instance or a class.\n\nRaises InvalidStateError if already done.",
+        )
+        .method(
+            "add_done_callback",
+            add_done_callback,
             "add_done_callback($self, fn, /, *, context=<unrepresentable>)\n--\n\n\
             Call fn(self) through the loop when done; soon, if done already. In `context`, or a copy of the\n\
-            current one. Callbacks are called in the order they were added.")
-        .method1("remove_done_callback", remove_done_callback, "remove_done_callback($self, fn, /)\n--\n\n\
-            Remove all registrations of fn; return how many there were.")
-        .method("cancel", cancel, "cancel($self, /, msg=None)\n--\n\nCancel and schedule the callbacks.\n\n\
-            Returns False if already done, else True. The message goes into the CancelledError (since 3.9).")
-        .method0("cancelled", |this: &Obj<Future>, _py: Python<'_>| this.is_cancelled(),
-            "cancelled($self, /)\n--\n\nWhether it was cancelled.")
-        .method0("done", |this: &Obj<Future>, _py: Python<'_>| this.is_done(),
-            "done($self, /)\n--\n\nWhether it has a result or an exception or was cancelled.")
+            current one. Callbacks are called in the order they were added.",
+        )
+        .method1(
+            "remove_done_callback",
+            remove_done_callback,
+            "remove_done_callback($self, fn, /)\n--\n\n\
+            Remove all registrations of fn; return how many there were.",
+        )
+        .method(
+            "cancel",
+            cancel,
+            "cancel($self, /, msg=None)\n--\n\nCancel and schedule the callbacks.\n\n\
+            Returns False if already done, else True. The message goes into the CancelledError (since 3.9).",
+        )
+        .method0(
+            "cancelled",
+            |this: &Obj<Future>, _py: Python<'_>| this.is_cancelled(),
+            "cancelled($self, /)\n--\n\nWhether it was cancelled.",
+        )
+        .method0(
+            "done",
+            |this: &Obj<Future>, _py: Python<'_>| this.is_done(),
+            "done($self, /)\n--\n\nWhether it has a result or an exception or was cancelled.",
+        )
         .method0("get_loop", get_loop, "get_loop($self, /)\n--\n\nThe event loop it is bound to (since 3.7).")
-        .method0("_make_cancelled_error", make_cancelled_error,
-            "_make_cancelled_error($self, /)\n--\n\nThe CancelledError to raise.")
+        .method0(
+            "_make_cancelled_error",
+            make_cancelled_error,
+            "_make_cancelled_error($self, /)\n--\n\nThe CancelledError to raise.",
+        )
         .getter("_state", |this: &Obj<Future>, _py: Python<'_>| this.state.get().name(), "")
         .getter("_result", |this: &Obj<Future>, _py: Python<'_>| this.result.get(), "")
         .getter("_exception", |this: &Obj<Future>, _py: Python<'_>| this.exception.get(), "")
-        .getter("_loop", |this: &Obj<Future>, _py: Python<'_>| {
-            this.event_loop.get().map(|event_loop| event_loop.as_any().clone())
-        }, "")
+        .getter(
+            "_loop",
+            |this: &Obj<Future>, _py: Python<'_>| {
+                this.event_loop.get().map(|event_loop| event_loop.as_any().clone())
+            },
+            "",
+        )
         .getter("_callbacks", callbacks_list, "")
         .getter("_source_traceback", |this: &Obj<Future>, _py: Python<'_>| this.source_traceback.get(), "")
         .getter("_asyncio_awaited_by", awaited_by::get, "")
-        .getset("_asyncio_future_blocking", |this: &Obj<Future>, _py: Python<'_>| this.blocking.get(),
-            set_blocking, "")
-        .getset("_log_traceback", |this: &Obj<Future>, _py: Python<'_>| this.log_traceback.get(),
-            set_log_traceback, "")
-        .getset("_cancel_message", |this: &Obj<Future>, _py: Python<'_>| this.cancel_message.get(),
-            set_cancel_message, "");
+        .getset(
+            "_asyncio_future_blocking",
+            |this: &Obj<Future>, _py: Python<'_>| this.blocking.get(),
+            set_blocking,
+            "",
+        )
+        .getset(
+            "_log_traceback",
+            |this: &Obj<Future>, _py: Python<'_>| this.log_traceback.get(),
+            set_log_traceback,
+            "",
+        )
+        .getset(
+            "_cancel_message",
+            |this: &Obj<Future>, _py: Python<'_>| this.cancel_message.get(),
+            set_cancel_message,
+            "",
+        );
 }

@@ -13,9 +13,7 @@ mod report;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::mem::offset_of;
 
-use ferrio_object::{
-    Any, Class, ClassBuilder, DictSlot, FreeList, Obj, ObjCell, TypeCell, Visit, WeakList,
-};
+use ferrio_object::{Any, Class, ClassBuilder, DictSlot, FreeList, Obj, ObjCell, TypeCell, Visit, WeakList};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -59,7 +57,7 @@ pub struct Future {
     /// The traceback that the exception had when it was set: raising it again and again would make it grow.
     pub(crate) exception_tb: ObjCell,
     pub(crate) cancel_message: ObjCell,
-    /// The CancelledError that ended a task, raised as it is the first time somebody asks.
+    /// The `CancelledError` that ended a task, raised as it is the first time somebody asks.
     pub(crate) cancelled_exc: ObjCell,
     pub(crate) source_traceback: ObjCell,
     /// Who awaits this future, for the call graph: nothing, one future, or a set of them.
@@ -129,11 +127,7 @@ impl Future {
     }
 
     /// `__init__` of futures and tasks: remembers the loop, or finds the one that is current.
-    pub(crate) fn initialize(
-        &self,
-        py: Python<'_>,
-        event_loop: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
+    pub(crate) fn initialize(&self, py: Python<'_>, event_loop: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let event_loop = match event_loop {
             Some(given) if !given.is_none() => LoopRef::new(given),
             _ => LoopRef::new(crate::running::get_event_loop(py)?.bind(py)),
@@ -189,7 +183,7 @@ impl Future {
         }
     }
 
-    /// The CancelledError to raise: the one that ended the task, once, or a new one with the message.
+    /// The `CancelledError` to raise: the one that ended the task, once, or a new one with the message.
     pub(crate) fn make_cancelled(&self, py: Python<'_>) -> PyResult<Obj> {
         if let Some(exc) = self.cancelled_exc.take() {
             return Ok(exc);

@@ -76,11 +76,11 @@ pub(crate) fn create_from_call(
     coro: &Bound<'_, PyAny>,
     args: Args<'_, '_>,
 ) -> PyResult<Obj<Task>> {
+    const SIGNATURE: Signature<4> =
+        Signature::new("create_task", ["coro", "name", "context", "eager_start"]).positional(1);
     if !args.has_keywords() {
         return create(py, event_loop, coro);
     }
-    const SIGNATURE: Signature<4> =
-        Signature::new("create_task", ["coro", "name", "context", "eager_start"]).positional(1);
     let [_, name, context, eager] = args.bind(&SIGNATURE)?;
     let eager = eager.map_or(Ok(false), pyo3::types::PyAnyMethods::is_truthy)?;
     build(py, event_loop, coro, &Options { name, context, eager })
@@ -101,7 +101,8 @@ fn build(
     };
     let context = context_of(py, options.context)?;
     let debug = event_loop.get_debug(py)?;
-    let task: Obj<Task> = Obj::create(py, (((), Future::new(event_loop)), Task::new(coro.into(), context, name)))?;
+    let task: Obj<Task> =
+        Obj::create(py, (((), Future::new(event_loop)), Task::new(coro.into(), context, name)))?;
     if debug {
         task.base().source_traceback.set(Some(crate::debug::extract_stack(py)?));
     }
@@ -203,9 +204,7 @@ pub(crate) fn ensure_future(
     } else if is_awaitable(py, obj)? {
         (wrap_awaitable(py, obj)?.into_bound(py), true)
     } else {
-        return Err(PyTypeError::new_err(
-            "An asyncio.Future, a coroutine or an awaitable is required",
-        ));
+        return Err(PyTypeError::new_err("An asyncio.Future, a coroutine or an awaitable is required"));
     };
     let event_loop = match event_loop {
         Some(event_loop) => event_loop.clone(),
@@ -229,7 +228,7 @@ pub(crate) fn ensure_future(
 
 /// `inspect.isawaitable()`.
 pub(crate) fn is_awaitable(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<bool> {
-    Ok(py.import("inspect")?.call_method1("isawaitable", (obj,))?.is_truthy()?)
+    py.import("inspect")?.call_method1("isawaitable", (obj,))?.is_truthy()
 }
 
 /// A coroutine around an awaitable. One made by Python: what `Task.get_coro()` gives for an awaitable has to be an
@@ -237,15 +236,14 @@ pub(crate) fn is_awaitable(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<b
 fn wrap_awaitable(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<Obj> {
     static WRAP: GilStatic<ObjCell> = GilStatic::new(ObjCell::empty());
     let cell = WRAP.get(py);
-    let wrap = match cell.get() {
-        Some(wrap) => wrap,
-        None => {
-            let names = PyDict::new(py);
-            py.run(c"async def _wrap_awaitable(awaitable): return await awaitable", Some(&names), None)?;
-            let made: Obj = names.get_item("_wrap_awaitable")?.into_pyobject(py)?.into();
-            cell.set(Some(made.clone()));
-            made
-        }
+    let wrap = if let Some(wrap) = cell.get() {
+        wrap
+    } else {
+        let names = PyDict::new(py);
+        py.run(c"async def _wrap_awaitable(awaitable): return await awaitable", Some(&names), None)?;
+        let made: Obj = names.get_item("_wrap_awaitable")?.into_pyobject(py)?.into();
+        cell.set(Some(made.clone()));
+        made
     };
     Ok(wrap.bind(py).call1((obj,))?.into())
 }
@@ -261,6 +259,7 @@ pub(crate) fn py_ensure_future(py: Python<'_>, args: Args<'_, '_>) -> PyResult<O
 
 /// `asyncio.create_task(coro, **kwargs)`: in the running loop.
 pub(crate) fn py_create_task(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    const SIGNATURE: Signature<1> = Signature::new("create_task", ["coro"]);
     if args.len() > 1 {
         return Err(PyTypeError::new_err(format!(
             "create_task() takes 1 positional argument but {} were given",
@@ -276,7 +275,6 @@ pub(crate) fn py_create_task(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj
         native.check_closed()?;
         return Ok(create_from_call(py, event_loop, coro, args)?.into_any());
     }
-    const SIGNATURE: Signature<1> = Signature::new("create_task", ["coro"]);
     let ([coro], _, kwargs) = args.bind_all(&SIGNATURE)?;
     let kwargs = kwargs.unwrap_or_else(|| PyDict::new(py));
     if kwargs.get_item("context")?.is_some_and(|context| context.is_none()) {

@@ -59,7 +59,7 @@ fn repr_info(this: &Obj<Task>, py: Python<'_>) -> PyResult<Obj> {
     let mut info = future_repr_info(py, this.bind(py))?;
     let fut = this.base();
     if !fut.is_done() && this.cancel_requests.get() > 0 {
-        info[0] = "cancelling".to_owned();
+        "cancelling".clone_into(&mut info[0]);
     }
     // After the state: the name, then what it waits for, then the coroutine, as asyncio shows them.
     info.insert(1, format!("name={}", get_name(this, py).bind(py).repr()?));

@@ -12,8 +12,10 @@ use std::cell::{Cell, OnceCell, RefCell};
 use ferrio_object::{Class, ClassBuilder, FreeList, Membership, Obj, ObjCell, TypeCell, Visit};
 use pyo3::prelude::*;
 
-pub(crate) use create::{create, create_from_call, ensure_future, is_awaitable, py_create_task, py_ensure_future};
 pub(crate) use crate::coroutines::is_coroutine;
+pub(crate) use create::{
+    create, create_from_call, ensure_future, is_awaitable, py_create_task, py_ensure_future,
+};
 pub(crate) use factory::{py_create_eager_task_factory, py_eager_task_factory};
 pub(crate) use step::wake;
 pub(crate) use wakeup::{StepCallable, WakeupCallable, wakeup_callable};

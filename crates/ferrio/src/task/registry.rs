@@ -37,21 +37,6 @@ fn foreign(py: Python<'_>) -> PyResult<&Foreign> {
     Ok(cell.get_or_init(|| made))
 }
 
-/// The global set of scheduled tasks that are not ours, as `tasks._scheduled_tasks`.
-pub(crate) fn scheduled_tasks(py: Python<'_>) -> PyResult<Obj> {
-    Ok(foreign(py)?.scheduled.clone())
-}
-
-/// The global set of eager tasks that are not ours, as `tasks._eager_tasks`.
-pub(crate) fn eager_tasks(py: Python<'_>) -> PyResult<Obj> {
-    Ok(foreign(py)?.eager.clone())
-}
-
-/// The current tasks of loops that are not ours, as `tasks._current_tasks`.
-pub(crate) fn current_tasks(py: Python<'_>) -> PyResult<Obj> {
-    Ok(foreign(py)?.current.clone())
-}
-
 /// Puts a task of ours on the roster.
 #[inline]
 pub(crate) fn register(py: Python<'_>, task: &Obj<Task>) {
@@ -181,10 +166,8 @@ fn all_of(py: Python<'_>, event_loop: &LoopRef) -> PyResult<Obj> {
     }
     if let Some(foreign) = FOREIGN.get(py).get() {
         for others in [&foreign.scheduled, &foreign.eager] {
-            let others = pyo3::types::PyList::new(
-                py,
-                others.bind(py).try_iter()?.collect::<PyResult<Vec<_>>>()?,
-            )?;
+            let others =
+                pyo3::types::PyList::new(py, others.bind(py).try_iter()?.collect::<PyResult<Vec<_>>>()?)?;
             for other in others.iter() {
                 let of_task = crate::future_likes::loop_of(py, &other)?;
                 if of_task.is(event_loop.as_any()) && !other.call_method0(intern!(py, "done"))?.is_truthy()? {

@@ -187,7 +187,9 @@ fn waits_for(task: &Obj<Task>, py: Python<'_>, awaited: Obj) -> PyResult<()> {
 /// Anything but one of our own futures: subclasses, foreign futures, and mistakes.
 fn yielded_other(task: &Obj<Task>, py: Python<'_>, event_loop: &LoopRef, yielded: Obj) -> PyResult<()> {
     let bound = yielded.bind(py);
-    if let Some(blocking) = bound.getattr_opt(intern!(py, "_asyncio_future_blocking"))?.filter(|b| !b.is_none()) {
+    if let Some(blocking) =
+        bound.getattr_opt(intern!(py, "_asyncio_future_blocking"))?.filter(|b| !b.is_none())
+    {
         if !LoopRef::new(future_likes::loop_of(py, bound)?.bind(py)).is(event_loop) {
             return different_loop(task, py, event_loop, &yielded);
         }

@@ -70,7 +70,8 @@ pub struct WakeupCallable {
 /// # Errors
 /// `MemoryError`.
 pub(crate) fn wakeup_callable(py: Python<'_>, task: &Obj<Task>) -> PyResult<Obj> {
-    Ok(Obj::<WakeupCallable>::create(py, ((), WakeupCallable { task: ObjCell::new(task.clone()) }))?.into_any())
+    Ok(Obj::<WakeupCallable>::create(py, ((), WakeupCallable { task: ObjCell::new(task.clone()) }))?
+        .into_any())
 }
 
 impl WakeupCallable {
