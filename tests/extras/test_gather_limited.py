@@ -2,9 +2,8 @@
 
 import contextlib
 
-import pytest
-
 import ferrio
+import pytest
 from ferrio.extras import gather_limited, map_limited
 
 
@@ -198,5 +197,3 @@ def test_leaving_the_loop_early():
 
     ferrio.run(main())
     assert len(crowd.begun) <= 4
-
-

@@ -1,8 +1,7 @@
 """RateLimiter on a clock of its own: no real time passes, so every point in time is exact."""
 
-import pytest
-
 import ferrio
+import pytest
 from ferrio.extras import RateLimiter
 
 
@@ -18,8 +17,7 @@ class Clock(ferrio.SelectorEventLoop):
         return self.now
 
     def call_at(self, when, callback, *args, context=None):
-        handle = super().call_soon(self._reach, when, callback, args, context=context)
-        return handle
+        return super().call_soon(self._reach, when, callback, args, context=context)
 
     def _reach(self, when, callback, args):
         self.due.append((when, len(self.due), callback, args))
@@ -111,7 +109,7 @@ def test_async_with():
 
 @pytest.mark.parametrize("arguments", [(0,), (-1,), (float("nan"),), (float("inf"),), (1, 0), (1, 0.5)])
 def test_bad_limits(arguments):
-    with pytest.raises(ValueError, match="rate|burst"):
+    with pytest.raises(ValueError, match=r"rate|burst"):
         RateLimiter(*arguments)
 
 

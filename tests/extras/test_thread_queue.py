@@ -3,9 +3,8 @@
 import collections
 import threading
 
-import pytest
-
 import ferrio
+import pytest
 from ferrio.extras import ThreadQueue
 
 LONG = 60

@@ -5,7 +5,6 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from script import WORLDS, numbers, play, played, steps
 
 step = st.just
@@ -75,7 +74,9 @@ def lock_director(script):
 @played
 @given(
     steps(
-        st.tuples(step("acquire"), numbers), st.tuples(step("block"), numbers), st.tuples(step("release"), numbers)
+        st.tuples(step("acquire"), numbers),
+        st.tuples(step("block"), numbers),
+        st.tuples(step("release"), numbers),
     )
 )
 def test_lock(script):
@@ -128,7 +129,9 @@ def semaphore_director(value, script):
 @given(
     st.integers(0, 3),
     steps(
-        st.tuples(step("acquire"), numbers), st.tuples(step("release"), numbers), st.tuples(step("grow"), numbers)
+        st.tuples(step("acquire"), numbers),
+        st.tuples(step("release"), numbers),
+        st.tuples(step("grow"), numbers),
     ),
 )
 def test_semaphore(value, script):
@@ -169,7 +172,9 @@ def event_director(script):
 
 @played
 @given(
-    steps(st.tuples(step("wait"), numbers), st.tuples(step("set"), numbers), st.tuples(step("clear"), numbers))
+    steps(
+        st.tuples(step("wait"), numbers), st.tuples(step("set"), numbers), st.tuples(step("clear"), numbers)
+    )
 )
 def test_event(script):
     same_trace(event_director(script))
@@ -241,7 +246,11 @@ def condition_director(script):
 
 
 @played
-@given(steps(*[st.tuples(step(kind), numbers) for kind in ("wait", "wait", "wait_for", "hold", "notify", "wrong")]))
+@given(
+    steps(
+        *[st.tuples(step(kind), numbers) for kind in ("wait", "wait", "wait_for", "hold", "notify", "wrong")]
+    )
+)
 def test_condition(script):
     same_trace(condition_director(script), compared=NEWEST)
 
@@ -291,7 +300,10 @@ def test_barrier(parties, script):
 
 
 @played
-@given(st.lists(st.tuples(st.sampled_from([0, 0.0002, 0.001, None]), st.integers(0, 3)), max_size=15), st.integers(1, 3))
+@given(
+    st.lists(st.tuples(st.sampled_from([0, 0.0002, 0.001, None]), st.integers(0, 3)), max_size=15),
+    st.integers(1, 3),
+)
 def test_timeouts_lose_no_place(workers, value):
     """No trace to compare, since time decides: nobody is admitted beyond the limit, and all places are free after."""
     world = WORLDS["ferrio"]
@@ -303,15 +315,14 @@ def test_timeouts_lose_no_place(workers, value):
         async def worker(limit, turns):
             nonlocal inside
             try:
-                async with world.timeout(limit):
-                    async with semaphore:
-                        inside += 1
-                        assert inside <= value
-                        try:
-                            for _ in range(turns):
-                                await world.sleep(0)
-                        finally:
-                            inside -= 1
+                async with world.timeout(limit), semaphore:
+                    inside += 1
+                    assert inside <= value
+                    try:
+                        for _ in range(turns):
+                            await world.sleep(0)
+                    finally:
+                        inside -= 1
             except TimeoutError:
                 assert limit is not None
 

@@ -109,8 +109,12 @@ def queue_director(kind, maxsize, script, subclass):
             stage.note(queue.qsize(), queue.empty(), queue.full(), len(queue._getters), len(queue._putters))
         await stage.settle()
         # At rest nobody waits for what is there.
-        assert queue.empty() or not queue._getters, "a wake-up was lost: an item lies here, and somebody waits for one"
-        assert queue.full() or not queue._putters, "a wake-up was lost: there is room, and somebody waits for it"
+        assert queue.empty() or not queue._getters, (
+            "a wake-up was lost: an item lies here, and somebody waits for one"
+        )
+        assert queue.full() or not queue._putters, (
+            "a wake-up was lost: there is room, and somebody waits for it"
+        )
         assert not shut_down or not (queue._getters or queue._putters), "shut down, and somebody still waits"
         while not queue.empty():
             got.append(queue.get_nowait())
@@ -129,7 +133,9 @@ def ferrio_shutdown(world):
     return getattr(world, "QueueShutDown", ())
 
 
-queue_steps = [st.tuples(step(kind), numbers) for kind in ("put", "put", "get", "get", "put_now", "get_now", "join")]
+queue_steps = [
+    st.tuples(step(kind), numbers) for kind in ("put", "put", "get", "get", "put_now", "get_now", "join")
+]
 
 
 @pytest.mark.parametrize("subclass", [False, True], ids=["plain", "subclass"])
