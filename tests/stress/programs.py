@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 
 PROGRAMS = {}
 
@@ -145,6 +146,10 @@ def closing_against_threadsafe(rng):
                 while True:
                     loop.call_soon_threadsafe(counts.update, ["ran"])
                     accepted += 1
+                    if accepted % 50 == 0:
+                        # Two threads can queue faster than one can run what they queue: without a pause the queue
+                        # grows for as long as the loop is open.
+                        time.sleep(0.0005)
             except RuntimeError as exc:
                 assert str(exc) == "Event loop is closed", exc
             counts[f"accepted by {threading.get_ident()}"] = accepted

@@ -41,7 +41,8 @@ pub use call::{
 };
 pub use class::{DictSlot, Instance, Layout, Parts, TypeCell, Visit, WeakList};
 pub use error::{
-    Raised, handled_exception, raise, restore_context, set_cause, swallow, value_of, with_handled, with_saved_error,
+    Raised, handled_exception, raise, restore_context, set_cause, swallow, value_of, with_handled,
+    with_saved_error,
 };
 pub use lifecycle::FreeList;
 pub use obj::{Any, Obj, ObjCell};

@@ -2,13 +2,13 @@
 
 use ferrio_object::Obj;
 
-/// As many arguments as there are, in two words: a million handles may wait at once.
+/// As many arguments as there are, in three words at most: a million handles may wait at once.
 #[derive(Default)]
 pub(crate) enum HandleArgs {
     #[default]
     None,
     One(Obj),
-    Many(Box<Vec<Obj>>),
+    Many(Box<[Obj]>),
 }
 
 impl HandleArgs {
@@ -30,6 +30,6 @@ impl FromIterator<Obj> for HandleArgs {
         let Some(second) = args.next() else { return HandleArgs::One(first) };
         let mut all = vec![first, second];
         all.extend(args);
-        HandleArgs::Many(Box::new(all))
+        HandleArgs::Many(all.into_boxed_slice())
     }
 }

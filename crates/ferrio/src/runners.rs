@@ -59,18 +59,17 @@ impl Runner {
             }
             State::Created => {}
         }
-        let event_loop = match self.loop_factory.get() {
-            Some(factory) => factory.bind(py).call0()?,
-            None => {
-                let events = py.import("ferrio.events")?;
-                let event_loop = events.call_method0("new_event_loop")?;
-                // Once only: child watchers of a policy are attached anew each time.
-                if !self.set_event_loop.get() {
-                    events.call_method1("set_event_loop", (&event_loop,))?;
-                    self.set_event_loop.set(true);
-                }
-                event_loop
+        let event_loop = if let Some(factory) = self.loop_factory.get() {
+            factory.bind(py).call0()?
+        } else {
+            let events = py.import("ferrio.events")?;
+            let event_loop = events.call_method0("new_event_loop")?;
+            // Once only: child watchers of a policy are attached anew each time.
+            if !self.set_event_loop.get() {
+                events.call_method1("set_event_loop", (&event_loop,))?;
+                self.set_event_loop.set(true);
             }
+            event_loop
         };
         let event_loop = Obj::from(event_loop);
         self.event_loop.set(Some(event_loop.clone()));

@@ -50,13 +50,12 @@ impl Signals {
     }
 
     fn handlers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let handlers = match self.handlers.get() {
-            Some(handlers) => handlers,
-            None => {
-                let handlers = Obj::from(PyDict::new(py).into_any());
-                self.handlers.set(Some(handlers.clone()));
-                handlers
-            }
+        let handlers = if let Some(handlers) = self.handlers.get() {
+            handlers
+        } else {
+            let handlers = Obj::from(PyDict::new(py).into_any());
+            self.handlers.set(Some(handlers.clone()));
+            handlers
         };
         Ok(handlers.into_bound(py).cast_into()?)
     }

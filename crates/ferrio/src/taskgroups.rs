@@ -314,7 +314,7 @@ impl TaskGroup {
         bound.call_method1(intern!(py, "add_done_callback"), (callback,)).map(drop)
     }
 
-    /// All children are done: what leaving the block comes to. `cancellation` is a CancelledError to pass on, `exc`
+    /// All children are done: what leaving the block comes to. `cancellation` is a `CancelledError` to pass on, `exc`
     /// what ended the block.
     fn finish(&self, py: Python<'_>, cancellation: Option<Obj>, exc: Option<Obj>) -> PyResult<()> {
         let base_error = self.base_error.take();

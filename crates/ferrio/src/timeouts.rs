@@ -386,7 +386,7 @@ fn reschedule(this: &Obj<Timeout>, py: Python<'_>, args: Args<'_, '_>) -> PyResu
     let old = this.when.replace(given_deadline(when));
     drop(old);
     this.cancel_alarm(py)?;
-    if when.is_none_or(|when| when.is_none()) {
+    if when.is_none_or(pyo3::types::PyAnyMethods::is_none) {
         return Ok(());
     }
     Timeout::set_alarm(this, py, &running_loop(py)?)

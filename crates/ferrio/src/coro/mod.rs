@@ -51,7 +51,8 @@ pub(crate) fn thrown_error(py: Python<'_>, args: &Args<'_, '_>) -> PyResult<PyEr
         return Err(PyTypeError::new_err("throw() takes at most 3 positional arguments"));
     }
     if cfg!(Py_3_12) && args.len() > 1 {
-        let message = c"the (type, exc, tb) signature of throw() is deprecated, use the single-arg signature instead.";
+        let message =
+            c"the (type, exc, tb) signature of throw() is deprecated, use the single-arg signature instead.";
         PyErr::warn(py, &py.get_type::<pyo3::exceptions::PyDeprecationWarning>(), message, 1)?;
     }
     let traceback = traceback.filter(|traceback| !traceback.is_none());

@@ -98,7 +98,9 @@ fn shutdown_default_executor(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_
         };
         let outcome = match timeout {
             None => co.wait(joined.fut.clone()).await,
-            Some(ref timeout) => crate::timeouts::wait_at_most(&co, joined.fut.clone(), timeout.clone()).await,
+            Some(ref timeout) => {
+                crate::timeouts::wait_at_most(&co, joined.fut.clone(), timeout.clone()).await
+            }
         };
         let py = co.py();
         match outcome {
@@ -107,7 +109,8 @@ fn shutdown_default_executor(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_
                 Ok(Obj::none(py))
             }
             Err(err) if err.is_instance_of::<pyo3::exceptions::PyTimeoutError>(py) => {
-                let seconds = timeout.map_or(Ok(String::new()), |timeout| timeout.bind(py).str()?.extract())?;
+                let seconds =
+                    timeout.map_or(Ok(String::new()), |timeout| timeout.bind(py).str()?.extract())?;
                 let message =
                     format!("The executor did not finishing joining its threads within {seconds} seconds.");
                 warn_runtime(py, &message)?;

@@ -95,8 +95,12 @@ fn default_exception_handler(this: &Obj<Loop>, py: Python<'_>, context: &Bound<'
         }
         let value = context.get_item(&key)?;
         let text = match name.as_str() {
-            "source_traceback" => format!("Object created at (most recent call last):\n{}", format_list(py, &value)?),
-            "handle_traceback" => format!("Handle created at (most recent call last):\n{}", format_list(py, &value)?),
+            "source_traceback" => {
+                format!("Object created at (most recent call last):\n{}", format_list(py, &value)?)
+            }
+            "handle_traceback" => {
+                format!("Handle created at (most recent call last):\n{}", format_list(py, &value)?)
+            }
             _ => value.repr()?.to_string(),
         };
         lines.push(format!("{name}: {text}"));

@@ -337,12 +337,8 @@ fn arm<R>(
     let token = if let Some(token) = known {
         token
     } else {
-        let watch = Watch {
-            fd,
-            reader: RefCell::new(None),
-            writer: RefCell::new(None),
-            interest: Cell::new(side),
-        };
+        let watch =
+            Watch { fd, reader: RefCell::new(None), writer: RefCell::new(None), interest: Cell::new(side) };
         let token = this.sources.borrow_mut().insert(Source::Watch(watch));
         if let Err(err) = driver.register(fd, token, side) {
             this.sources.borrow_mut().remove(token);

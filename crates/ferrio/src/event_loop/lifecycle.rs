@@ -182,8 +182,11 @@ fn asyncgen_firstiter(this: &Obj<Loop>, py: Python<'_>, generator: &Bound<'_, Py
         );
         let kwargs = PyDict::new(py);
         kwargs.set_item("source", this)?;
-        py.import("warnings")?
-            .call_method("warn", (message, py.get_type::<PyResourceWarning>()), Some(&kwargs))?;
+        py.import("warnings")?.call_method(
+            "warn",
+            (message, py.get_type::<PyResourceWarning>()),
+            Some(&kwargs),
+        )?;
     }
     asyncgens(this, py)?.call_method1("add", (generator,))?;
     Ok(())

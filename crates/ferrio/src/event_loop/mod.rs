@@ -32,8 +32,8 @@ use pyo3::prelude::*;
 
 pub(crate) use hooks::Hooks;
 pub(crate) use io::{SCRATCH_LEN, Sockets, Source};
-pub(crate) use sendfile::SendfileFallback;
 pub(crate) use schedule::{Alarm, call_soon_native, resolve_later};
+pub(crate) use sendfile::SendfileFallback;
 
 use crate::future::Future;
 use crate::gather::Gathering;
@@ -205,7 +205,8 @@ pub(crate) fn closed_error() -> PyErr {
 impl Class for Loop {
     type Base = Any;
     const NAME: &'static str = "ferrio._ferrio._Loop";
-    const DOC: &'static str = "The native part of every ferrio event loop; BaseEventLoop adds the abstract class.";
+    const DOC: &'static str =
+        "The native part of every ferrio event loop; BaseEventLoop adds the abstract class.";
 
     fn type_cell() -> &'static TypeCell {
         static CELL: TypeCell = TypeCell::new();

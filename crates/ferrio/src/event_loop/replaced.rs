@@ -103,11 +103,15 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
         .method1("_process_events", process_events, "")
         .getter("_ready", ready, "")
         .getter("_scheduled", scheduled, "")
-        .getset("_clock_resolution", |this: &Obj<Loop>, _py: Python<'_>| this.clock_resolution.get(),
+        .getset(
+            "_clock_resolution",
+            |this: &Obj<Loop>, _py: Python<'_>| this.clock_resolution.get(),
             |this: &Obj<Loop>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
                 if let Some(value) = value {
                     this.clock_resolution.set(value.extract()?);
                 }
                 Ok(())
-            }, "");
+            },
+            "",
+        );
 }

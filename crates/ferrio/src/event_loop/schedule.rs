@@ -76,7 +76,7 @@ impl Call {
     ) -> PyResult<Call> {
         if !args.has_keywords() && args.len() > lead {
             let mut rest = args.iter().skip(lead);
-            let callback = rest.next().map(Obj::from).unwrap_or_else(|| Obj::none(py));
+            let callback = rest.next().map_or_else(|| Obj::none(py), Obj::from);
             return Ok(Call {
                 callback,
                 args: rest.map(Obj::from).collect(),
@@ -163,8 +163,7 @@ fn call_later(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<
 }
 
 fn call_at(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<TimerHandle>> {
-    const SIGNATURE: Signature<3> =
-        Signature::new("call_at", ["when", "callback", "context"]).positional(2);
+    const SIGNATURE: Signature<3> = Signature::new("call_at", ["when", "callback", "context"]).positional(2);
     if args.len() < 2 {
         args.bind_rest(&SIGNATURE)?;
     }
@@ -181,12 +180,7 @@ fn call_at(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj
 }
 
 #[inline]
-fn schedule_at(
-    this: &Obj<Loop>,
-    py: Python<'_>,
-    when: f64,
-    call: Call,
-) -> PyResult<Obj<TimerHandle>> {
+fn schedule_at(this: &Obj<Loop>, py: Python<'_>, when: f64, call: Call) -> PyResult<Obj<TimerHandle>> {
     this.check_closed()?;
     if when.is_nan() {
         return Err(pyo3::exceptions::PyValueError::new_err("a timer cannot wait for NaN"));
@@ -249,10 +243,10 @@ fn create_task(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult
             kwargs.del_item("context")?;
         }
         let task = factory.bind(py).call((this, coro), Some(&kwargs))?;
-        if let Some(name) = name.filter(|name| !name.is_none()) {
-            if let Some(set_name) = task.getattr_opt(intern!(py, "set_name"))? {
-                set_name.call1((name,))?;
-            }
+        if let Some(name) = name.filter(|name| !name.is_none())
+            && let Some(set_name) = task.getattr_opt(intern!(py, "set_name"))?
+        {
+            set_name.call1((name,))?;
         }
         return Ok(task.into());
     }
@@ -297,7 +291,8 @@ pub(crate) fn resolve_later(
         }
     }
     let callback = resolve(py)?;
-    let handle = event_loop.as_any().bind(py).call_method1(intern!(py, "call_later"), (delay, callback, fut))?;
+    let handle =
+        event_loop.as_any().bind(py).call_method1(intern!(py, "call_later"), (delay, callback, fut))?;
     Ok(Alarm::Handle(handle.into()))
 }
 

@@ -317,15 +317,25 @@ fn stop(this: &Obj<Loop>, _py: Python<'_>) {
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {
     class
         .method0("run_forever", run_forever, "run_forever($self, /)\n--\n\nRun until stop() is called.")
-        .method0("stop", stop, "stop($self, /)\n--\n\nStop after the current turn of the loop.\n\n\
-            Callbacks scheduled before are run; those that they schedule are not.")
+        .method0(
+            "stop",
+            stop,
+            "stop($self, /)\n--\n\nStop after the current turn of the loop.\n\n\
+            Callbacks scheduled before are run; those that they schedule are not.",
+        )
         .method0("_run_once", turn, "_run_once($self, /)\n--\n\nOne turn of the loop.")
-        .method("_check_running", |this: &Obj<Loop>, py: Python<'_>, _args: ferrio_object::Args<'_, '_>| {
-            check_running(this, py)
-        }, "")
-        .getset("_stopping", |this: &Obj<Loop>, _py: Python<'_>| this.stopping.get(),
+        .method(
+            "_check_running",
+            |this: &Obj<Loop>, py: Python<'_>, _args: ferrio_object::Args<'_, '_>| check_running(this, py),
+            "",
+        )
+        .getset(
+            "_stopping",
+            |this: &Obj<Loop>, _py: Python<'_>| this.stopping.get(),
             |this: &Obj<Loop>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
                 this.stopping.set(value.map_or(Ok(false), pyo3::types::PyAnyMethods::is_truthy)?);
                 Ok(())
-            }, "");
+            },
+            "",
+        );
 }

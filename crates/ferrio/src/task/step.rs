@@ -169,7 +169,7 @@ fn exact_future(obj: &Obj) -> Option<&Obj<Future>> {
     if let Some(task) = obj.cast_exact::<Task>() {
         return Some(task.base());
     }
-    obj.cast_exact::<Gathering>().map(|outer| outer.base())
+    obj.cast_exact::<Gathering>().map(ferrio_object::Obj::base)
 }
 
 /// Notes what the task waits for; a cancellation that came during the step is passed on to it.

@@ -77,8 +77,7 @@ fn not_available(py: Python<'_>, message: &str) -> PyErr {
 }
 
 fn is_not_available(py: Python<'_>, err: &PyErr) -> bool {
-    exceptions::class(py, "SendfileNotAvailableError")
-        .is_ok_and(|class| err.is_instance(py, class.bind(py)))
+    exceptions::class(py, "SendfileNotAvailableError").is_ok_and(|class| err.is_instance(py, class.bind(py)))
 }
 
 /// # Errors
@@ -108,7 +107,8 @@ fn check_params(
             return Err(PyValueError::new_err(message()?));
         }
     }
-    let message = || Ok::<_, PyErr>(format!("offset must be a non-negative integer (got {})", offset.repr()?));
+    let message =
+        || Ok::<_, PyErr>(format!("offset must be a non-negative integer (got {})", offset.repr()?));
     if !offset.is_instance_of::<PyInt>() {
         return Err(PyTypeError::new_err(message()?));
     }
@@ -193,8 +193,7 @@ fn regular(py: Python<'_>, file: &Obj) -> PyResult<(RawFd, i64)> {
 
 async fn send_native(co: &Co, this: &Obj<Loop>, sock: &Obj, part: Part) -> PyResult<Obj> {
     let (fileno, size) = regular(co.py(), &part.file)?;
-    let mut position =
-        Position { fileno, offset: part.offset, sent: 0, witness: Obj::none(co.py()) };
+    let mut position = Position { fileno, offset: part.offset, sent: 0, witness: Obj::none(co.py()) };
     let largest = if part.count.is_some() { i64::MAX / 2 } else { size };
     while let Some(block) = part.block(position.sent, largest) {
         let outcome = {
@@ -238,7 +237,8 @@ fn send_failed(py: Python<'_>, err: PyErr, sent: i64) -> PyErr {
 }
 
 fn sock_part(args: Args<'_, '_>, name: &'static str) -> PyResult<(Obj, Part)> {
-    let [sock, file, offset, count] = args.bind(&Signature::new(name, ["sock", "file", "offset", "count"]))?;
+    let [sock, file, offset, count] =
+        args.bind(&Signature::new(name, ["sock", "file", "offset", "count"]))?;
     let Some(sock) = sock else { return Err(PyTypeError::new_err("a socket is required")) };
     Ok((sock.into(), Part::new(file, offset, count)?))
 }
@@ -285,13 +285,7 @@ fn sock_sendfile_fallback(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) 
     })
 }
 
-async fn send_by_hand(
-    co: &Co,
-    this: &Obj<Loop>,
-    sock: &Obj,
-    part: &Part,
-    sent: &mut i64,
-) -> PyResult<()> {
+async fn send_by_hand(co: &Co, this: &Obj<Loop>, sock: &Obj, part: &Part, sent: &mut i64) -> PyResult<()> {
     if part.offset != 0 {
         seek(co.py(), &part.file, part.offset)?;
     }
@@ -328,7 +322,9 @@ fn sendfile(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Ob
             let mode = mode.map_or_else(|| modes.getattr("UNSUPPORTED"), Ok)?;
             if mode.is(&modes.getattr("UNSUPPORTED")?) {
                 let shown = bound.repr()?;
-                return Err(PyRuntimeError::new_err(format!("sendfile is not supported for transport {shown}")));
+                return Err(PyRuntimeError::new_err(format!(
+                    "sendfile is not supported for transport {shown}"
+                )));
             }
             mode.is(&modes.getattr("TRY_NATIVE")?)
         };
@@ -373,20 +369,19 @@ fn sendfile_native(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyRe
         let reading = StreamTransport::is_reading(&transport, co.py());
         StreamTransport::pause_reading(&transport, co.py())?;
         let emptied = StreamTransport::make_empty_waiter(&transport, co.py())?;
-        let outcome = match co.wait(emptied).await {
-            Err(err) => Err(err),
-            Ok(_) => {
-                // The descriptor is the system call's now, as far as `sock_sendfile()` is concerned.
-                this.sockets.release(fd);
-                let sent = match begin(&this, co.py(), &transport, &file, &offset, &count) {
-                    Ok(sending) => co.wait(sending).await,
-                    Err(err) => Err(err),
-                };
-                if !transport.is_closing() {
-                    this.sockets.claim(co.py(), fd, &transport)?;
-                }
-                sent
+        let outcome = if let Err(err) = co.wait(emptied).await {
+            Err(err)
+        } else {
+            // The descriptor is the system call's now, as far as `sock_sendfile()` is concerned.
+            this.sockets.release(fd);
+            let sent = match begin(&this, co.py(), &transport, &file, &offset, &count) {
+                Ok(sending) => co.wait(sending).await,
+                Err(err) => Err(err),
+            };
+            if !transport.is_closing() {
+                this.sockets.claim(co.py(), fd, &transport)?;
             }
+            sent
         };
         StreamTransport::reset_empty_waiter(&transport);
         if reading {
