@@ -35,7 +35,8 @@ pub trait Class: Sized + 'static {
     const SUBCLASS: bool = true;
     /// Whether Python may instantiate it.
     const NEW: bool = true;
-    /// Whether [`Class::finalize`] is called before an instance dies. Needs `GC`.
+    /// Whether [`Class::finalize`] is called before an instance dies. Without `GC` only where Python cannot
+    /// subclass, and then it may be called again when the object was brought back.
     const FINALIZE: bool = false;
     /// Where the [`WeakList`](crate::WeakList) field lies: `Some(offset_of!(Self, field))`. The interpreter reads and
     /// writes there, so it has to be that field.
