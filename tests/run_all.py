@@ -44,6 +44,7 @@ CONFORMANCE = [
     "test_queues",
     "test_runners",
     "test_server",
+    "test_sock_lowlevel",
     "test_staggered",
     "test_streams",
     "test_taskgroups",
