@@ -175,7 +175,7 @@ fn set_wakeup_fd(py: Python<'_>, fd: i32) -> PyResult<Option<i32>> {
 
 /// The `signal` module as the loop's own module has it.
 fn module(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    py.import("ferrio.unix_events")?.getattr(intern!(py, "signal"))
+    crate::library::module(py, "ferrio.unix_events")?.getattr(intern!(py, "signal"))
 }
 
 fn check_signal(_this: &Obj<Loop>, py: Python<'_>, signal: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -321,7 +321,7 @@ pub(crate) fn remove_all(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
 fn remove_handlers(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     let handlers = this.signals.handlers(py)?;
     let finalizing =
-        py.import("ferrio.unix_events")?.getattr("sys")?.call_method0("is_finalizing")?.is_truthy()?;
+        crate::library::module(py, "ferrio.unix_events")?.getattr("sys")?.call_method0("is_finalizing")?.is_truthy()?;
     if finalizing {
         handlers.clear();
         let shown = this.bind(py).repr()?;
@@ -331,7 +331,7 @@ fn remove_handlers(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
         let kwargs = PyDict::new(py);
         kwargs.set_item("source", this)?;
         let category = py.get_type::<PyResourceWarning>();
-        py.import("warnings")?.call_method("warn", (message, category), Some(&kwargs))?;
+        crate::library::module(py, "warnings")?.call_method("warn", (message, category), Some(&kwargs))?;
         return Ok(());
     }
     for signal in handlers.keys() {
