@@ -57,7 +57,9 @@ pub(crate) fn loop_opened(py: Python<'_>) -> PyResult<()> {
             }
         }
         if OPEN_LOOPS.get(py).get() > 0 || imported.contains("logging")? {
-            module(py, "ferrio.base_events")?.getattr("logger")?;
+            let module = module(py, "ferrio.base_events")?;
+            // Looked up each time until now.
+            module.setattr("logger", module.getattr("logger")?)?;
         }
         Ok(())
     })?;
