@@ -39,13 +39,14 @@ _sink = None
 _task_names = {}
 
 
-def scenario(func=None, *, since=None, debug=False, differs=None, expected=None):
+def scenario(func=None, *, since=None, debug=False, differs=None, differs_in=None, expected=None):
     """Mark a function as one scenario of the program; ``async`` ones are run by ``asyncio.run``.
 
     since: the first Python, as a tuple, on which stock has what it is about.
     debug: run an async one in debug mode.
     differs, expected: the reason why ferrio is to differ from stock here, and the trace it is to give instead.  The
     test fails if stock comes to give that trace too.
+    differs_in: the Pythons, as a list of tuples, on which it is to differ; on the others both are to be the same.
     """
 
     def mark(function):

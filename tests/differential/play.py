@@ -36,7 +36,12 @@ class TraceHandler(logging.Handler):
 
 
 def show_warning(message, category, filename, lineno, file=None, line=None):
-    observe.write("warning", category.__name__, observe.normal(str(message)))
+    observe.write("warning", category.__name__, observe.normal(_FRAME.sub(program_frame, str(message))))
+
+
+def program_frame(match):
+    """A frame of a stack that a warning tells of, if it is the program's: below it stock has frames of its own."""
+    return match[0] if os.path.dirname(match["path"]) == observe.PROGRAMS else ""
 
 
 def unraisable(args):

@@ -51,6 +51,18 @@ pub(crate) fn cancel(py: Python<'_>, fut: &Obj, message: Option<&Obj>) -> PyResu
     fut.bind(py).call_method1(intern!(py, "cancel"), (message,))?.is_truthy()
 }
 
+/// Cancels what a task waits for. asyncio's C task gives the message by position, everything else by name.
+///
+/// # Errors
+/// What the future's `cancel` raises.
+pub(crate) fn cancel_awaited(py: Python<'_>, fut: &Obj, message: Option<&Obj>) -> PyResult<bool> {
+    if exact(fut).is_some() {
+        return cancel(py, fut, message);
+    }
+    let message = message.cloned().unwrap_or_else(|| Obj::none(py));
+    fut.bind(py).call_method1(intern!(py, "cancel"), (message,))?.is_truthy()
+}
+
 /// One of our futures of which nothing is overridden.
 #[inline]
 pub(crate) fn exact(obj: &Obj) -> Option<&Obj<Future>> {

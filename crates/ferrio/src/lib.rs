@@ -17,6 +17,7 @@ mod future_likes;
 mod gather;
 mod handle;
 mod handle_args;
+mod library;
 mod locks;
 mod loop_ref;
 mod module;

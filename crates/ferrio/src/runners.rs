@@ -187,7 +187,7 @@ fn main_coroutine(py: Python<'_>, coro: &Bound<'_, PyAny>) -> PyResult<Obj> {
         let shown = coro.repr()?;
         return Err(PyValueError::new_err(format!("a coroutine was expected, got {shown}")));
     }
-    if py.import("inspect")?.call_method1("isawaitable", (coro,))?.is_truthy()? {
+    if crate::library::module(py, "inspect")?.call_method1("isawaitable", (coro,))?.is_truthy()? {
         let awaitable = Obj::from(coro);
         return crate::coro::coroutine(
             py,

@@ -174,7 +174,7 @@ fn set_wakeup_fd(py: Python<'_>, fd: i32) -> PyResult<Option<i32>> {
 
 /// The `signal` module as the loop's own module has it.
 fn module(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    py.import("ferrio.unix_events")?.getattr(intern!(py, "signal"))
+    crate::library::module(py, "ferrio.unix_events")?.getattr(intern!(py, "signal"))
 }
 
 fn check_signal(_this: &Obj<Loop>, py: Python<'_>, signal: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -319,8 +319,10 @@ pub(crate) fn remove_all(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
 
 fn remove_handlers(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     let handlers = this.signals.handlers(py)?;
-    let finalizing =
-        py.import("ferrio.unix_events")?.getattr("sys")?.call_method0("is_finalizing")?.is_truthy()?;
+    let finalizing = crate::library::module(py, "ferrio.unix_events")?
+        .getattr("sys")?
+        .call_method0("is_finalizing")?
+        .is_truthy()?;
     if finalizing {
         handlers.clear();
         let shown = this.bind(py).repr()?;
@@ -330,7 +332,7 @@ fn remove_handlers(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
         let kwargs = PyDict::new(py);
         kwargs.set_item("source", this)?;
         let category = py.get_type::<PyResourceWarning>();
-        py.import("warnings")?.call_method("warn", (message, category), Some(&kwargs))?;
+        crate::library::module(py, "warnings")?.call_method("warn", (message, category), Some(&kwargs))?;
         return Ok(());
     }
     for signal in handlers.keys() {

@@ -36,6 +36,10 @@ pub struct Sleep {
 }
 
 impl Sleep {
+    pub(crate) fn closed(&self) -> bool {
+        self.state.get() == State::Done
+    }
+
     #[inline]
     fn send(this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Sent> {
         match this.state.get() {
@@ -175,6 +179,10 @@ pub struct Yield {
 }
 
 impl Yield {
+    pub(crate) fn closed(&self) -> bool {
+        self.state.get() == State::Done
+    }
+
     #[inline]
     fn send(this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Sent> {
         match this.state.get() {
@@ -274,7 +282,7 @@ fn never_awaited(sleeper: &Obj, py: Python<'_>) -> PyResult<()> {
     let kwargs = PyDict::new(py);
     kwargs.set_item("source", sleeper)?;
     let message = "coroutine 'sleep' was never awaited";
-    py.import("warnings")?
+    crate::library::module(py, "warnings")?
         .call_method("warn", (message, py.get_type::<PyRuntimeWarning>()), Some(&kwargs))
         .map(drop)
 }

@@ -244,7 +244,7 @@ fn finish(co: &Co, held: &Local, cancelled: Option<Local>) -> PyResult<Obj> {
     let Some(this) = this.cast_exact::<Race>() else { return Ok(Obj::none(py)) };
     let unhandled = std::mem::take(&mut *this.unhandled.borrow_mut());
     if !unhandled.is_empty() {
-        let group = py.import("builtins")?.getattr("BaseExceptionGroup")?;
+        let group = crate::library::module(py, "builtins")?.getattr("BaseExceptionGroup")?;
         let group = group.call1(("staggered race failed", PyList::new(py, unhandled)?))?;
         return Err(PyErr::from_value(group));
     }

@@ -30,8 +30,9 @@ pub(crate) fn py_to_thread(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> 
                 std::iter::once(Ok(run)).chain(positional.bind(py).try_iter()?).collect::<PyResult<_>>()?;
             let keywords =
                 keywords.as_ref().map(|keywords| keywords.bind(py).cast::<PyDict>()).transpose()?;
-            let call =
-                py.import("functools")?.getattr("partial")?.call(PyTuple::new(py, bound)?, keywords)?;
+            let call = crate::library::module(py, "functools")?
+                .getattr("partial")?
+                .call(PyTuple::new(py, bound)?, keywords)?;
             drop(positional);
             Obj::from(event_loop.bind(py).call_method1(intern!(py, "run_in_executor"), (py.None(), call))?)
         };

@@ -68,6 +68,10 @@ pub(crate) fn py_wait_for(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
 }
 
 impl WaitFor {
+    pub(crate) fn closed(&self) -> bool {
+        self.state.get() == State::Done
+    }
+
     fn send(this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Sent> {
         match this.state.get() {
             State::Created => {

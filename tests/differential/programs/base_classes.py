@@ -69,7 +69,21 @@ def abstract_server():
     attempt("is_serving", server.is_serving)
 
 
-@scenario
+@scenario(
+    differs="a timer without a time could not be compared with the others: refused when it is made",
+    expected=[
+        ["event", False],
+        ["event", "ran", 1],
+        ["event", "5.0"],
+        [
+            "event",
+            "no time",
+            "raised",
+            {"exception": "TypeError", "message": "must be real number, not NoneType"},
+        ],
+        ["event", True, "<Handle cancelled>"],
+    ],
+)
 def handles():
     loop = asyncio.new_event_loop()
     handle = asyncio.Handle(emit, ("ran", 1), loop)

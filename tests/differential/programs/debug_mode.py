@@ -13,7 +13,49 @@ from observe import attempt, emit, new_loop, scenario, spin
 TESTS = os.path.dirname(os.path.dirname(observe.__file__))
 
 
-@scenario(debug=True)
+@scenario(
+    debug=True,
+    differs="the task that was not made is not reported as destroyed",
+    expected=[
+        [
+            "event",
+            "call_soon",
+            "raised",
+            {
+                "exception": "RuntimeError",
+                "message": "Non-thread-safe operation invoked on an event loop other than the current one",
+            },
+        ],
+        [
+            "event",
+            "call_later",
+            "raised",
+            {
+                "exception": "RuntimeError",
+                "message": "Non-thread-safe operation invoked on an event loop other than the current one",
+            },
+        ],
+        [
+            "event",
+            "call_at",
+            "raised",
+            {
+                "exception": "RuntimeError",
+                "message": "Non-thread-safe operation invoked on an event loop other than the current one",
+            },
+        ],
+        [
+            "event",
+            "create_task",
+            "raised",
+            {
+                "exception": "RuntimeError",
+                "message": "Non-thread-safe operation invoked on an event loop other than the current one",
+            },
+        ],
+        ["log", "DEBUG", "Close <EventLoop running=False closed=False debug=True>", None],
+    ],
+)
 async def wrong_thread():
     loop = asyncio.get_running_loop()
 

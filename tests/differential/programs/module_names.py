@@ -27,7 +27,35 @@ def kinds():
     emit(asyncio.iscoroutine(gen))
 
 
-@scenario
+@scenario(
+    differs="compiled functions have no code for inspect to look at; asyncio.iscoroutinefunction knows them",
+    expected=[
+        ["event", "sleep", False],
+        ["event", "wait", False],
+        ["event", "wait_for", False],
+        ["event", "open_connection", False],
+        ["event", "start_server", False],
+        ["event", "to_thread", False],
+        ["event", "gather", False],
+        ["event", "shield", False],
+        ["event", "get", False],
+        ["event", "put", False],
+        ["event", "join", False],
+        ["event", "get_nowait", False],
+        ["event", "acquire", False],
+        ["event", "release", False],
+        ["event", "wait", False],
+        ["event", "set", False],
+        ["event", "read", False],
+        ["event", "readline", False],
+        ["event", "readexactly", False],
+        ["event", "readuntil", False],
+        ["event", "feed_data", False],
+        ["event", "drain", False],
+        ["event", "wait_closed", False],
+        ["event", "write", False],
+    ],
+)
 def library_coroutine_functions():
     for owner, names in (
         (
@@ -76,7 +104,28 @@ async def never_awaited():
     asyncio.wait_for(asyncio.get_running_loop().create_future(), 1)
 
 
-@scenario
+@scenario(
+    differs="a compiled coroutine has no frame, by which inspect would know that it was created",
+    expected=[
+        ["event", "CORO_CLOSED"],
+        [
+            "event",
+            "send a value first",
+            "raised",
+            {"exception": "TypeError", "message": "can't send non-None value to a just-started coroutine"},
+        ],
+        ["event", True, "CORO_SUSPENDED"],
+        ["event", "throw", "raised", {"exception": "ValueError", "message": "thrown"}],
+        ["event", "CORO_CLOSED"],
+        [
+            "event",
+            "finished",
+            "raised",
+            {"exception": "RuntimeError", "message": "cannot reuse already awaited coroutine"},
+        ],
+        ["event", "close", "returned", None],
+    ],
+)
 async def coroutine_objects():
     coro = asyncio.Queue().get()
     emit(inspect.getcoroutinestate(coro))

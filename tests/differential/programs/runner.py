@@ -35,7 +35,37 @@ def wrong_arguments():
     coro.close()
 
 
-@scenario
+@scenario(
+    differs="no frame of the runner's keeps the coroutine, or the loop, alive until the traceback goes",
+    expected=[
+        [
+            "event",
+            "run",
+            "raised",
+            {
+                "exception": "RuntimeError",
+                "message": "asyncio.run() cannot be called from a running event loop",
+            },
+        ],
+        [
+            "event",
+            "runner",
+            "raised",
+            {
+                "exception": "RuntimeError",
+                "message": "Runner.run() cannot be called from a running event loop",
+            },
+        ],
+        ["warning", "RuntimeWarning", "coroutine 'BaseEventLoop.shutdown_asyncgens' was never awaited"],
+        [
+            "raised",
+            {
+                "exception": "RuntimeError",
+                "message": "Cannot run the event loop while another loop is running",
+            },
+        ],
+    ],
+)
 def nested():
     async def main():
         coro = value(1)
@@ -46,7 +76,11 @@ def nested():
             attempt("runner", runner.run, coro)
             coro.close()
 
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    finally:
+        # The inner runner left its loop there.
+        asyncio.set_event_loop(None)
 
 
 @scenario
@@ -288,14 +322,18 @@ def system_exit():
 
     attempt("run", asyncio.run, main())
 
+    # Held here: how long stock's own frames hold it is not what this is about.
+    tasks = []
+
     async def in_a_task():
         async def child():
             raise SystemExit("child")
 
-        asyncio.create_task(child())
+        tasks.append(asyncio.create_task(child()))
         await asyncio.sleep(3600)
 
     attempt("run", asyncio.run, in_a_task())
+    emit(tasks.pop().exception())
 
 
 @scenario

@@ -277,3 +277,28 @@ async def connect_accepted_socket():
     await spin(2)
     listening.close()
     client.close()
+
+
+@scenario(
+    differs="one system call for what is written in a turn",
+    expected=[
+        [
+            "event",
+            "same turn",
+            "raised",
+            {"exception": "BlockingIOError", "message": "[Errno 11] Resource temporarily unavailable"},
+        ],
+        ["event", "later", "returned", "b'at once'"],
+    ],
+)
+async def written_data_goes_out_at_the_end_of_the_turn():
+    loop = asyncio.get_running_loop()
+    a, b = socket.socketpair()
+    b.setblocking(False)
+    transport, _ = await loop.create_connection(asyncio.Protocol, sock=a)
+    transport.write(b"at once")
+    attempt("same turn", b.recv, 10)
+    await spin(2)
+    attempt("later", b.recv, 10)
+    transport.close()
+    b.close()

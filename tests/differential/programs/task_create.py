@@ -157,7 +157,13 @@ async def wrong_factories():
     attempt("text", loop.set_task_factory, "text")
 
 
-@scenario
+@scenario(
+    differs="the factory is given the name, as since 3.13.3",
+    differs_in=[(3, 13)],
+    expected=[
+        ["event", "create_task", "returned", "Fake"],
+    ],
+)
 async def factory_returns_something_else():
     loop = asyncio.get_running_loop()
 

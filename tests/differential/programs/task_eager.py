@@ -64,7 +64,21 @@ async def never_retrieved():
     asyncio.create_task(fails(), name="lost")
 
 
-@scenario(since=(3, 12))
+@scenario(
+    since=(3, 12),
+    differs="the factory is given the name, as since 3.13.3",
+    expected=[
+        ["event", "enter", 1, "level 1"],
+        ["event", "enter", 2, "level 2"],
+        ["event", "enter", 3, "level 3"],
+        ["event", "leave", 3, True],
+        ["event", "back", 2, True, True],
+        ["event", "leave", 2, True],
+        ["event", "back", 1, True, True],
+        ["event", "leave", 1, True],
+        ["event", True],
+    ],
+)
 async def current_task_is_swapped():
     eager()
     main = asyncio.current_task()

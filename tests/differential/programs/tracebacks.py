@@ -28,7 +28,13 @@ async def through_awaits():
         emit(frames(exc))
 
 
-@scenario
+@scenario(
+    differs="the second who awaits sees where it was raised, too",
+    expected=[
+        ["event", ["through_a_task", "middle", "inner"], []],
+        ["event", ["through_a_task", "middle", "inner"], []],
+    ],
+)
 async def through_a_task():
     task = asyncio.create_task(middle())
     for _ in range(2):

@@ -33,6 +33,16 @@ pub(crate) fn is_native(obj: &Obj) -> bool {
         || obj.cast_exact::<crate::wait_for::WaitFor>().is_some()
 }
 
+/// Whether a coroutine of ours has ended; `None` for any other object.
+pub(crate) fn is_closed(obj: &Obj) -> Option<bool> {
+    obj.cast_exact::<Coroutine>()
+        .map(|coro| coro.closed())
+        .or_else(|| obj.cast_exact::<ReadyCoroutine>().map(|coro| coro.closed()))
+        .or_else(|| obj.cast_exact::<crate::sleep::Sleep>().map(|coro| coro.closed()))
+        .or_else(|| obj.cast_exact::<crate::sleep::Yield>().map(|coro| coro.closed()))
+        .or_else(|| obj.cast_exact::<crate::wait_for::WaitFor>().map(|coro| coro.closed()))
+}
+
 /// `True`, for operations that end with it.
 #[inline]
 pub(crate) fn truth(py: Python<'_>) -> Obj {

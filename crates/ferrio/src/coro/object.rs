@@ -62,6 +62,10 @@ enum Input {
 }
 
 impl Coroutine {
+    pub(crate) fn closed(&self) -> bool {
+        self.state.get() == State::Closed
+    }
+
     fn send(this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Sent> {
         match this.state.get() {
             State::Running => return Err(PyValueError::new_err("coroutine already executing")),
@@ -316,7 +320,7 @@ pub(crate) fn never_awaited(coro: &Obj, py: Python<'_>, name: &str) -> PyResult<
     let kwargs = PyDict::new(py);
     kwargs.set_item("source", coro)?;
     let message = format!("coroutine '{name}' was never awaited");
-    py.import("warnings")?.call_method(
+    crate::library::module(py, "warnings")?.call_method(
         "warn",
         (message, py.get_type::<PyRuntimeWarning>()),
         Some(&kwargs),

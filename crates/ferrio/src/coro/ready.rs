@@ -177,6 +177,10 @@ fn wrong_object(name: &str) -> PyErr {
 }
 
 impl ReadyCoroutine {
+    pub(crate) fn closed(&self) -> bool {
+        self.state.get() == State::Closed
+    }
+
     #[inline]
     fn send(this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Sent> {
         match this.state.get() {

@@ -104,7 +104,7 @@ impl Shown {
             Shown::Handle(handle) => format_handle(py, handle)?,
             Shown::Nothing => return Ok(()),
         };
-        let logger = py.import("ferrio.base_events")?.getattr("logger")?;
+        let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
         logger.call_method1("warning", ("Executing %s took %.3f seconds", shown, took))?;
         Ok(())
     }

@@ -36,7 +36,7 @@ impl Drop for ReprGuard<'_> {
 
 /// File and line of a function, unwrapped; `None` for what has no Python code.
 fn function_source(py: Python<'_>, func: &Bound<'_, PyAny>) -> PyResult<Option<(String, i64)>> {
-    let func = py.import("inspect")?.call_method1("unwrap", (func,))?;
+    let func = crate::library::module(py, "inspect")?.call_method1("unwrap", (func,))?;
     if let Some(code) = func.getattr_opt(intern!(py, "__code__"))?
         && func.hasattr(intern!(py, "__globals__"))?
     {
@@ -45,7 +45,7 @@ fn function_source(py: Python<'_>, func: &Bound<'_, PyAny>) -> PyResult<Option<(
             code.getattr("co_firstlineno")?.extract()?,
         )));
     }
-    let functools = py.import("functools")?;
+    let functools = crate::library::module(py, "functools")?;
     if func.is_instance(&functools.getattr("partial")?)? {
         return function_source(py, &func.getattr("func")?);
     }
@@ -58,8 +58,24 @@ fn function_source(py: Python<'_>, func: &Bound<'_, PyAny>) -> PyResult<Option<(
     Ok(None)
 }
 
+/// A call as the report of its failure shows it, without the place of the function.
+///
+/// # Errors
+/// What a `repr` raises.
+pub(crate) fn format_callback(py: Python<'_>, func: &Bound<'_, PyAny>, args: &[Obj]) -> PyResult<String> {
+    format_call(py, func, (args, None), false, "")
+}
+
+/// The arguments of a call, in parentheses, as the report of its failure shows them.
+///
+/// # Errors
+/// What a `repr` raises.
+pub(crate) fn format_arguments(py: Python<'_>, args: &[Obj]) -> PyResult<String> {
+    format_args_and_kwargs(py, args, None, false)
+}
+
 /// Since 3.13 arguments are shown in debug mode only: they may be secret, or huge.
-fn format_arguments(
+fn format_args_and_kwargs(
     py: Python<'_>,
     args: &[Obj],
     kwargs: Option<&Bound<'_, PyDict>>,
@@ -68,7 +84,7 @@ fn format_arguments(
     if cfg!(Py_3_13) && !debug {
         return Ok("()".to_owned());
     }
-    let reprlib = py.import("reprlib")?;
+    let reprlib = crate::library::module(py, "reprlib")?;
     let mut items = Vec::new();
     for arg in args {
         items.push(reprlib.call_method1("repr", (arg,))?.extract::<String>()?);
@@ -81,20 +97,20 @@ fn format_arguments(
     Ok(format!("({})", items.join(", ")))
 }
 
-fn format_callback(
+fn format_call(
     py: Python<'_>,
     func: &Bound<'_, PyAny>,
     args: (&[Obj], Option<&Bound<'_, PyDict>>),
     debug: bool,
     suffix: &str,
 ) -> PyResult<String> {
-    let shown = format_arguments(py, args.0, args.1, debug)?;
-    if func.is_instance(&py.import("functools")?.getattr("partial")?)? {
+    let shown = format_args_and_kwargs(py, args.0, args.1, debug)?;
+    if func.is_instance(&crate::library::module(py, "functools")?.getattr("partial")?)? {
         let bound: Vec<Obj> =
             func.getattr("args")?.try_iter()?.map(|arg| arg.map(Obj::from)).collect::<PyResult<_>>()?;
         let keywords = func.getattr("keywords")?.cast_into::<PyDict>()?;
         let suffix = format!("{shown}{suffix}");
-        return format_callback(py, &func.getattr("func")?, (&bound, Some(&keywords)), debug, &suffix);
+        return format_call(py, &func.getattr("func")?, (&bound, Some(&keywords)), debug, &suffix);
     }
     let name = |attribute: &str| -> PyResult<Option<String>> {
         match func.getattr_opt(attribute)? {
@@ -122,7 +138,7 @@ pub(crate) fn format_callback_source(
     args: &[Obj],
     debug: bool,
 ) -> PyResult<String> {
-    let mut text = format_callback(py, func, (args, None), debug, "")?;
+    let mut text = format_call(py, func, (args, None), debug, "")?;
     if let Some((file, line)) = function_source(py, func)? {
         use std::fmt::Write as _;
         let _ = write!(text, " at {file}:{line}");
@@ -150,11 +166,15 @@ pub(crate) fn format_coroutine(_py: Python<'_>, coro: &Bound<'_, PyAny>) -> PyRe
         // Extensions' coroutines may have no name at all.
         _ => format!("<{} without __name__>", coro.get_type().name()?),
     };
+    if let Some(closed) = crate::coro::is_closed(&coro.into()) {
+        // asyncio goes on with the line of its own source.
+        return Ok(format!("{name}() {}", if closed { "done" } else { "running" }));
+    }
+    let running = match attribute(["cr_running", "gi_running"])? {
+        Some(running) => running.is_truthy()?,
+        None => false,
+    };
     let code = attribute(["cr_code", "gi_code"])?;
-    let is = |names: [&str; 2]| attribute(names)?.map_or(Ok(false), |value| value.is_truthy());
-    // Of a coroutine without code no line can be shown, but that it is under way.
-    let running =
-        is(["cr_running", "gi_running"])? || (code.is_none() && is(["cr_suspended", "gi_suspended"])?);
     let Some(code) = code else {
         return Ok(if running { format!("{name}() running") } else { format!("{name}()") });
     };
@@ -217,7 +237,7 @@ pub(crate) fn py_format_callback(py: Python<'_>, args: Args<'_, '_>) -> PyResult
     let (list, dict) = args_and_kwargs(arguments, kwargs)?;
     let suffix = suffix.map_or_else(|| Ok(String::new()), pyo3::types::PyAnyMethods::extract)?;
     let debug = debug.map_or(Ok(false), pyo3::types::PyAnyMethods::is_truthy)?;
-    format_callback(py, func, (&list, dict.as_ref()), debug, &suffix).map(Some)
+    format_call(py, func, (&list, dict.as_ref()), debug, &suffix).map(Some)
 }
 
 pub(crate) fn py_format_args_and_kwargs(py: Python<'_>, args: Args<'_, '_>) -> PyResult<String> {
@@ -226,7 +246,7 @@ pub(crate) fn py_format_args_and_kwargs(py: Python<'_>, args: Args<'_, '_>) -> P
     let [arguments, kwargs, debug] = args.bind(&SIGNATURE)?;
     let (list, dict) = args_and_kwargs(arguments, kwargs)?;
     let debug = debug.map_or(Ok(false), pyo3::types::PyAnyMethods::is_truthy)?;
-    format_arguments(py, &list, dict.as_ref(), debug)
+    format_args_and_kwargs(py, &list, dict.as_ref(), debug)
 }
 
 pub(crate) fn py_format_coroutine(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Option<String>> {

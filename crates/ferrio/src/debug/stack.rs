@@ -25,7 +25,7 @@ pub(crate) fn extract_stack(py: Python<'_>) -> PyResult<Obj> {
 }
 
 fn summary(py: Python<'_>, frame: &Bound<'_, PyAny>, limit: usize) -> PyResult<Obj> {
-    let traceback = py.import("traceback")?;
+    let traceback = crate::library::module(py, "traceback")?;
     if frame.is_none() {
         return Ok(traceback.getattr("StackSummary")?.call0()?.into());
     }
@@ -104,8 +104,8 @@ pub(crate) fn task_print_stack(
     limit: Option<&Bound<'_, PyAny>>,
     file: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<()> {
-    let linecache = py.import("linecache")?;
-    let traceback = py.import("traceback")?;
+    let linecache = crate::library::module(py, "linecache")?;
+    let traceback = crate::library::module(py, "traceback")?;
     let entries = PyList::empty(py);
     let mut checked: Vec<String> = Vec::new();
     let kwargs = PyDict::new(py);
@@ -131,7 +131,7 @@ pub(crate) fn task_print_stack(
         let kwargs = PyDict::new(py);
         kwargs.set_item("file", file)?;
         kwargs.set_item("end", "")?;
-        py.import("builtins")?.call_method("print", (text,), Some(&kwargs)).map(drop)
+        crate::library::module(py, "builtins")?.call_method("print", (text,), Some(&kwargs)).map(drop)
     };
     if entries.is_empty() {
         print(format!("No stack for {shown}\n"))?;
@@ -157,7 +157,7 @@ pub(crate) fn task_print_stack(
 /// # Errors
 /// What the logger raises.
 pub(crate) fn log_handled(py: Python<'_>, message: &str, exception: &Obj) -> PyResult<()> {
-    let logger = py.import("ferrio.base_events")?.getattr(intern!(py, "logger"))?;
+    let logger = crate::library::module(py, "ferrio.base_events")?.getattr(intern!(py, "logger"))?;
     let kwargs = PyDict::new(py);
     kwargs.set_item("exc_info", true)?;
     ferrio_object::with_handled(py, exception, || logger.call_method("error", (message,), Some(&kwargs)))?;
@@ -170,7 +170,7 @@ pub(crate) fn log_handled(py: Python<'_>, message: &str, exception: &Obj) -> PyR
 /// # Errors
 /// What the logger raises.
 pub(crate) fn log_error(py: Python<'_>, message: &str, exception: Option<Obj>) -> PyResult<()> {
-    let logger = py.import("ferrio.base_events")?.getattr(intern!(py, "logger"))?;
+    let logger = crate::library::module(py, "ferrio.base_events")?.getattr(intern!(py, "logger"))?;
     let kwargs = PyDict::new(py);
     match exception {
         Some(exc) => {

@@ -275,7 +275,7 @@ fn create_connection(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> Py
 }
 
 fn log_connected(py: Python<'_>, pair: &Obj, target: &Target) -> PyResult<()> {
-    let logger = py.import("ferrio.base_events")?.getattr("logger")?;
+    let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
     let (transport, protocol) = (pair.bind(py).get_item(0)?, pair.bind(py).get_item(1)?);
     let sock = transport.call_method1("get_extra_info", ("socket",))?;
     let or_none = |arg: &Option<Obj>| arg.clone().unwrap_or_else(|| Obj::none(py));
@@ -472,7 +472,7 @@ fn all_failed(py: Python<'_>, errors: &Obj, all: bool) -> PyResult<PyErr> {
     // The lists would keep the exceptions, and those their tracebacks, alive.
     errors.bind(py).call_method0("clear")?;
     if all {
-        let group = py.import("builtins")?.getattr("ExceptionGroup")?;
+        let group = crate::library::module(py, "builtins")?.getattr("ExceptionGroup")?;
         return Ok(PyErr::from_value(group.call1(("create_connection failed", PyList::new(py, flat)?))?));
     }
     let shown: PyResult<Vec<String>> = flat.iter().map(|exc| Ok(exc.str()?.to_string())).collect();

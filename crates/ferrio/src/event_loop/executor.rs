@@ -148,7 +148,7 @@ fn settle(py: Python<'_>, held: &[Obj], method: &str) -> PyResult<()> {
 
 fn warn_runtime(py: Python<'_>, message: &str) -> PyResult<()> {
     let category = py.get_type::<pyo3::exceptions::PyRuntimeWarning>();
-    py.import("warnings")?.call_method1("warn", (message, category))?;
+    crate::library::module(py, "warnings")?.call_method1("warn", (message, category))?;
     Ok(())
 }
 

@@ -57,6 +57,7 @@ fn init(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
         ferrio_object::Signature::new("BaseEventLoop", ["selector"]).required(0);
     let [selector] = args.bind(&SIGNATURE)?;
     this.open()?;
+    crate::library::loop_opened(py)?;
     py.import("ferrio")?.call_method0("_settle")?;
     let native = ClassDef::type_object::<Loop>(py);
     let class = this.bind(py).get_type();

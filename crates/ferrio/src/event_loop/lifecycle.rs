@@ -111,12 +111,13 @@ fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
         return Ok(());
     }
     if this.debug.get() {
-        let logger = py.import("ferrio.base_events")?.getattr(intern!(py, "logger"))?;
+        let logger = crate::library::module(py, "ferrio.base_events")?.getattr(intern!(py, "logger"))?;
         logger.call_method1(intern!(py, "debug"), ("Close %r", this))?;
     }
     // The loop is closed whatever becomes of its signal handlers.
     let signals = crate::signals::remove_all(this, py);
     this.closed.set(true);
+    crate::library::loop_closed(py);
     // Each container is emptied before its contents are dropped: dropping runs Python code.
     let ready = std::mem::take(&mut *this.ready.borrow_mut());
     for item in &ready {
@@ -182,7 +183,7 @@ fn asyncgen_firstiter(this: &Obj<Loop>, py: Python<'_>, generator: &Bound<'_, Py
         );
         let kwargs = PyDict::new(py);
         kwargs.set_item("source", this)?;
-        py.import("warnings")?.call_method(
+        crate::library::module(py, "warnings")?.call_method(
             "warn",
             (message, py.get_type::<PyResourceWarning>()),
             Some(&kwargs),

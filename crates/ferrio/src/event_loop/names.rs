@@ -214,7 +214,7 @@ fn described(py: Python<'_>, args: &[Obj]) -> PyResult<String> {
 
 /// Debug mode tells of every lookup, louder of the slow ones.
 fn log_lookup(this: &Obj<Loop>, py: Python<'_>, shown: &str, took: f64, infos: &Obj) -> PyResult<()> {
-    let logger = py.import("ferrio.base_events")?.getattr(intern!(py, "logger"))?;
+    let logger = crate::library::module(py, "ferrio.base_events")?.getattr(intern!(py, "logger"))?;
     let infos = infos.bind(py).repr()?;
     let message = format!("Getting address info {shown} took {:.3}ms: {infos}", took * 1e3);
     let level = if took >= this.slow_callback_duration.get() { "info" } else { "debug" };

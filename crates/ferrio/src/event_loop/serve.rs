@@ -105,7 +105,7 @@ fn create_server(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResu
         let server = serve(&co, &this, sockets, factory, &ssl, backlog, start).await?;
         if this.debug.get() {
             let py = co.py();
-            let logger = py.import("ferrio.base_events")?.getattr("logger")?;
+            let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
             logger.call_method1("info", ("%r is serving", &server))?;
         }
         Ok(server.into_any())
@@ -202,7 +202,7 @@ fn host_list(py: Python<'_>, host: Option<Obj>) -> PyResult<Vec<Obj>> {
         let all = text.to_str()?.is_empty();
         return Ok(vec![if all { Obj::none(py) } else { host }]);
     }
-    if !bound.is_instance(&py.import("collections.abc")?.getattr("Iterable")?)? {
+    if !bound.is_instance(&crate::library::module(py, "collections.abc")?.getattr("Iterable")?)? {
         return Ok(vec![host]);
     }
     bound.try_iter()?.map(|host| host.map(Obj::from)).collect()
@@ -247,7 +247,7 @@ fn bind_one(
 ) -> PyResult<()> {
     let info = info.bind(py);
     let socket = socket_module(py)?;
-    let logger = || py.import("ferrio.base_events")?.getattr("logger");
+    let logger = || crate::library::module(py, "ferrio.base_events")?.getattr("logger");
     let (family, kind, proto) = (info.get_item(0)?, info.get_item(1)?, info.get_item(2)?);
     let sock = match socket.getattr("socket")?.call1((&family, &kind, &proto)) {
         Ok(sock) => sock,
@@ -405,7 +405,7 @@ fn remove_stale(py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<()> {
         Err(err) if err.is_instance_of::<PyFileNotFoundError>(py) => Ok(()),
         Err(err) if err.is_instance_of::<PyOSError>(py) => {
             // The directory may allow to create sockets and nothing else; then bind() says what is wrong.
-            let logger = py.import("ferrio.unix_events")?.getattr("logger")?;
+            let logger = crate::library::module(py, "ferrio.unix_events")?.getattr("logger")?;
             let message = "Unable to check or remove stale UNIX socket %r: %r";
             logger.call_method1("error", (message, path, err.value(py))).map(drop)
         }
@@ -453,7 +453,7 @@ fn stop_serving(this: &Obj<Loop>, py: Python<'_>, sock: &Bound<'_, PyAny>) -> Py
     match removed {
         Err(err) if err.is_instance_of::<PyFileNotFoundError>(py) => Ok(()),
         Err(err) if err.is_instance_of::<PyOSError>(py) => {
-            let logger = py.import("ferrio.unix_events")?.getattr("logger")?;
+            let logger = crate::library::module(py, "ferrio.unix_events")?.getattr("logger")?;
             let message = "Unable to clean up listening UNIX socket %r: %r";
             logger.call_method1("error", (message, path, err.value(py))).map(drop)
         }
@@ -482,7 +482,7 @@ fn connect_accepted_socket(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>)
         let pair = begin_transport(&co, &this, &sock, &factory, &ssl).await?;
         if this.debug.get() {
             let py = co.py();
-            let logger = py.import("ferrio.base_events")?.getattr("logger")?;
+            let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
             let (transport, protocol) = (pair.bind(py).get_item(0)?, pair.bind(py).get_item(1)?);
             let sock = transport.call_method1("get_extra_info", ("socket",))?;
             logger.call_method1("debug", ("%r handled: (%r, %r)", sock, transport, protocol))?;

@@ -36,19 +36,13 @@ fn exception(this: &Obj<Future>, py: Python<'_>) -> PyResult<Option<Obj>> {
 fn set_result(this: &Obj<Future>, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
     this.get_loop()?;
     if this.is_done() {
-        return Err(invalid_transition(this, py));
+        return Err(exceptions::invalid_state(py, "invalid state"));
     }
     super::set_result(this, py, value.into())
 }
 
 fn set_exception(this: &Obj<Future>, py: Python<'_>, exc: &Bound<'_, PyAny>) -> PyResult<()> {
     set_exception_checked(this, py, exc)
-}
-
-fn invalid_transition(this: &Obj<Future>, py: Python<'_>) -> PyErr {
-    // asyncio's pure Python says "FINISHED: <Future …>", its C part "invalid state"; the former helps more.
-    let repr = this.bind(py).repr().map_or_else(|_| String::new(), |text| text.to_string());
-    exceptions::invalid_state(py, &format!("{}: {repr}", this.state.get().name()))
 }
 
 pub(super) fn set_exception_checked(
@@ -58,7 +52,7 @@ pub(super) fn set_exception_checked(
 ) -> PyResult<()> {
     this.get_loop()?;
     if this.is_done() {
-        return Err(invalid_transition(this, py));
+        return Err(exceptions::invalid_state(py, "invalid state"));
     }
     let exc = match exc.cast::<PyType>() {
         Ok(class) if class.is_subclass_of::<PyBaseException>()? => class.call0()?,

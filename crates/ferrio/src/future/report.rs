@@ -15,7 +15,7 @@ pub(crate) fn future_repr_info(py: Python<'_>, fut: &Bound<'_, PyAny>) -> PyResu
         let exception = fut.getattr(intern!(py, "_exception"))?;
         if exception.is_none() {
             let result = fut.getattr(intern!(py, "_result"))?;
-            let text = py.import("reprlib")?.call_method1("repr", (result,))?;
+            let text = crate::library::module(py, "reprlib")?.call_method1("repr", (result,))?;
             info.push(format!("result={}", text.cast::<PyString>()?));
         } else {
             info.push(format!("exception={}", exception.repr()?));
@@ -59,7 +59,7 @@ fn format_callbacks(py: Python<'_>, all: &[Obj]) -> PyResult<String> {
     Ok(format!("cb=[{text}]"))
 }
 
-/// `<Future pending cb=[…]>`, for futures whose `repr` is already being made `<Future ...>`.
+/// `<Future pending cb=[…]>`, for futures whose `repr` is already being made `...`.
 pub(super) fn repr(py: Python<'_>, fut: &Obj) -> PyResult<String> {
     let fut = fut.bind(py);
     let name = fut.get_type().name()?;

@@ -204,7 +204,7 @@ fn python_socket(py: Python<'_>, listening: &Obj, fd: OwnedFd) -> PyResult<Obj> 
 }
 
 fn log_connection(this: &Obj<Listener>, py: Python<'_>, peer: &Address, sock: &Obj) -> PyResult<()> {
-    let logger = py.import("ferrio.selector_events")?.getattr(intern!(py, "logger"))?;
+    let logger = crate::library::module(py, "ferrio.selector_events")?.getattr(intern!(py, "logger"))?;
     let message = "%r got a new connection from %r: %r";
     let peer = address::shown(py, peer)?.unwrap_or_else(|| Obj::none(py));
     let server = this.server.get().map_or_else(|| Obj::none(py), Obj::into_any);

@@ -347,7 +347,7 @@ fn never_awaited(this: &Obj<StreamOperation>, py: Python<'_>) -> PyResult<()> {
     let kwargs = PyDict::new(py);
     kwargs.set_item("source", this)?;
     let message = format!("coroutine '{}' was never awaited", this.op.get().name());
-    py.import("warnings")?.call_method(
+    crate::library::module(py, "warnings")?.call_method(
         "warn",
         (message, py.get_type::<PyRuntimeWarning>()),
         Some(&kwargs),

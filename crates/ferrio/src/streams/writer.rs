@@ -229,7 +229,8 @@ impl StreamWriter {
             this.bind(py).call_method0(intern!(py, "close"))?;
             format!("unclosed {}", this.bind(py).repr()?)
         };
-        py.import("warnings")?.call_method1("warn", (message, py.get_type::<PyResourceWarning>()))?;
+        crate::library::module(py, "warnings")?
+            .call_method1("warn", (message, py.get_type::<PyResourceWarning>()))?;
         Ok(())
     }
 }

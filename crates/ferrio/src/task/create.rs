@@ -141,6 +141,14 @@ fn start(task: &Obj<Task>, py: Python<'_>, eager: bool) -> PyResult<()> {
     if eager && running::get(py).is_some_and(|running| running.is(event_loop.as_any())) {
         return eager_start(task, py, event_loop);
     }
+    // Where it was made is only known in debug mode.
+    if let (true, LoopRef::Native(native)) = (task.base().source_traceback.is_some(), event_loop)
+        && let Err(err) = crate::debug::check_thread(native)
+    {
+        // There is no task then, and nothing to report when the object goes away.
+        task.log_destroy_pending.set(false);
+        return Err(err);
+    }
     match event_loop.push(Ready::Step(task.clone())) {
         Ok(None) => {}
         Ok(Some(_)) => step::step_soon(task, py, event_loop, None)?,
@@ -228,7 +236,7 @@ pub(crate) fn ensure_future(
 
 /// `inspect.isawaitable()`.
 pub(crate) fn is_awaitable(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<bool> {
-    py.import("inspect")?.call_method1("isawaitable", (obj,))?.is_truthy()
+    crate::library::module(py, "inspect")?.call_method1("isawaitable", (obj,))?.is_truthy()
 }
 
 /// A coroutine around an awaitable. One made by Python: what `Task.get_coro()` gives for an awaitable has to be an

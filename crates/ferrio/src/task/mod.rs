@@ -68,7 +68,7 @@ impl Task {
         }
         this.cancel_requests.set(this.cancel_requests.get() + 1);
         if let Some(waiter) = this.fut_waiter.get()
-            && crate::future_likes::cancel(py, &waiter, message.as_ref())?
+            && crate::future_likes::cancel_awaited(py, &waiter, message.as_ref())?
         {
             // The future's callbacks will step the task, with the CancelledError.
             return Ok(true);

@@ -77,7 +77,7 @@ impl StreamTransport {
         if !this.event_loop.get().is_some_and(|event_loop| event_loop.debug.get()) {
             return Ok(());
         }
-        let logger = py.import("ferrio.selector_events")?.getattr(intern!(py, "logger"))?;
+        let logger = crate::library::module(py, "ferrio.selector_events")?.getattr(intern!(py, "logger"))?;
         let kwargs = PyDict::new(py);
         kwargs.set_item("exc_info", exc)?;
         logger.call_method(intern!(py, "debug"), ("%r: %s", this, message), Some(&kwargs)).map(drop)
@@ -122,7 +122,10 @@ impl StreamTransport {
             }),
             None => Ok(()),
         };
-        let shown = || Ok("_SelectorSocketTransport._call_connection_lost()".to_owned());
+        let shown = || {
+            let arguments = crate::debug::format_arguments(py, std::slice::from_ref(&exc))?;
+            Ok(format!("_SelectorSocketTransport._call_connection_lost{arguments}"))
+        };
         let reported = Self::report_callback(this, py, shown, outcome);
         let closed = Self::let_go(this, py);
         let waiter = this.empty_waiter.get();
@@ -165,8 +168,7 @@ impl StreamTransport {
         let message = format!("unclosed transport {}", Self::shown(this, py)?);
         let kwargs = PyDict::new(py);
         kwargs.set_item("source", this)?;
-        let warned = py
-            .import("warnings")?
+        let warned = crate::library::module(py, "warnings")?
             .call_method("warn", (message, py.get_type::<PyResourceWarning>()), Some(&kwargs))
             .map(drop);
         let closed = Self::let_go(this, py);

@@ -86,7 +86,7 @@ fn python_class(py: Python<'_>) -> PyResult<&Obj> {
     if let Some(class) = cell.get() {
         return Ok(class);
     }
-    let class = py.import("ferrio.selector_events")?.getattr("_SelectorSocketTransport")?;
+    let class = crate::library::module(py, "ferrio.selector_events")?.getattr("_SelectorSocketTransport")?;
     Ok(cell.get_or_init(|| class.into()))
 }
 
@@ -184,8 +184,7 @@ impl StreamTransport {
             });
             let shown = || {
                 let method = protocol.bind(py).getattr(intern!(py, "connection_made"))?;
-                let debug = this.event_loop.get().is_some_and(|event_loop| event_loop.debug.get());
-                crate::debug::format_callback_source(py, &method, &[this.as_any().clone()], debug)
+                crate::debug::format_callback(py, &method, &[this.as_any().clone()])
             };
             Self::report_callback(this, py, shown, outcome)?;
         }

@@ -143,7 +143,8 @@ impl StreamTransport {
 
     fn write_to_lost(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         if this.conn_lost.get() >= WARN_AFTER {
-            let logger = py.import("ferrio.selector_events")?.getattr(intern!(py, "logger"))?;
+            let logger =
+                crate::library::module(py, "ferrio.selector_events")?.getattr(intern!(py, "logger"))?;
             logger.call_method1(intern!(py, "warning"), ("socket.send() raised exception.",))?;
         }
         this.conn_lost.set(this.conn_lost.get() + 1);

@@ -1,0 +1,68 @@
+//! Modules of the standard library (and ferrio's own logger) for reports, kept once they were imported.
+//!
+//! A task, a future or a transport may be dropped when the interpreter has torn its import system down, and has to say
+//! what is wrong all the same. asyncio has its modules as globals; here they are kept at the first use, and those that
+//! no program has used are fetched when the interpreter begins to exit with a loop left open. Importing them earlier
+//! would make every program wait for what few need.
+
+use std::cell::{Cell, RefCell};
+
+use ferrio_object::{GilStatic, Obj};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// What the reports of objects that are dropped need.
+const OF_REPORTS: [&str; 7] =
+    ["warnings", "traceback", "reprlib", "inspect", "functools", "builtins", "collections.abc"];
+
+static KEPT: GilStatic<RefCell<Vec<(&'static str, Obj)>>> = GilStatic::new(RefCell::new(Vec::new()));
+static OPEN_LOOPS: GilStatic<Cell<usize>> = GilStatic::new(Cell::new(0));
+static REGISTERED: GilStatic<Cell<bool>> = GilStatic::new(Cell::new(false));
+
+/// The module `name`.
+///
+/// # Errors
+/// What importing it raises.
+pub(crate) fn module<'py>(py: Python<'py>, name: &'static str) -> PyResult<Bound<'py, PyAny>> {
+    let known =
+        KEPT.get(py).borrow().iter().find(|(known, _)| *known == name).map(|(_, module)| module.clone());
+    if let Some(known) = known {
+        return Ok(known.into_bound(py));
+    }
+    let module = py.import(name)?.into_any();
+    KEPT.get(py).borrow_mut().push((name, (&module).into()));
+    Ok(module)
+}
+
+/// A loop was made, which may still be open when the interpreter exits.
+///
+/// # Errors
+/// What `atexit` raises.
+pub(crate) fn loop_opened(py: Python<'_>) -> PyResult<()> {
+    OPEN_LOOPS.get(py).set(OPEN_LOOPS.get(py).get() + 1);
+    if REGISTERED.get(py).replace(true) {
+        return Ok(());
+    }
+    let hook = crate::native_fn::function(py, "_keep_modules_of_reports", Vec::new(), |py, _held, _args| {
+        let imported = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
+        for name in OF_REPORTS {
+            if OPEN_LOOPS.get(py).get() > 0 || imported.contains(name)? {
+                module(py, name)?;
+            }
+        }
+        if OPEN_LOOPS.get(py).get() > 0 || imported.contains("logging")? {
+            let module = module(py, "ferrio.base_events")?;
+            // Looked up each time until now.
+            module.setattr("logger", module.getattr("logger")?)?;
+        }
+        Ok(())
+    })?;
+    py.import("atexit")?.call_method1("register", (hook,))?;
+    Ok(())
+}
+
+/// A loop was closed.
+pub(crate) fn loop_closed(py: Python<'_>) {
+    let count = OPEN_LOOPS.get(py);
+    count.set(count.get().saturating_sub(1));
+}
