@@ -162,6 +162,20 @@ def conformance_modules() -> list[str]:
     return [module for module in CONFORMANCE if (suite / f"{module}.py").exists()]
 
 
+def lacking(stage: Stage) -> str:
+    """What has to be installed before a stage can be run; empty if nothing. Without it, the stage has failed."""
+    if stage.name == "object":
+        version = sysconfig.get_config_var("LDVERSION") or ""
+        libdir, multiarch = (sysconfig.get_config_var(name) or "" for name in ("LIBDIR", "MULTIARCH"))
+        if not any((Path(libdir) / sub / f"libpython{version}.so").exists() for sub in ("", multiarch)):
+            return (
+                f"these tests embed Python, and this one comes without libpython{version}.so "
+                f"(Debian: apt-get install libpython{version}-dev; pyenv: build it with "
+                "PYTHON_CONFIGURE_OPTS=--enable-shared)"
+            )
+    return ""
+
+
 def missing(stage: Stage) -> str:
     """Why a stage cannot be run on this machine at all; empty if it can."""
     if stage.name == "conformance" and not importlib.util.find_spec("test.test_asyncio"):
@@ -172,6 +186,9 @@ def missing(stage: Stage) -> str:
 def run(stage: Stage) -> Count:
     """Run one stage with its output passed on, and return what it came to."""
     print(f"\n==> {stage.title}", flush=True)
+    if why := lacking(stage):
+        print(f"failed: {why}", flush=True)
+        return Count(failed=1)
     if why := missing(stage):
         print(f"skipped: {why}", flush=True)
         return Count(skipped=1)
