@@ -33,8 +33,6 @@ NOT_BUILT = {
     "subprocesses": "subprocesses",
     "datagrams": "datagrams",
     "pipes": "pipes",
-    "loop_sendfile": "sendfile",
-    "sock_methods-sendfile": "sendfile",
 }
 
 

@@ -231,7 +231,7 @@ impl Handle {
                 let args = this.args();
                 crate::debug::format_callback_source(py, callback.bind(py), &args, this.debug(py)?)?
             }
-            None => "<cancelled>".to_owned(),
+            None => "None()".to_owned(),
         };
         let context = PyDict::new(py);
         context.set_item("message", format!("Exception in callback {callback}"))?;

@@ -184,45 +184,7 @@ async def reset_by_the_peer():
     await finish(server)
 
 
-@scenario(
-    differs="writelines() says what write() says",
-    expected=[
-        [
-            "event",
-            "write",
-            "raised",
-            {"exception": "TypeError", "message": "data argument must be a bytes-like object, not 'str'"},
-        ],
-        [
-            "event",
-            "write",
-            "raised",
-            {"exception": "TypeError", "message": "data argument must be a bytes-like object, not 'int'"},
-        ],
-        [
-            "event",
-            "write",
-            "raised",
-            {
-                "exception": "TypeError",
-                "message": "data argument must be a bytes-like object, not 'NoneType'",
-            },
-        ],
-        [
-            "event",
-            "write",
-            "raised",
-            {"exception": "TypeError", "message": "data argument must be a bytes-like object, not 'list'"},
-        ],
-        ["event", "empty", "returned", None],
-        [
-            "event",
-            "writelines",
-            "raised",
-            {"exception": "TypeError", "message": "data argument must be a bytes-like object, not 'str'"},
-        ],
-    ],
-)
+@scenario
 async def wrong_data():
     server, there, client = await connected(Quiet, Quiet)
     for data in ("text", 5, None, [b"list"]):

@@ -178,7 +178,14 @@ def runner_is_lazy():
     attempt("closed without use", runner.get_loop)
 
 
-@scenario
+@scenario(
+    differs="ferrio lets go of a closed runner's objects at once, stock when the frame ends: a warning of before comes earlier",
+    expected=[
+        ["warning", "ResourceWarning", "unclosed event loop <EventLoop running=False closed=False debug=False>"],
+        ["event", False],
+        ["event", "kept"],
+    ],
+)
 def runner_keeps_tasks_between_runs():
     async def start():
         return asyncio.create_task(asyncio.sleep(0, "kept"))

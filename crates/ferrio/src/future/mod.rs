@@ -172,9 +172,8 @@ impl Future {
             State::Finished => {
                 self.log_traceback.set(false);
                 let exc = self.exception.get().unwrap_or_else(|| Obj::none(py));
-                // Like asyncio's C code: the first time with the traceback that it had when it was set, later without
-                // one. A future that is kept does not keep the frames of what failed.
-                let tb = self.exception_tb.take().unwrap_or_else(|| Obj::none(py));
+                // Each time with the traceback that it had when it was set: it must not grow with every reader.
+                let tb = self.exception_tb.get().unwrap_or_else(|| Obj::none(py));
                 match exc.bind(py).call_method1(pyo3::intern!(py, "with_traceback"), (tb,)) {
                     Ok(exc) => PyErr::from_value(exc),
                     Err(err) => err,
