@@ -179,7 +179,7 @@ def runner_is_lazy():
 
 
 @scenario(
-    differs="ferrio lets go of a closed runner's objects at once, stock when the frame ends: a warning of before comes earlier",
+    differs="ferrio's loops die at once, stock's with the frame: the warning of an earlier one comes earlier",
     expected=[
         ["warning", "ResourceWarning", "unclosed event loop <EventLoop running=False closed=False debug=False>"],
         ["event", False],
