@@ -181,7 +181,11 @@ def runner_is_lazy():
 @scenario(
     differs="ferrio's loops die at once, stock's with the frame: the warning of an earlier one comes earlier",
     expected=[
-        ["warning", "ResourceWarning", "unclosed event loop <EventLoop running=False closed=False debug=False>"],
+        [
+            "warning",
+            "ResourceWarning",
+            "unclosed event loop <EventLoop running=False closed=False debug=False>",
+        ],
         ["event", False],
         ["event", "kept"],
     ],
