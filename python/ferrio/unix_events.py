@@ -3,7 +3,9 @@
 import os
 import sys
 
+from . import transports
 from ._lazy import attributes
+from ._native import _ReadPipeTransport, _WritePipeTransport
 from .events import _BaseDefaultEventLoopPolicy
 from .selector_events import BaseSelectorEventLoop
 
@@ -11,6 +13,14 @@ __all__ = ("EventLoop", "SelectorEventLoop")
 
 
 __getattr__ = attributes(__name__, "logger", "signal", "socket", "threading")
+
+
+class _UnixReadPipeTransport(_ReadPipeTransport, transports.ReadTransport):
+    """A transport that reads from a pipe."""
+
+
+class _UnixWritePipeTransport(_WritePipeTransport, transports._FlowControlMixin, transports.WriteTransport):
+    """A transport that writes to a pipe."""
 
 
 class _UnixSelectorEventLoop(BaseSelectorEventLoop):

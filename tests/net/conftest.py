@@ -32,6 +32,13 @@ def run(loop):
 
 
 @pytest.fixture
+def clean_run(run):
+    """The same; what the exception handler was told and the test did not take out fails it."""
+    yield run
+    assert run.reported == []
+
+
+@pytest.fixture
 def recorder(asyncio):
     """A protocol class whose instances note every call in `calls`."""
 

@@ -32,6 +32,9 @@ fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<crate::staggered::Race>(module)?;
     ClassDef::add::<crate::event_loop::Loop>(module)?;
     ClassDef::add::<crate::transports::StreamTransport>(module)?;
+    ClassDef::add::<crate::transports::DatagramTransport>(module)?;
+    ClassDef::add::<crate::transports::ReadPipe>(module)?;
+    ClassDef::add::<crate::transports::WritePipe>(module)?;
     ClassDef::add::<crate::server::Listener>(module)?;
     ClassDef::add::<crate::event_loop::SendfileFallback>(module)?;
     ClassDef::add::<crate::trsock::TransportSocket>(module)?;

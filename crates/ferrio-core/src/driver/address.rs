@@ -34,6 +34,11 @@ impl Storage {
         self.record.as_ptr().cast()
     }
 
+    /// The record, for a header that names it; it has room for every family.
+    pub(super) fn as_mut_ptr(&mut self) -> *mut libc::sockaddr {
+        self.record.as_mut_ptr().cast()
+    }
+
     /// Has a syscall fill the record: `call` gets the record and its length, which tells the kernel how much room
     /// there is and comes back as what it filled.
     pub(super) fn fill_by<T>(

@@ -42,8 +42,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub mod address;
+pub mod datagram;
 pub mod epoll;
 mod event;
+pub mod file;
 pub mod socket;
 mod sys;
 mod wakeup;

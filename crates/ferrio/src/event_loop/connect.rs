@@ -405,14 +405,18 @@ async fn connect_sock(
 }
 
 /// A socket that is closed unless it is kept.
-struct OwnedSocket(Option<Obj>);
+pub(super) struct OwnedSocket(Option<Obj>);
 
 impl OwnedSocket {
-    fn get(&self, py: Python<'_>) -> Obj {
+    pub(super) fn new(sock: Obj) -> Self {
+        OwnedSocket(Some(sock))
+    }
+
+    pub(super) fn get(&self, py: Python<'_>) -> Obj {
         self.0.clone().unwrap_or_else(|| Obj::none(py))
     }
 
-    fn keep(&mut self, py: Python<'_>) -> Obj {
+    pub(super) fn keep(&mut self, py: Python<'_>) -> Obj {
         self.0.take().unwrap_or_else(|| Obj::none(py))
     }
 }

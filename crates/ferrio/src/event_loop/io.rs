@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::RawFd;
 
+use ferrio_core::driver::datagram::Inbox;
 use ferrio_core::driver::{Events, Interest, Token};
 use ferrio_object::{Args, ClassBuilder, Obj, ThreadState, Visit};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
@@ -16,7 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
 use smallvec::SmallVec;
 
-use super::{FromIo, Loop, Ready};
+use super::{FromIo, Loop, Polled, Ready};
 use crate::future::{self, Future};
 use crate::handle::Handle;
 use crate::loop_ref::LoopRef;
@@ -56,6 +57,8 @@ pub(crate) enum Waiter {
     Handle(Obj<Handle>),
     /// Operations like `sock_recv()`, each of which tries again when its future is done.
     Futures(SmallVec<[Obj<Future>; 1]>),
+    /// A transport that waits here like a callback of the user's would.
+    Transport(Polled),
 }
 
 impl Waiter {
@@ -63,6 +66,7 @@ impl Waiter {
         match self {
             Waiter::Handle(handle) => visit.through(handle),
             Waiter::Futures(futures) => futures.iter().for_each(|fut| visit.obj(fut)),
+            Waiter::Transport(transport) => transport.traverse(visit),
         }
     }
 }
@@ -75,6 +79,8 @@ pub(crate) const SCRATCH_LEN: usize = 256 * 1024;
 pub(crate) struct Sockets {
     /// Empty until the first read, and while it is in use.
     scratch: Cell<Vec<u8>>,
+    /// What all datagram endpoints receive into; made with the first datagram.
+    inbox: Cell<Option<Box<Inbox>>>,
     /// Weak references to the transports by descriptor: asked when somebody else wants to use the same one.
     transports: RefCell<HashMap<RawFd, Obj>>,
     pub(crate) listeners: RefCell<HashMap<RawFd, Obj<Listener>>>,
@@ -95,11 +101,22 @@ impl Sockets {
         self.scratch.set(scratch);
     }
 
+    /// Where datagrams are received into. To be put back when they are delivered; whoever asks meanwhile gets another.
+    #[inline]
+    pub(crate) fn take_inbox(&self) -> Box<Inbox> {
+        self.inbox.take().unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn put_inbox(&self, inbox: Box<Inbox>) {
+        self.inbox.set(Some(inbox));
+    }
+
     /// Notes that `transport` uses `fd`.
     ///
     /// # Errors
     /// `RuntimeError` if another transport that is not closing uses it.
-    pub(crate) fn claim(&self, py: Python<'_>, fd: RawFd, transport: &Obj<StreamTransport>) -> PyResult<()> {
+    pub(crate) fn claim<T: 'static>(&self, py: Python<'_>, fd: RawFd, transport: &Obj<T>) -> PyResult<()> {
         self.ensure_unused(py, fd, &fd.to_string())?;
         let weak = PyWeakrefReference::new(transport.bind(py))?.into_any().into();
         let old = self.transports.borrow_mut().insert(fd, weak);
@@ -212,6 +229,7 @@ pub(super) fn dispatch(
                     // The reader may have removed the writer.
                     Some(Waiter::Handle(handle)) if handle.cancelled.get() => {}
                     Some(Waiter::Handle(handle)) => Handle::run(&handle, py)?,
+                    Some(Waiter::Transport(transport)) => transport.ready(py, side)?,
                     Some(Waiter::Futures(futures)) => {
                         disarm(this, token, side)?;
                         for fut in futures {
@@ -446,6 +464,35 @@ pub(crate) fn wait_no_more(this: &Obj<Loop>, fd: RawFd, side: Interest, fut: &Ob
     }
 }
 
+/// Has a transport told when `fd` is ready in one direction, instead of whoever was told before.
+pub(super) fn watch_transport(
+    this: &Obj<Loop>,
+    py: Python<'_>,
+    fd: RawFd,
+    side: Interest,
+    transport: Polled,
+) -> PyResult<()> {
+    match arm(this, fd, side, |place| place.replace(Waiter::Transport(transport)))? {
+        Some(Waiter::Handle(old)) => Handle::cancel(&old, py),
+        _ => Ok(()),
+    }
+}
+
+/// Tells a transport no more, unless somebody else has taken its place. Does nothing if the loop is closed.
+pub(super) fn unwatch_transport(this: &Obj<Loop>, fd: RawFd, side: Interest, transport: &Polled) {
+    let ours = {
+        let Some(token) = this.watched.borrow().get(&fd).copied() else { return };
+        let sources = this.sources.borrow();
+        let Some(Source::Watch(watch)) = sources.get(token) else { return };
+        matches!(&*watch.side(side).borrow(), Some(Waiter::Transport(known)) if known.is(transport))
+    };
+    if ours {
+        // A closed loop waits for nothing.
+        let old = disarm_fd(this, fd, side);
+        drop(old);
+    }
+}
+
 fn watch(
     this: &Obj<Loop>,
     py: Python<'_>,
@@ -482,7 +529,7 @@ fn unwatch(this: &Obj<Loop>, py: Python<'_>, file: &Bound<'_, PyAny>, side: Inte
     ensure_no_transport(this, py, fd)?;
     match disarm_fd(this, fd, side)? {
         Some(Waiter::Handle(old)) => Handle::cancel(&old, py).map(|()| true),
-        Some(Waiter::Futures(_)) => Ok(true),
+        Some(Waiter::Futures(_) | Waiter::Transport(_)) => Ok(true),
         None => Ok(false),
     }
 }

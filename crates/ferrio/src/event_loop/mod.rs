@@ -5,12 +5,15 @@
 //! stay borrowed over code that can run Python.
 
 mod connect;
+mod datagram;
 mod executor;
 mod handler;
 mod hooks;
 mod io;
 mod lifecycle;
 mod names;
+mod pipes;
+mod polled;
 mod replaced;
 mod schedule;
 mod sendfile;
@@ -32,8 +35,10 @@ use pyo3::prelude::*;
 
 pub(crate) use hooks::Hooks;
 pub(crate) use io::{SCRATCH_LEN, Sockets, Source};
+pub(crate) use polled::Polled;
 pub(crate) use schedule::{Alarm, call_soon_native, resolve_later};
 pub(crate) use sendfile::SendfileFallback;
+pub(crate) use sock::would_block;
 
 use crate::future::Future;
 use crate::gather::Gathering;
@@ -340,6 +345,8 @@ impl Class for Loop {
         sock::define(class);
         connect::define(class);
         serve::define(class);
+        datagram::define(class);
+        pipes::define(class);
         sendfile::define(class);
         replaced::define(class);
         crate::signals::define(class);

@@ -301,7 +301,7 @@ fn bind_one(
 
 /// # Errors
 /// `ValueError` if the system has no `SO_REUSEPORT`.
-fn set_reuse_port(socket: &Bound<'_, PyAny>, sock: &Bound<'_, PyAny>) -> PyResult<()> {
+pub(super) fn set_reuse_port(socket: &Bound<'_, PyAny>, sock: &Bound<'_, PyAny>) -> PyResult<()> {
     if !socket.hasattr("SO_REUSEPORT")? {
         return Err(PyValueError::new_err("reuse_port not supported by socket module"));
     }
@@ -389,7 +389,7 @@ fn is_abstract(path: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 /// Removes the socket file that an earlier server left behind.
-fn remove_stale(py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<()> {
+pub(super) fn remove_stale(py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<()> {
     if path.len()? == 0 || is_abstract(path)? {
         return Ok(());
     }

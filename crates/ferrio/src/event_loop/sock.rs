@@ -18,7 +18,7 @@ use crate::coro::{self, Co};
 use crate::future::Future;
 
 /// Whether the operation has to be tried again when the socket is ready.
-pub(super) fn would_block(py: Python<'_>, err: &PyErr) -> bool {
+pub(crate) fn would_block(py: Python<'_>, err: &PyErr) -> bool {
     err.is_instance_of::<PyBlockingIOError>(py) || err.is_instance_of::<PyInterruptedError>(py)
 }
 

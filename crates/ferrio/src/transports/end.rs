@@ -128,10 +128,10 @@ impl StreamTransport {
         };
         let reported = Self::report_callback(this, py, shown, outcome);
         let closed = Self::let_go(this, py);
-        let waiter = this.empty_waiter.get();
-        if let Some(waiter) = waiter
-            && !waiter.is_done()
-        {
+        for waiter in [this.empty_waiter.get(), this.room_waiter.take()].into_iter().flatten() {
+            if waiter.is_done() {
+                continue;
+            }
             let lost = PyConnectionError::new_err("Connection is closed by peer");
             future::set_raised(&waiter, py, exceptions::value_of(py, lost))?;
         }

@@ -1,13 +1,23 @@
 //! Transports: what a protocol is called with.
 
 pub(crate) mod address;
+mod attached;
 mod chunk;
+mod datagram;
+mod datagram_send;
 mod end;
+mod flow;
+mod pipe_read;
+mod pipe_write;
 mod protocol;
 mod read;
+mod send_file;
 pub(crate) mod reader;
 mod stream;
 mod write;
 
+pub use datagram::DatagramTransport;
+pub use pipe_read::ReadPipe;
+pub use pipe_write::WritePipe;
 pub(crate) use stream::Opening;
 pub use stream::StreamTransport;

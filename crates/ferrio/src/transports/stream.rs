@@ -53,6 +53,8 @@ pub struct StreamTransport {
     pub(super) dirty: Cell<bool>,
     /// The future that `sendfile()` waits on until the queue is empty.
     pub(super) empty_waiter: ObjCell<Future>,
+    /// The future that `sendfile()` waits on until the kernel takes data again.
+    pub(super) room_waiter: ObjCell<Future>,
     /// asyncio's `_conn_lost`: not zero from when `connection_lost()` is scheduled on; counts writes after that.
     pub(super) conn_lost: Cell<u32>,
     pub(super) lost_exc: ObjCell,
@@ -231,6 +233,9 @@ impl StreamTransport {
             Self::read_ready(this, py)?;
         }
         if writable && this.interest.get().is_writable() {
+            if this.room_waiter.is_some() {
+                return Self::room(this, py);
+            }
             Self::write_ready(this, py)?;
         }
         Ok(())
@@ -338,7 +343,7 @@ impl StreamTransport {
     }
 }
 
-fn name_of(
+pub(super) fn name_of(
     py: Python<'_>,
     sock: &Obj,
     found: Option<Address>,
@@ -359,7 +364,7 @@ fn name_of(
 }
 
 /// Gives a waiting future its result, unless it was cancelled.
-fn wake(py: Python<'_>, waiter: &Obj) -> PyResult<()> {
+pub(super) fn wake(py: Python<'_>, waiter: &Obj) -> PyResult<()> {
     if let Some(ours) = waiter.cast_exact::<Future>() {
         return if ours.is_done() { Ok(()) } else { crate::future::set_result(ours, py, Obj::none(py)) };
     }
@@ -401,6 +406,7 @@ impl Class for StreamTransport {
             flow: Cell::new(FlowControl::default()),
             dirty: Cell::new(false),
             empty_waiter: ObjCell::empty(),
+            room_waiter: ObjCell::empty(),
             conn_lost: Cell::new(0),
             lost_exc: ObjCell::empty(),
             closing: Cell::new(false),
@@ -413,6 +419,7 @@ impl Class for StreamTransport {
     fn traverse(&self, visit: &mut Visit<'_>) {
         visit.cell(&self.event_loop);
         visit.cell(&self.empty_waiter);
+        visit.cell(&self.room_waiter);
         for cell in [
             &self.sock,
             &self.shown_sock,
@@ -448,6 +455,7 @@ impl Class for StreamTransport {
         drop(self.kind.try_borrow_mut().map(|mut kind| std::mem::take(&mut *kind)));
         self.event_loop.set(None);
         self.empty_waiter.set(None);
+        self.room_waiter.set(None);
     }
 
     fn finalize(this: &Obj<Self>, py: Python<'_>) {

@@ -1,302 +1,358 @@
-//! `sendfile` and `sock_sendfile`: from a file to a connection inside the kernel, or by hand where that cannot be.
+//! `sendfile` and `sock_sendfile`: a file to a socket inside the kernel, or through memory where that is impossible.
 //!
-//! `_sock_sendfile_native` and the like are methods as in asyncio, called through the loop, so that a program (or a
-//! test) can switch the system call off.
+//! The methods are asyncio's in number and name (`_sendfile_native`, `_sock_sendfile_fallback`, …), and each is called
+//! through Python: that is where programs and tests switch one of the ways off.
 
 mod fallback;
 
+use std::io::ErrorKind;
 use std::os::fd::RawFd;
 
-use ferrio_core::driver::Interest;
+use ferrio_core::driver::{Interest, file};
 use ferrio_object::{Args, ClassBuilder, Obj, Signature};
 use pyo3::exceptions::{
     PyAttributeError, PyConnectionError, PyOSError, PyRuntimeError, PyTypeError, PyValueError,
 };
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyInt};
+use pyo3::types::{PyByteArray, PyInt, PyMemoryView, PySlice};
 
+use super::connect::truthy;
 use super::names::socket_module;
-use super::sock::{check, check_ssl_socket, ready, would_block};
-use super::{Loop, io};
+use super::{FromIo, Loop, sock};
 use crate::coro::{self, Co};
 use crate::exceptions;
 use crate::transports::StreamTransport;
 
 pub(crate) use fallback::SendfileFallback;
 
+/// Bytes read at once where the kernel does not do it: asyncio's numbers for sockets and for transports.
+const SOCK_BLOCK: u64 = 256 * 1024;
+const TRANSPORT_BLOCK: u64 = 16 * 1024;
+/// The most that one call of the kernel's sends, in bytes; more is cut by it anyway.
+const MAX_COUNT: u64 = 0x7fff_f000;
 /// Linux' `ENOTCONN`.
 const NOT_CONNECTED: i32 = 107;
-/// asyncio's `constants.SENDFILE_FALLBACK_READBUFFER_SIZE`, in bytes.
-const SOCK_BLOCK: i64 = 256 * 1024;
-/// Bytes read at a time for a transport that has no system call of its own.
-const TRANSPORT_BLOCK: i64 = 16 * 1024;
 
-/// What to send: `count` bytes (`None`: to the end) of a file from `offset`.
-#[derive(Clone)]
+/// `(sock or transport, file, offset=0, count=None)`.
 struct Part {
+    target: Obj,
     file: Obj,
-    offset: i64,
-    count: Option<i64>,
+    offset: Obj,
+    count: Obj,
 }
 
 impl Part {
-    fn new(
-        file: Option<&Bound<'_, PyAny>>,
-        offset: Option<&Bound<'_, PyAny>>,
-        count: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
-        let Some(file) = file else { return Err(PyTypeError::new_err("a file is required")) };
+    fn new(py: Python<'_>, bound: [Option<&Bound<'_, PyAny>>; 4]) -> PyResult<Self> {
+        let [target, file, offset, count] = bound;
+        let or_none = |arg: Option<&Bound<'_, PyAny>>| arg.map_or_else(|| Obj::none(py), Obj::from);
         Ok(Part {
-            file: file.into(),
-            offset: offset.map_or(Ok(0), PyAnyMethods::extract)?,
-            // A count of 0 is that of a caller who has none.
-            count: count
-                .filter(|count| !count.is_none())
-                .map(PyAnyMethods::extract)
-                .transpose()?
-                .filter(|count| *count != 0),
+            target: or_none(target),
+            file: or_none(file),
+            offset: match offset {
+                Some(offset) => offset.into(),
+                None => 0_i32.into_pyobject(py)?.into_any().into(),
+            },
+            count: or_none(count),
         })
     }
 
-    /// How much to take next, given what was sent; `None` at the end.
-    fn block(&self, sent: i64, largest: i64) -> Option<i64> {
-        let left = self.count.map_or(largest, |count| (count - sent).min(largest));
-        (left > 0).then_some(left)
+    /// Calls another method of the loop with the same arguments.
+    fn pass_to(&self, this: &Obj<Loop>, py: Python<'_>, method: &str) -> PyResult<Obj> {
+        let args = (&self.target, &self.file, &self.offset, &self.count);
+        Ok(this.bind(py).call_method1(method, args)?.into())
+    }
+
+    /// The part as numbers; no count, or zero, is everything.
+    fn numbers(&self, py: Python<'_>) -> PyResult<(u64, Option<u64>)> {
+        let count = if self.count.is_none() { None } else { Some(self.count.bind(py).extract::<u64>()?) };
+        Ok((self.offset.bind(py).extract()?, count.filter(|count| *count > 0)))
     }
 }
 
 fn not_available(py: Python<'_>, message: &str) -> PyErr {
-    match exceptions::class(py, "SendfileNotAvailableError") {
-        Ok(class) => match class.bind(py).call1((message,)) {
-            Ok(exc) => PyErr::from_value(exc),
-            Err(err) => err,
-        },
+    match exceptions::class(py, "SendfileNotAvailableError")
+        .and_then(|class| class.bind(py).call1((message,)))
+    {
+        Ok(exc) => PyErr::from_value(exc),
         Err(err) => err,
     }
 }
 
-fn is_not_available(py: Python<'_>, err: &PyErr) -> bool {
-    exceptions::class(py, "SendfileNotAvailableError").is_ok_and(|class| err.is_instance(py, class.bind(py)))
+fn is_not_available(py: Python<'_>, err: &PyErr) -> PyResult<bool> {
+    Ok(err.is_instance(py, exceptions::class(py, "SendfileNotAvailableError")?.bind(py)))
 }
 
 /// # Errors
-/// `ValueError` and `TypeError` for what `sendfile` cannot work with.
-fn check_params(
-    py: Python<'_>,
-    sock: &Bound<'_, PyAny>,
-    file: &Bound<'_, PyAny>,
-    offset: &Bound<'_, PyAny>,
-    count: Option<&Bound<'_, PyAny>>,
-) -> PyResult<()> {
-    let mode = file.getattr_opt(intern!(py, "mode"))?;
+/// `ValueError` and `TypeError` for what cannot be sent.
+fn check_params(py: Python<'_>, part: &Part) -> PyResult<()> {
+    let mode = part.file.bind(py).getattr_opt(intern!(py, "mode"))?;
     if let Some(mode) = mode
         && !mode.contains("b")?
     {
         return Err(PyValueError::new_err("file should be opened in binary mode"));
     }
-    if !sock.getattr(intern!(py, "type"))?.eq(socket_module(py)?.getattr(intern!(py, "SOCK_STREAM"))?)? {
+    let kind = part.target.bind(py).getattr(intern!(py, "type"))?;
+    if !kind.eq(socket_module(py)?.getattr(intern!(py, "SOCK_STREAM"))?)? {
         return Err(PyValueError::new_err("only SOCK_STREAM type sockets are supported"));
     }
-    if let Some(count) = count.filter(|count| !count.is_none()) {
-        let message = || Ok::<_, PyErr>(format!("count must be a positive integer (got {})", count.repr()?));
+    let (offset, count) = (part.offset.bind(py), part.count.bind(py));
+    let bad = |what: &str, value: &Bound<'_, PyAny>| -> PyResult<String> {
+        Ok(format!("{what} integer (got {})", value.repr()?))
+    };
+    if !count.is_none() {
         if !count.is_instance_of::<PyInt>() {
-            return Err(PyTypeError::new_err(message()?));
+            return Err(PyTypeError::new_err(bad("count must be a positive", count)?));
         }
         if count.le(0)? {
-            return Err(PyValueError::new_err(message()?));
+            return Err(PyValueError::new_err(bad("count must be a positive", count)?));
         }
     }
-    let message =
-        || Ok::<_, PyErr>(format!("offset must be a non-negative integer (got {})", offset.repr()?));
     if !offset.is_instance_of::<PyInt>() {
-        return Err(PyTypeError::new_err(message()?));
+        return Err(PyTypeError::new_err(bad("offset must be a non-negative", offset)?));
     }
     if offset.lt(0)? {
-        return Err(PyValueError::new_err(message()?));
+        return Err(PyValueError::new_err(bad("offset must be a non-negative", offset)?));
     }
     Ok(())
 }
+
+const PART: [&str; 4] = ["sock", "file", "offset", "count"];
 
 fn sock_sendfile(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     const SIGNATURE: Signature<5> =
         Signature::new("sock_sendfile", ["sock", "file", "offset", "count", "fallback"])
             .positional(4)
             .required(2);
-    let [sock, file, offset, count, fallback] = args.bind(&SIGNATURE)?;
-    let owned = |arg: Option<&Bound<'_, PyAny>>| arg.map_or_else(|| Obj::none(py), Obj::from);
-    let (sock, file, count) = (owned(sock), owned(file), owned(count));
-    let offset = offset.map_or_else(|| PyInt::new(py, 0).into_any().into(), Obj::from);
-    let fallback = fallback.map_or(Ok(true), PyAnyMethods::is_truthy)?;
+    let [target, file, offset, count, fallback] = args.bind(&SIGNATURE)?;
+    let part = Part::new(py, [target, file, offset, count])?;
+    // Unlike for the other methods, the default is to fall back.
+    let fallback = fallback.map_or(Ok(true), |fallback| truthy(Some(fallback)))?;
     let this = this.clone();
     coro::coroutine(py, "sock_sendfile", move |co| async move {
-        check(&this, co.py(), &sock)?;
-        let native: Obj = {
-            let py = co.py();
-            check_params(py, sock.bind(py), file.bind(py), offset.bind(py), Some(count.bind(py)))?;
-            this.bind(py).call_method1("_sock_sendfile_native", (&sock, &file, &offset, &count))?.into()
-        };
+        sock::check(&this, co.py(), &part.target)?;
+        check_params(co.py(), &part)?;
+        let native = part.pass_to(&this, co.py(), "_sock_sendfile_native")?;
         match co.wait(native).await {
-            Err(err) if fallback && is_not_available(co.py(), &err) => {
-                ferrio_object::swallow(co.py(), err);
-            }
+            Err(err) if fallback && is_not_available(co.py(), &err)? => ferrio_object::swallow(co.py(), err),
             outcome => return outcome,
         }
-        let by_hand: Obj = this
-            .bind(co.py())
-            .call_method1("_sock_sendfile_fallback", (&sock, &file, &offset, &count))?
-            .into();
-        co.wait(by_hand).await
+        let through_memory = part.pass_to(&this, co.py(), "_sock_sendfile_fallback")?;
+        co.wait(through_memory).await
     })
 }
 
-/// Puts the file's position behind what was sent, however it ends: the system call leaves it alone.
-struct Position {
-    fileno: RawFd,
-    offset: i64,
-    sent: i64,
-    witness: Obj,
-}
-
-impl Drop for Position {
-    fn drop(&mut self) {
-        if self.sent == 0 {
-            return;
+/// The descriptor and the size of a file that the kernel can read.
+///
+/// # Errors
+/// `SendfileNotAvailableError` for a file that is only a Python object.
+fn source_of(py: Python<'_>, file: &Obj) -> PyResult<(RawFd, u64)> {
+    let fd = match file.bind(py).call_method0(intern!(py, "fileno")) {
+        Ok(fd) => fd.extract()?,
+        Err(err) => {
+            let unsupported = crate::library::module(py, "io")?.getattr("UnsupportedOperation")?;
+            let expected = err.is_instance_of::<PyAttributeError>(py) || err.is_instance(py, &unsupported);
+            return Err(if expected { not_available(py, "not a regular file") } else { err });
         }
-        let py = self.witness.py();
-        let moved = (|| {
-            let os = py.import("os")?;
-            os.call_method1("lseek", (self.fileno, self.offset, os.getattr("SEEK_SET")?)).map(drop)
-        })();
-        if let Err(err) = moved {
-            err.write_unraisable(py, None);
-        }
-    }
-}
-
-/// The descriptor and size of a regular file.
-fn regular(py: Python<'_>, file: &Obj) -> PyResult<(RawFd, i64)> {
-    let unsupported = py.import("io")?.getattr("UnsupportedOperation")?;
-    let fileno: RawFd = match file.bind(py).call_method0(intern!(py, "fileno")) {
-        Ok(fileno) => fileno.extract()?,
-        Err(err) if err.is_instance_of::<PyAttributeError>(py) || err.is_instance(py, &unsupported) => {
-            return Err(not_available(py, "not a regular file"));
-        }
-        Err(err) => return Err(err),
     };
-    match py.import("os")?.call_method1("fstat", (fileno,)) {
-        Ok(stat) => Ok((fileno, stat.getattr("st_size")?.extract()?)),
-        Err(err) if err.is_instance_of::<PyOSError>(py) => Err(not_available(py, "not a regular file")),
-        Err(err) => Err(err),
-    }
+    let size = file::size(fd).map_err(|_| not_available(py, "not a regular file"))?;
+    Ok((fd, size))
 }
 
-async fn send_native(co: &Co, this: &Obj<Loop>, sock: &Obj, part: Part) -> PyResult<Obj> {
-    let (fileno, size) = regular(co.py(), &part.file)?;
-    let mut position = Position { fileno, offset: part.offset, sent: 0, witness: Obj::none(co.py()) };
-    let largest = if part.count.is_some() { i64::MAX / 2 } else { size };
-    while let Some(block) = part.block(position.sent, largest) {
-        let outcome = {
-            let py = co.py();
-            let fd = io::fileno(py, sock.bind(py))?;
-            // Reading the file may block, so Python's own call is used: it lets the GIL go.
-            py.import("os")?
-                .call_method1("sendfile", (fd, fileno, position.offset, block))
-                .and_then(|sent| sent.extract::<i64>())
-        };
+/// How far a file has been sent.
+struct Progress {
+    source: RawFd,
+    offset: u64,
+    /// Bytes to send in all, if that was said.
+    count: Option<u64>,
+    sent: u64,
+}
+
+enum Next {
+    Done,
+    /// Something went out, or nothing could: the socket is waited for.
+    Wait,
+}
+
+impl Progress {
+    /// How many bytes to ask for now.
+    fn wanted(&self) -> usize {
+        let left = self.count.map_or(MAX_COUNT, |count| count - self.sent);
+        usize::try_from(left.min(MAX_COUNT)).unwrap_or(usize::MAX)
+    }
+
+    fn is_done(&self) -> bool {
+        self.count.is_some_and(|count| self.sent >= count)
+    }
+
+    /// Takes note of what the kernel said.
+    fn advance(&mut self, py: Python<'_>, outcome: std::io::Result<usize>) -> PyResult<Next> {
         match outcome {
-            Ok(0) => break,
-            Ok(sent) => {
-                position.offset += sent;
-                position.sent += sent;
+            Ok(0) => Ok(Next::Done),
+            Ok(count) => {
+                self.sent += count as u64;
+                Ok(if self.is_done() { Next::Done } else { Next::Wait })
             }
-            Err(err) if would_block(co.py(), &err) => ferrio_object::swallow(co.py(), err),
-            Err(err) => return Err(send_failed(co.py(), err, position.sent)),
+            Err(err) if matches!(err.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                Ok(Next::Wait)
+            }
+            // Most likely the file is not of a kind that can be mapped.
+            Err(_) if self.sent == 0 => Err(not_available(py, "os.sendfile call failed")),
+            Err(err) if err.raw_os_error() == Some(NOT_CONNECTED) => {
+                let lost = PyConnectionError::new_err(("socket is not connected", NOT_CONNECTED));
+                lost.set_cause(py, Some(PyOSError::new_err_from_io(err)));
+                Err(lost)
+            }
+            Err(err) => Err(PyOSError::new_err_from_io(err)),
         }
-        ready(co, this, sock, Interest::WRITABLE).await?;
     }
-    Ok(position.sent.into_pyobject(co.py())?.into_any().into())
-}
 
-fn send_failed(py: Python<'_>, err: PyErr, sent: i64) -> PyErr {
-    if !err.is_instance_of::<PyOSError>(py) {
-        return err;
+    /// Leaves the file where the sending ended.
+    fn update_position(&self, py: Python<'_>) -> PyResult<()> {
+        if self.sent == 0 {
+            return Ok(());
+        }
+        crate::library::module(py, "os")?
+            .call_method1("lseek", (self.source, self.offset + self.sent, 0))
+            .map(drop)
     }
-    if sent == 0 {
-        // Most likely a file that cannot be mapped; then plain sends may do.
-        return not_available(py, "os.sendfile call failed");
-    }
-    let errno: Option<i32> =
-        err.value(py).getattr(intern!(py, "errno")).and_then(|errno| errno.extract()).unwrap_or(None);
-    if errno == Some(NOT_CONNECTED) {
-        let lost = PyConnectionError::new_err(("socket is not connected", NOT_CONNECTED));
-        lost.set_cause(py, Some(err));
-        return lost;
-    }
-    err
-}
 
-fn sock_part(args: Args<'_, '_>, name: &'static str) -> PyResult<(Obj, Part)> {
-    let [sock, file, offset, count] =
-        args.bind(&Signature::new(name, ["sock", "file", "offset", "count"]))?;
-    let Some(sock) = sock else { return Err(PyTypeError::new_err("a socket is required")) };
-    Ok((sock.into(), Part::new(file, offset, count)?))
+    fn begin(py: Python<'_>, part: &Part) -> PyResult<Option<Self>> {
+        let (source, size) = source_of(py, &part.file)?;
+        let (offset, count) = part.numbers(py)?;
+        if count.is_none() && size == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Progress { source, offset, count, sent: 0 }))
+    }
+
+    /// Sends until all is sent; `attempt` asks the kernel, `wait` waits for the socket.
+    async fn run(
+        &mut self,
+        co: &Co,
+        attempt: impl Fn(Python<'_>, &Self) -> PyResult<std::io::Result<usize>>,
+        wait: impl AsyncFn() -> PyResult<()>,
+    ) -> PyResult<Obj> {
+        let outcome = loop {
+            let tried = attempt(co.py(), self).and_then(|tried| self.advance(co.py(), tried));
+            match tried {
+                Ok(Next::Done) => break Ok(()),
+                Ok(Next::Wait) => {}
+                Err(err) => break Err(err),
+            }
+            if let Err(err) = wait().await {
+                break Err(err);
+            }
+        };
+        let py = co.py();
+        self.update_position(py)?;
+        outcome?;
+        Ok(self.sent.into_pyobject(py)?.into_any().into())
+    }
 }
 
 fn sock_sendfile_native(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
-    let (sock, part) = sock_part(args, "_sock_sendfile_native")?;
+    let part = Part::new(py, args.bind(&Signature::new("_sock_sendfile_native", PART))?)?;
     let this = this.clone();
     coro::coroutine(py, "_sock_sendfile_native", move |co| async move {
-        send_native(&co, &this, &sock, part).await
+        let Some(mut progress) = Progress::begin(co.py(), &part)? else {
+            return Ok(0_i32.into_pyobject(co.py())?.into_any().into());
+        };
+        let attempt = |py: Python<'_>, progress: &Progress| {
+            let fd: RawFd = part.target.bind(py).call_method0(intern!(py, "fileno"))?.extract()?;
+            let (source, offset, count) =
+                (progress.source, progress.offset + progress.sent, progress.wanted());
+            // Reading the file can wait for the disk.
+            Ok(py.detach(|| file::send_file(fd, source, offset, count)))
+        };
+        progress
+            .run(&co, attempt, async || sock::ready(&co, &this, &part.target, Interest::WRITABLE).await)
+            .await
     })
 }
 
-/// Where reading ended up: the file is put behind what was sent.
-fn seek(py: Python<'_>, file: &Obj, to: i64) -> PyResult<()> {
-    match file.bind(py).getattr_opt(intern!(py, "seek"))? {
-        Some(seek) => seek.call1((to,)).map(drop),
-        None => Ok(()),
-    }
+/// The room that a file is read into where the kernel does not do it.
+struct Block {
+    buffer: Obj,
+    len: u64,
+    count: Option<u64>,
+    sent: u64,
 }
 
-/// Reads the next block in a thread; `None` at the end.
-async fn read_block(co: &Co, this: &Obj<Loop>, file: &Obj, block: i64) -> PyResult<Option<Obj>> {
-    let reading: Obj = {
+impl Block {
+    fn begin(py: Python<'_>, part: &Part, most: u64) -> PyResult<(Self, u64)> {
+        let (offset, count) = part.numbers(py)?;
+        if offset > 0 {
+            part.file.bind(py).call_method1(intern!(py, "seek"), (offset,))?;
+        }
+        let len = count.map_or(most, |count| count.min(most));
+        let buffer = PyByteArray::new_with(py, usize::try_from(len).unwrap_or(usize::MAX), |_| Ok(()))?;
+        Ok((Block { buffer: buffer.into_any().into(), len, count, sent: 0 }, offset))
+    }
+
+    fn view(&self, py: Python<'_>, len: u64) -> PyResult<Obj> {
+        let view = PyMemoryView::from(self.buffer.bind(py))?;
+        let len = isize::try_from(len).unwrap_or(isize::MAX);
+        Ok(view.get_item(PySlice::new(py, 0, len, 1))?.into())
+    }
+
+    /// Reads the next piece in the default executor; `None` at the end.
+    async fn read(&mut self, co: &Co, this: &Obj<Loop>, file: &Obj) -> PyResult<Option<Obj>> {
+        if let Some(count) = self.count {
+            self.len = self.len.min(count - self.sent);
+        }
+        if self.len == 0 {
+            return Ok(None);
+        }
+        let reading: Obj = {
+            let py = co.py();
+            let readinto = file.bind(py).getattr(intern!(py, "readinto"))?;
+            let args = (py.None(), readinto, self.view(py, self.len)?);
+            this.bind(py).call_method1(intern!(py, "run_in_executor"), args)?.into()
+        };
+        let read = co.wait(reading).await?;
         let py = co.py();
-        let read = file.bind(py).getattr(intern!(py, "read"))?;
-        this.bind(py).call_method1(intern!(py, "run_in_executor"), (py.None(), read, block))?.into()
-    };
-    let data = co.wait(reading).await?;
-    let some = data.bind(co.py()).len()? > 0;
-    Ok(some.then_some(data))
+        let read: u64 = if read.is_none() { 0 } else { read.bind(py).extract()? };
+        if read == 0 { Ok(None) } else { self.view(py, read).map(Some) }
+    }
+
+    fn sent(&mut self, py: Python<'_>, piece: &Obj) -> PyResult<()> {
+        self.sent += piece.bind(py).len()? as u64;
+        Ok(())
+    }
+
+    /// Leaves the file where the sending ended.
+    fn update_position(&self, py: Python<'_>, file: &Obj, offset: u64) -> PyResult<()> {
+        if self.sent > 0 && file.bind(py).hasattr(intern!(py, "seek"))? {
+            file.bind(py).call_method1(intern!(py, "seek"), (offset + self.sent,))?;
+        }
+        Ok(())
+    }
+
+    fn total(&self, py: Python<'_>) -> PyResult<Obj> {
+        Ok(self.sent.into_pyobject(py)?.into_any().into())
+    }
 }
 
 fn sock_sendfile_fallback(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
-    let (sock, part) = sock_part(args, "_sock_sendfile_fallback")?;
+    let part = Part::new(py, args.bind(&Signature::new("_sock_sendfile_fallback", PART))?)?;
     let this = this.clone();
     coro::coroutine(py, "_sock_sendfile_fallback", move |co| async move {
-        let mut sent = 0;
-        let outcome = send_by_hand(&co, &this, &sock, &part, &mut sent).await;
-        if sent > 0 {
-            seek(co.py(), &part.file, part.offset + sent)?;
+        let (mut block, offset) = Block::begin(co.py(), &part, SOCK_BLOCK)?;
+        let outcome = async {
+            while let Some(piece) = block.read(&co, &this, &part.file).await? {
+                let py = co.py();
+                let sending: Obj =
+                    this.bind(py).call_method1(intern!(py, "sock_sendall"), (&part.target, &piece))?.into();
+                co.wait(sending).await?;
+                block.sent(co.py(), &piece)?;
+            }
+            Ok(())
         }
-        outcome?;
-        Ok(sent.into_pyobject(co.py())?.into_any().into())
+        .await;
+        block.update_position(co.py(), &part.file, offset)?;
+        outcome.and_then(|()| block.total(co.py()))
     })
-}
-
-async fn send_by_hand(co: &Co, this: &Obj<Loop>, sock: &Obj, part: &Part, sent: &mut i64) -> PyResult<()> {
-    if part.offset != 0 {
-        seek(co.py(), &part.file, part.offset)?;
-    }
-    while let Some(block) = part.block(*sent, SOCK_BLOCK) {
-        let Some(data) = read_block(co, this, &part.file, block).await? else { break };
-        let sending: Obj =
-            this.bind(co.py()).call_method1(intern!(co.py(), "sock_sendall"), (sock, &data))?.into();
-        co.wait(sending).await?;
-        *sent += data.bind(co.py()).len()? as i64;
-    }
-    Ok(())
 }
 
 fn sendfile(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
@@ -304,190 +360,148 @@ fn sendfile(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Ob
         Signature::new("sendfile", ["transport", "file", "offset", "count", "fallback"])
             .positional(4)
             .required(2);
-    let [transport, file, offset, count, fallback] = args.bind(&SIGNATURE)?;
-    let owned = |arg: Option<&Bound<'_, PyAny>>| arg.map_or_else(|| Obj::none(py), Obj::from);
-    let (transport, file, count) = (owned(transport), owned(file), owned(count));
-    let offset = offset.map_or_else(|| PyInt::new(py, 0).into_any().into(), Obj::from);
-    let fallback = fallback.map_or(Ok(true), PyAnyMethods::is_truthy)?;
+    let [target, file, offset, count, fallback] = args.bind(&SIGNATURE)?;
+    let part = Part::new(py, [target, file, offset, count])?;
+    let fallback = fallback.map_or(Ok(true), |fallback| truthy(Some(fallback)))?;
     let this = this.clone();
     coro::coroutine(py, "sendfile", move |co| async move {
         let native = {
             let py = co.py();
-            let bound = transport.bind(py);
-            if bound.call_method0(intern!(py, "is_closing"))?.is_truthy()? {
+            let transport = part.target.bind(py);
+            if transport.call_method0(intern!(py, "is_closing"))?.is_truthy()? {
                 return Err(PyRuntimeError::new_err("Transport is closing"));
             }
-            let modes = py.import("ferrio.constants")?.getattr("_SendfileMode")?;
-            let mode = bound.getattr_opt("_sendfile_compatible")?;
-            let mode = mode.map_or_else(|| modes.getattr("UNSUPPORTED"), Ok)?;
-            if mode.is(&modes.getattr("UNSUPPORTED")?) {
-                let shown = bound.repr()?;
+            let mode = transport.getattr_opt("_sendfile_compatible")?;
+            // By name: a transport of stock asyncio's has a mode of stock asyncio's.
+            let mode = mode.map(|mode| mode.getattr("name")).transpose()?;
+            let is = |name: &str| mode.as_ref().map_or(Ok(false), |mode| mode.eq(name));
+            if mode.is_none() || is("UNSUPPORTED")? {
+                let shown = transport.repr()?;
                 return Err(PyRuntimeError::new_err(format!(
                     "sendfile is not supported for transport {shown}"
                 )));
             }
-            mode.is(&modes.getattr("TRY_NATIVE")?)
+            is("TRY_NATIVE")?
         };
         if native {
-            let sending: Obj = this
-                .bind(co.py())
-                .call_method1("_sendfile_native", (&transport, &file, &offset, &count))?
-                .into();
+            let sending = part.pass_to(&this, co.py(), "_sendfile_native")?;
             match co.wait(sending).await {
-                Err(err) if fallback && is_not_available(co.py(), &err) => {
+                Err(err) if fallback && is_not_available(co.py(), &err)? => {
                     ferrio_object::swallow(co.py(), err);
                 }
                 outcome => return outcome,
             }
         }
         if !fallback {
-            let shown = transport.bind(co.py()).repr()?;
+            let shown = part.target.bind(co.py()).repr()?;
             return Err(PyRuntimeError::new_err(format!(
                 "fallback is disabled and native sendfile is not supported for transport {shown}"
             )));
         }
-        let part = {
-            let py = co.py();
-            Part::new(Some(file.bind(py)), Some(offset.bind(py)), Some(count.bind(py)))?
-        };
-        send_through(&co, &this, &transport, part).await
+        let through_memory = part.pass_to(&this, co.py(), "_sendfile_fallback")?;
+        co.wait(through_memory).await
     })
 }
 
-/// The system call on a transport's socket, while the transport stands aside.
-fn sendfile_native(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
-    const SIGNATURE: Signature<4> = Signature::new("_sendfile_native", ["transp", "file", "offset", "count"]);
-    let [transport, file, offset, count] = args.bind(&SIGNATURE)?;
-    let owned = |arg: Option<&Bound<'_, PyAny>>| arg.map_or_else(|| Obj::none(py), Obj::from);
-    let (transport, file, offset, count) = (owned(transport), owned(file), owned(offset), owned(count));
-    let this = this.clone();
+fn sendfile_native(_this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    let part = Part::new(py, args.bind(&Signature::new("_sendfile_native", PART))?)?;
     coro::coroutine(py, "_sendfile_native", move |co| async move {
-        let Ok(transport) = transport.cast_into::<StreamTransport>() else {
+        let Some(transport) = part.target.cast::<StreamTransport>().cloned() else {
             return Err(not_available(co.py(), "sendfile syscall is not supported"));
         };
-        let fd = transport.fd.get();
-        let reading = StreamTransport::is_reading(&transport, co.py());
+        let resume = StreamTransport::is_reading(&transport, co.py());
         StreamTransport::pause_reading(&transport, co.py())?;
-        let emptied = StreamTransport::make_empty_waiter(&transport, co.py())?;
-        let outcome = if let Err(err) = co.wait(emptied).await {
-            Err(err)
-        } else {
-            // The descriptor is the system call's now, as far as `sock_sendfile()` is concerned.
-            this.sockets.release(fd);
-            let sent = match begin(&this, co.py(), &transport, &file, &offset, &count) {
-                Ok(sending) => co.wait(sending).await,
+        let empty = StreamTransport::make_empty_waiter(&transport, co.py());
+        let outcome = match empty {
+            Err(err) => return Err(err),
+            Ok(empty) => match co.wait(empty).await {
+                Ok(_) => transmit(&co, &transport, &part).await,
                 Err(err) => Err(err),
-            };
-            if !transport.is_closing() {
-                this.sockets.claim(co.py(), fd, &transport)?;
-            }
-            sent
+            },
         };
-        StreamTransport::reset_empty_waiter(&transport);
-        if reading {
+        StreamTransport::sent_file(&transport)?;
+        if resume {
             StreamTransport::resume_reading(&transport, co.py())?;
         }
         outcome
     })
 }
 
-fn begin(
-    this: &Obj<Loop>,
-    py: Python<'_>,
-    transport: &Obj<StreamTransport>,
-    file: &Obj,
-    offset: &Obj,
-    count: &Obj,
-) -> PyResult<Obj> {
-    let sock = transport.bind(py).getattr("_sock")?;
-    let kwargs = PyDict::new(py);
-    kwargs.set_item("fallback", false)?;
-    Ok(this.bind(py).call_method("sock_sendfile", (sock, file, offset, count), Some(&kwargs))?.into())
-}
-
-/// Reads the file and writes it to the transport, minding its back-pressure.
-async fn send_through(co: &Co, this: &Obj<Loop>, transport: &Obj, part: Part) -> PyResult<Obj> {
-    if part.offset != 0 {
-        seek(co.py(), &part.file, part.offset)?;
-    }
-    let standing_in = SendfileFallback::begin(co.py(), this, transport)?;
-    let mut sent: i64 = 0;
-    let mut outcome = Ok(());
-    while let Some(block) = part.block(sent, TRANSPORT_BLOCK) {
-        let step = match read_block(co, this, &part.file, block).await {
-            Ok(None) => break,
-            Ok(Some(data)) => write_block(co, transport, &standing_in, &data).await.map(|len| sent += len),
-            Err(err) => Err(err),
-        };
-        if step.is_err() {
-            outcome = step;
-            break;
+async fn transmit(co: &Co, transport: &Obj<StreamTransport>, part: &Part) -> PyResult<Obj> {
+    let progress = {
+        let py = co.py();
+        let sock = transport.bind(py).getattr(intern!(py, "_sock"))?;
+        if sock.is_none() {
+            return Err(PyConnectionError::new_err("Connection is closed by peer"));
         }
-    }
-    let restored = SendfileFallback::restore(&standing_in, co.py());
-    if sent > 0 {
-        seek(co.py(), &part.file, part.offset + sent)?;
-    }
-    outcome.and(restored)?;
-    Ok(sent.into_pyobject(co.py())?.into_any().into())
-}
-
-async fn write_block(
-    co: &Co,
-    transport: &Obj,
-    standing_in: &Obj<SendfileFallback>,
-    data: &Obj,
-) -> PyResult<i64> {
-    if let Some(drained) = SendfileFallback::drained(standing_in, co.py())? {
-        co.wait(drained).await?;
-    }
-    let py = co.py();
-    // An array or the like that a file-like object's read() gave becomes bytes, which any transport takes.
-    let data = if data.bind(py).is_instance_of::<PyBytes>() {
-        data.clone()
-    } else {
-        py.get_type::<PyBytes>().call1((data,))?.into()
+        let part = Part {
+            target: sock.into(),
+            file: part.file.clone(),
+            offset: part.offset.clone(),
+            count: part.count.clone(),
+        };
+        check_params(py, &part)?;
+        Progress::begin(py, &part)?
     };
-    transport.bind(py).call_method1(intern!(py, "write"), (&data,))?;
-    Ok(data.bind(py).len()? as i64)
+    let Some(mut progress) = progress else { return Ok(0_i32.into_pyobject(co.py())?.into_any().into()) };
+    let attempt = |py: Python<'_>, progress: &Progress| {
+        let offset = progress.offset + progress.sent;
+        StreamTransport::send_file(transport, py, progress.source, offset, progress.wanted())
+    };
+    let wait = async || {
+        let room = StreamTransport::wait_for_room(transport, co.py())?;
+        co.wait(room).await.map(drop)
+    };
+    progress.run(co, attempt, wait).await
 }
 
 fn sendfile_fallback(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
-    const SIGNATURE: Signature<4> =
-        Signature::new("_sendfile_fallback", ["transp", "file", "offset", "count"]);
-    let [transport, file, offset, count] = args.bind(&SIGNATURE)?;
-    let Some(transport) = transport.map(Obj::from) else {
-        return Err(PyTypeError::new_err("a transport is required"));
-    };
-    let part = Part::new(file, offset, count)?;
+    let part = Part::new(py, args.bind(&Signature::new("_sendfile_fallback", PART))?)?;
     let this = this.clone();
     coro::coroutine(py, "_sendfile_fallback", move |co| async move {
-        send_through(&co, &this, &transport, part).await
+        let (mut block, offset) = Block::begin(co.py(), &part, TRANSPORT_BLOCK)?;
+        let protocol = SendfileFallback::begin(co.py(), &this, &part.target)?;
+        let outcome = async {
+            while let Some(piece) = block.read(&co, &this, &part.file).await? {
+                if let Some(drained) = SendfileFallback::drained(&protocol, co.py())? {
+                    co.wait(drained).await?;
+                }
+                let py = co.py();
+                part.target.bind(py).call_method1(intern!(py, "write"), (&piece,))?;
+                block.sent(py, &piece)?;
+            }
+            Ok(())
+        }
+        .await;
+        let positioned = block.update_position(co.py(), &part.file, offset);
+        SendfileFallback::restore(&protocol, co.py())?;
+        positioned?;
+        outcome.and_then(|()| block.total(co.py()))
     })
 }
 
 fn py_check_params(_this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
-    const SIGNATURE: Signature<4> =
-        Signature::new("_check_sendfile_params", ["sock", "file", "offset", "count"]);
-    let [sock, file, offset, count] = args.bind(&SIGNATURE)?;
-    let (Some(sock), Some(file), Some(offset)) = (sock, file, offset) else { return Ok(()) };
-    check_ssl_socket(py, sock)?;
-    check_params(py, sock, file, offset, count)
+    let part = Part::new(py, args.bind(&Signature::new("_check_sendfile_params", PART))?)?;
+    check_params(py, &part)
 }
 
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {
     class
-        .method("sendfile", sendfile,
-            "sendfile($self, transport, file, offset=0, count=None, *, fallback=True)\n--\n\n\
-             Coroutine: send count bytes of a binary file from offset through a transport; returns the number sent\n\
-             (since 3.7).\n\n\
-             Raises SendfileNotAvailableError if the system cannot and fallback is false.")
+        .method("sendfile", sendfile, "sendfile($self, transport, file, offset=0, count=None, *, fallback=True)\n--\n\n\
+            Coroutine: send a file, opened in binary mode, over a transport; returns the number of bytes sent.\n\n\
+            offset: where in the file to begin; count: bytes to send, all if None. The file is left where the\n\
+            sending ended, also after an error. Raises SendfileNotAvailableError if the kernel cannot do it and\n\
+            fallback is false; RuntimeError for a transport that is closing or cannot send files. (Since 3.7)")
         .method("sock_sendfile", sock_sendfile,
             "sock_sendfile($self, sock, file, offset=0, count=None, *, fallback=True)\n--\n\n\
-             Coroutine: the same over a non-blocking stream socket (since 3.7).")
-        .method("_sendfile_native", sendfile_native, "")
-        .method("_sendfile_fallback", sendfile_fallback, "")
+             Coroutine: send a file, opened in binary mode, over a non-blocking stream socket; returns the number of\n\
+             bytes sent.\n\n\
+             offset: where in the file to begin; count: bytes to send, all if None. The file is left where the\n\
+             sending ended, also after an error. Raises SendfileNotAvailableError if the kernel cannot do it and\n\
+             fallback is false. (Since 3.7)")
         .method("_sock_sendfile_native", sock_sendfile_native, "")
         .method("_sock_sendfile_fallback", sock_sendfile_fallback, "")
+        .method("_sendfile_native", sendfile_native, "")
+        .method("_sendfile_fallback", sendfile_fallback, "")
         .method("_check_sendfile_params", py_check_params, "");
 }

@@ -1,0 +1,231 @@
+//! What pipes and datagram endpoints have in common: the loop, the protocol, and how it is called.
+//!
+//! Callbacks that asyncio makes through handles are reported as such when they raise: `"Exception in callback …"` to
+//! the loop's exception handler.
+
+use ferrio_object::{Obj, ObjCell, ThreadState, Visit};
+use pyo3::exceptions::PyResourceWarning;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use super::stream::wake;
+use crate::event_loop::{Loop, call_soon_native};
+use crate::{exceptions, native_fn};
+
+/// What a transport is attached to. Empty after `connection_lost()`.
+#[derive(Default)]
+pub(super) struct Attached {
+    event_loop: ObjCell<Loop>,
+    protocol: ObjCell,
+    /// The `contextvars.Context` that the protocol is called in.
+    context: ObjCell,
+    /// Who waits for `connection_made()` to have been called.
+    waiter: ObjCell,
+}
+
+/// A function that the loop is to call with the transport.
+pub(super) type Callback = fn(Python<'_>, &[Obj], ferrio_object::Args<'_, '_>) -> PyResult<()>;
+
+impl Attached {
+    pub(super) fn begin(
+        &self,
+        py: Python<'_>,
+        event_loop: &Obj<Loop>,
+        protocol: &Obj,
+        waiter: Option<Obj>,
+    ) -> PyResult<()> {
+        self.event_loop.set(Some(event_loop.clone()));
+        self.protocol.set(Some(protocol.clone()));
+        self.context.set(Some(ThreadState::copy_context(py)?));
+        self.waiter.set(waiter);
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn event_loop(&self) -> Option<Obj<Loop>> {
+        self.event_loop.get()
+    }
+
+    #[inline]
+    pub(super) fn protocol(&self) -> Option<Obj> {
+        self.protocol.get()
+    }
+
+    pub(super) fn set_protocol(&self, protocol: &Bound<'_, PyAny>) {
+        self.protocol.set(Some(protocol.into()));
+    }
+
+    pub(super) fn is_debug(&self) -> bool {
+        self.event_loop.get().is_some_and(|event_loop| event_loop.debug.get())
+    }
+
+    pub(super) fn is_loop_open(&self) -> bool {
+        self.event_loop.get().is_some_and(|event_loop| !event_loop.is_closed())
+    }
+
+    /// Has the loop call `callback` with the transport in its next turn.
+    ///
+    /// # Errors
+    /// `RuntimeError` if the loop is closed.
+    pub(super) fn call_soon<T: 'static>(
+        &self,
+        py: Python<'_>,
+        name: &'static str,
+        transport: &Obj<T>,
+        rest: Option<Obj>,
+        callback: Callback,
+    ) -> PyResult<()> {
+        let Some(event_loop) = self.event_loop.get() else { return Ok(()) };
+        let held = [transport.as_any().clone()].into_iter().chain(rest).collect();
+        let function = native_fn::function(py, name, held, callback)?;
+        call_soon_native(&event_loop, py, &function, &[], self.context.get().as_ref()).map(drop)
+    }
+
+    /// Tells whoever waits for the endpoint that it is there.
+    pub(super) fn wake_waiter(&self, py: Python<'_>) -> PyResult<()> {
+        match self.waiter.take() {
+            Some(waiter) => wake(py, &waiter),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs `f` in the transport's own context; for calls that come from the loop and not from the protocol itself.
+    #[inline]
+    pub(super) fn in_context<R>(&self, py: Python<'_>, f: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
+        match self.context.get() {
+            Some(context) => ThreadState::in_context(py, &context, f),
+            None => f(),
+        }
+    }
+
+    /// Calls `pause_writing` or `resume_writing`; an error goes to the exception handler as `"protocol.NAME() failed"`.
+    pub(super) fn tell<T: 'static>(
+        &self,
+        py: Python<'_>,
+        transport: &Obj<T>,
+        method: &Bound<'_, PyString>,
+        from_loop: bool,
+    ) -> PyResult<()> {
+        let Some(protocol) = self.protocol.get() else { return Ok(()) };
+        let call = || protocol.bind(py).call_method0(method).map(drop);
+        match if from_loop { self.in_context(py, call) } else { call() } {
+            Ok(()) => Ok(()),
+            Err(err) if exceptions::is_exit(py, &err) => Err(err),
+            Err(err) => self.report(py, transport, &format!("protocol.{method}() failed"), err),
+        }
+    }
+
+    /// Hands an error to the loop's exception handler.
+    pub(super) fn report<T: 'static>(
+        &self,
+        py: Python<'_>,
+        transport: &Obj<T>,
+        message: &str,
+        err: PyErr,
+    ) -> PyResult<()> {
+        let exc = exceptions::value_of(py, err);
+        let Some(event_loop) = self.event_loop.get() else { return Ok(()) };
+        let context = PyDict::new(py);
+        context.set_item(intern!(py, "message"), message)?;
+        context.set_item(intern!(py, "exception"), exc)?;
+        context.set_item(intern!(py, "transport"), transport)?;
+        context.set_item(intern!(py, "protocol"), self.protocol.get().unwrap_or_else(|| Obj::none(py)))?;
+        event_loop.bind(py).call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+    }
+
+    /// Reports what a callback raised, but for what is to end the loop.
+    pub(super) fn report_callback<T: 'static>(
+        &self,
+        py: Python<'_>,
+        transport: &Obj<T>,
+        callback: &str,
+        outcome: PyResult<()>,
+    ) -> PyResult<()> {
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(err) if exceptions::is_exit(py, &err) => Err(err),
+            Err(err) => {
+                let class = transport.bind(py).get_type().name()?;
+                // The protocol's methods are shown under their own names, the transport's under its class's.
+                let shown = if callback.starts_with('_') {
+                    format!("{class}.{callback}")
+                } else {
+                    callback.to_owned()
+                };
+                self.report(py, transport, &format!("Exception in callback {shown}"), err)
+            }
+        }
+    }
+
+    /// An everyday error: a line in the log, in debug mode.
+    pub(super) fn log_error<T: 'static>(
+        &self,
+        py: Python<'_>,
+        module: &'static str,
+        transport: &Obj<T>,
+        message: &str,
+        exc: &Obj,
+    ) -> PyResult<()> {
+        if !self.is_debug() {
+            return Ok(());
+        }
+        let kwargs = PyDict::new(py);
+        kwargs.set_item("exc_info", exc)?;
+        let logger = crate::library::module(py, module)?.getattr(intern!(py, "logger"))?;
+        logger.call_method(intern!(py, "debug"), ("%r: %s", transport, message), Some(&kwargs)).map(drop)
+    }
+
+    /// A line for the log about the transport, in debug mode.
+    pub(super) fn log<T: 'static>(
+        &self,
+        py: Python<'_>,
+        module: &'static str,
+        level: &str,
+        message: &str,
+        transport: &Obj<T>,
+    ) -> PyResult<()> {
+        if !self.is_debug() {
+            return Ok(());
+        }
+        let logger = crate::library::module(py, module)?.getattr(intern!(py, "logger"))?;
+        logger.call_method1(level, (message, transport)).map(drop)
+    }
+
+    pub(super) fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.cell(&self.event_loop);
+        for cell in [&self.protocol, &self.context, &self.waiter] {
+            visit.cell(cell);
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        for cell in [&self.protocol, &self.context, &self.waiter] {
+            cell.set(None);
+        }
+        self.event_loop.set(None);
+    }
+}
+
+/// The warning about a transport that nobody closed.
+pub(super) fn warn_unclosed<T: 'static>(py: Python<'_>, transport: &Obj<T>) -> PyResult<()> {
+    let message = format!("unclosed transport {}", transport.bind(py).repr()?);
+    let kwargs = PyDict::new(py);
+    kwargs.set_item("source", transport)?;
+    let class = py.get_type::<PyResourceWarning>();
+    crate::library::module(py, "warnings")?.call_method("warn", (message, class), Some(&kwargs)).map(drop)
+}
+
+/// `get_extra_info(name, default=None)` out of a dict that may be anything that was given for one.
+pub(super) fn extra_info(
+    py: Python<'_>,
+    extra: &Bound<'_, PyAny>,
+    args: ferrio_object::Args<'_, '_>,
+) -> PyResult<Obj> {
+    const SIGNATURE: ferrio_object::Signature<2> =
+        ferrio_object::Signature::new("get_extra_info", ["name", "default"]).required(1);
+    let [name, default] = args.bind(&SIGNATURE)?;
+    let default = default.map_or_else(|| Obj::none(py), Obj::from);
+    let Some(name) = name else { return Ok(default) };
+    Ok(extra.call_method1(intern!(py, "get"), (name, default))?.into())
+}
