@@ -31,8 +31,6 @@ ALTERING = {"PYTHONASYNCIODEBUG", "PYTHONDEVMODE", "PYTHONWARNINGS", "PYTHONTRAC
 NOT_BUILT = {
     "transports_tls": "TLS",
     "subprocesses": "subprocesses",
-    "datagrams": "datagrams",
-    "pipes": "pipes",
 }
 
 
