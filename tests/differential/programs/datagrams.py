@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 
 from observe import attempt, emit, outcome, scenario, spin
 
@@ -14,7 +15,8 @@ class Log(asyncio.DatagramProtocol):
         self.error = loop.create_future()
 
     def connection_made(self, transport):
-        emit("connection_made", isinstance(transport, asyncio.DatagramTransport))
+        # Stock's became one with 3.12.
+        emit("connection_made", sys.version_info < (3, 12) or isinstance(transport, asyncio.DatagramTransport))
         self.transport = transport
 
     def datagram_received(self, data, address):
