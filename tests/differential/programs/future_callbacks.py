@@ -103,7 +103,7 @@ async def removal_with_hostile_equality():
     fut.add_done_callback(Hostile())
     fut.add_done_callback(Hostile())
     fut.add_done_callback(Hostile())
-    attempt("hostile", fut.remove_done_callback, len)
+    attempt_type("hostile", fut.remove_done_callback, len)
     fut.add_done_callback(Raises())
     attempt("raises", fut.remove_done_callback, Raises())
     fut.cancel()

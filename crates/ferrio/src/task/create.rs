@@ -289,5 +289,14 @@ pub(crate) fn py_create_task(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj
         // asyncio uses the older API if no context is asked for.
         kwargs.del_item("context")?;
     }
-    Ok(event_loop.as_any().bind(py).call_method(intern!(py, "create_task"), (coro,), Some(&kwargs))?.into())
+    // Before 3.13 loops need not know of names.
+    let name = if cfg!(Py_3_13) { None } else { kwargs.get_item("name")? };
+    if name.is_some() {
+        kwargs.del_item("name")?;
+    }
+    let task = event_loop.as_any().bind(py).call_method(intern!(py, "create_task"), (coro,), Some(&kwargs))?;
+    if let Some(name) = name.filter(|name| !name.is_none()) {
+        task.call_method1(intern!(py, "set_name"), (name,))?;
+    }
+    Ok(task.into())
 }
