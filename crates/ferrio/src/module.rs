@@ -226,6 +226,12 @@ fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "run_coroutine_threadsafe(coro, loop)\n--\n\nRun a coroutine on the loop of another thread; return a \
          concurrent.futures.Future. (Since 3.5.1)",
     )?;
+    ClassDef::function(
+        module,
+        "_feed_data_to_buffered_proto",
+        crate::transports::py_feed_data,
+        "_feed_data_to_buffered_proto(proto, data)\n--\n\nHand received bytes to a BufferedProtocol.",
+    )?;
     crate::streams::functions(module)?;
     Ok(())
 }

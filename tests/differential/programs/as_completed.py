@@ -51,7 +51,34 @@ async def duplicates():
     emit(results)
 
 
-@scenario
+@scenario(
+    differs="3.13's words",
+    differs_in=[(3, 11), (3, 12)],
+    expected=[
+        [
+            "event",
+            "future",
+            "raised",
+            {"exception": "TypeError", "message": "expects an iterable of awaitables, not Future"},
+        ],
+        [
+            "event",
+            "coroutine",
+            "raised",
+            {"exception": "TypeError", "message": "expects an iterable of awaitables, not coroutine"},
+        ],
+        ["event", "number", "raised", {"exception": "TypeError", "message": "'int' object is not iterable"}],
+        [
+            "event",
+            "numbers",
+            "raised",
+            {
+                "exception": "TypeError",
+                "message": "An asyncio.Future, a coroutine or an awaitable is required",
+            },
+        ],
+    ],
+)
 async def bad_arguments():
     fut = asyncio.get_running_loop().create_future()
     attempt("future", lambda: list(asyncio.as_completed(fut)))

@@ -79,7 +79,13 @@ def interrupting_handlers():
         loop.close()
 
 
-@scenario
+@scenario(
+    differs="the handler runs in the context of what failed, as since 3.12",
+    differs_in=[(3, 11)],
+    expected=[
+        ["event", "of the callback", ["exception", "handle", "message"]],
+    ],
+)
 async def handler_context_variables():
     import contextvars
 

@@ -160,7 +160,18 @@ async def arguments():
     udp.close()
 
 
-@scenario
+@scenario(
+    differs="3.13's words",
+    differs_in=[(3, 11), (3, 12)],
+    expected=[
+        [
+            "event",
+            "class OSError",
+            98,
+            "[Errno 98] error while attempting to bind on address ('127.0.0.1', PORT): [errno 98] address already in use",  # noqa: E501
+        ],
+    ],
+)
 async def address_in_use():
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Quiet, "127.0.0.1", 0)

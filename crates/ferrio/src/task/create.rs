@@ -294,7 +294,8 @@ pub(crate) fn py_create_task(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj
     if name.is_some() {
         kwargs.del_item("name")?;
     }
-    let task = event_loop.as_any().bind(py).call_method(intern!(py, "create_task"), (coro,), Some(&kwargs))?;
+    let task =
+        event_loop.as_any().bind(py).call_method(intern!(py, "create_task"), (coro,), Some(&kwargs))?;
     if let Some(name) = name.filter(|name| !name.is_none()) {
         task.call_method1(intern!(py, "set_name"), (name,))?;
     }

@@ -11,13 +11,14 @@ mod pipe_read;
 mod pipe_write;
 mod protocol;
 mod read;
-mod send_file;
 pub(crate) mod reader;
+mod send_file;
 mod stream;
 mod write;
 
 pub use datagram::DatagramTransport;
 pub use pipe_read::ReadPipe;
 pub use pipe_write::WritePipe;
+pub(crate) use protocol::py_feed_data;
 pub(crate) use stream::Opening;
 pub use stream::StreamTransport;

@@ -5,7 +5,8 @@
 
 use std::cell::OnceCell;
 
-use ferrio_object::{GilStatic, Obj, ThreadState};
+use ferrio_object::{Args, Buffer, GilStatic, Obj, Signature, ThreadState};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -50,6 +51,36 @@ fn buffered_protocol(py: Python<'_>) -> PyResult<&Obj> {
     }
     let class = py.import("ferrio.protocols")?.getattr("BufferedProtocol")?;
     Ok(cell.get_or_init(|| class.into()))
+}
+
+/// `_feed_data_to_buffered_proto(proto, data)`: hands received bytes to a `BufferedProtocol`, as much at a time as the
+/// buffers that it gives can take.
+///
+/// # Errors
+/// What the protocol raises, `RuntimeError` for an empty buffer, `BufferError` for one that cannot be written to.
+pub(crate) fn py_feed_data(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    let [protocol, data] = args.bind(&Signature::new("_feed_data_to_buffered_proto", ["proto", "data"]))?;
+    let (Some(protocol), Some(data)) = (protocol, data) else { return Ok(()) };
+    // A copy: the protocol's methods run in between, and may resize what they were given.
+    let data = Buffer::get(py, &data.into(), false)?.to_vec(py);
+    let mut left = data.as_slice();
+    while !left.is_empty() {
+        let given = protocol.call_method1(intern!(py, "get_buffer"), (left.len(),))?;
+        let mut buffer = Buffer::get(py, &given.into(), true)?;
+        if buffer.is_empty() {
+            return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
+        }
+        let count = buffer.with_mut(py, |bytes| {
+            let count = bytes.len().min(left.len());
+            bytes[..count].copy_from_slice(&left[..count]);
+            count
+        });
+        // Let go of before the protocol is told: a bytearray cannot be resized while it is exported.
+        drop(buffer);
+        protocol.call_method1(intern!(py, "buffer_updated"), (count,))?;
+        left = &left[count..];
+    }
+    Ok(())
 }
 
 impl StreamTransport {
