@@ -5,9 +5,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from script import WORLDS, numbers, play, played, steps
-
-step = st.just
+from script import WORLDS, kinds, numbers, play, played, soon, steps
 
 # Before 3.13 stock lost wake-ups of conditions and admitted out of order (gh-112202, gh-111693): ferrio has the newest
 # behaviour on every Python, so these are compared with the newest stock only.
@@ -55,6 +53,9 @@ def lock_director(script):
                 stage.start(block)
             elif kind == "release":
                 release()
+            elif kind == "race":
+                release()
+                stage.cancel(argument)
             elif kind == "cancel":
                 stage.cancel(argument)
             else:
@@ -72,13 +73,7 @@ def lock_director(script):
 
 
 @played
-@given(
-    steps(
-        st.tuples(step("acquire"), numbers),
-        st.tuples(step("block"), numbers),
-        st.tuples(step("release"), numbers),
-    )
-)
+@given(steps(kinds(numbers, "acquire") + kinds(soon, "release", "race"), kinds(numbers, "block")))
 def test_lock(script):
     trace = same_trace(lock_director(script))
     got = [event[1] for event in trace if event[0] in ("got", "inside")]
@@ -102,9 +97,11 @@ def semaphore_director(value, script):
         for kind, argument in script:
             if kind == "acquire":
                 stage.start(work)
-            elif kind == "release" and holders:
+            elif kind in ("release", "race") and holders:
                 holders.pop(0)
                 semaphore.release()
+                if kind == "race":
+                    stage.cancel(argument)
             elif kind == "grow":
                 released += 1
                 semaphore.release()
@@ -127,12 +124,7 @@ def semaphore_director(value, script):
 
 @played
 @given(
-    st.integers(0, 3),
-    steps(
-        st.tuples(step("acquire"), numbers),
-        st.tuples(step("release"), numbers),
-        st.tuples(step("grow"), numbers),
-    ),
+    st.integers(0, 3), steps(kinds(numbers, "acquire") + kinds(soon, "release", "race"), kinds(soon, "grow"))
 )
 def test_semaphore(value, script):
     trace = same_trace(semaphore_director(value, script), compared=NEWEST)
@@ -171,11 +163,7 @@ def event_director(script):
 
 
 @played
-@given(
-    steps(
-        st.tuples(step("wait"), numbers), st.tuples(step("set"), numbers), st.tuples(step("clear"), numbers)
-    )
-)
+@given(steps(kinds(numbers, "wait", "set", "clear")))
 def test_event(script):
     same_trace(event_director(script))
 
@@ -211,9 +199,10 @@ def condition_director(script):
         async def hold(number):
             async with condition:
                 enter(number)
-                await stage.world.sleep(0)
-                await stage.world.sleep(0)
-                inside.pop()
+                try:
+                    await stage.turns(2)
+                finally:
+                    inside.pop()
 
         async def notify(number):
             async with condition:
@@ -246,11 +235,7 @@ def condition_director(script):
 
 
 @played
-@given(
-    steps(
-        *[st.tuples(step(kind), numbers) for kind in ("wait", "wait", "wait_for", "hold", "notify", "wrong")]
-    )
-)
+@given(steps(kinds(numbers, "wait", "notify"), kinds(numbers, "wait_for", "hold"), kinds(numbers, "wrong")))
 def test_condition(script):
     same_trace(condition_director(script), compared=NEWEST)
 
@@ -291,7 +276,7 @@ def barrier_director(parties, script):
 
 @pytest.mark.parametrize("parties", [1, 2, 3])
 @played
-@given(steps(*[st.tuples(step(kind), numbers) for kind in ("wait", "wait", "wait", "reset", "abort")]))
+@given(steps(kinds(numbers, "wait"), kinds(numbers, "reset", "abort")))
 def test_barrier(parties, script):
     same_trace(barrier_director(parties, script), compared=NEWEST)
 

@@ -8,9 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "locks"))
-from script import WORLDS, numbers, play, played, steps
-
-step = st.just
+from script import WORLDS, kinds, numbers, play, played, soon, steps
 
 # shutdown() came with 3.13: on older Pythons only ferrio has it.
 SHUTDOWN = sys.version_info >= (3, 13)
@@ -100,10 +98,21 @@ def queue_director(kind, maxsize, script, subclass):
                 stage.start(works[what])
             elif what == "cancel":
                 stage.cancel(argument)
+            elif what in ("put_here", "put_race") and not queue.full() and not shut_down:
+                # In the director's own turn, so that a cancellation can meet somebody who was waked and has not run.
+                put.append((argument * 7 % 5, -argument))
+                queue.put_nowait(put[-1])
+                if what == "put_race":
+                    stage.cancel(argument)
+            elif what in ("get_here", "get_race") and not queue.empty():
+                got.append(queue.get_nowait())
+                queue.task_done()
+                if what == "get_race":
+                    stage.cancel(argument)
             elif what == "shutdown":
                 queue.shutdown()
                 shut_down = True
-            else:
+            elif what == "turns":
                 await stage.turns(argument)
             assert not maxsize or queue.qsize() <= maxsize, "more items than there is room for"
             stage.note(queue.qsize(), queue.empty(), queue.full(), len(queue._getters), len(queue._putters))
@@ -133,9 +142,11 @@ def ferrio_shutdown(world):
     return getattr(world, "QueueShutDown", ())
 
 
-queue_steps = [
-    st.tuples(step(kind), numbers) for kind in ("put", "put", "get", "get", "put_now", "get_now", "join")
-]
+queue_steps = (
+    kinds(numbers, "get") + kinds(soon, "put_here", "put_race"),
+    kinds(numbers, "put", "put") + kinds(soon, "get_here", "get_race"),
+    kinds(numbers, "put", "get", "put_now", "get_now", "join"),
+)
 
 
 @pytest.mark.parametrize("subclass", [False, True], ids=["plain", "subclass"])
@@ -149,7 +160,7 @@ def test_queue(kind, subclass, maxsize, script):
 
 @pytest.mark.parametrize("kind", ["Queue", "PriorityQueue"])
 @played
-@given(st.integers(0, 3), steps(*queue_steps, st.tuples(step("shutdown"), numbers)))
+@given(st.integers(0, 3), steps(*queue_steps, kinds(numbers, "get", "put", "shutdown")))
 def test_queue_with_shutdown(kind, maxsize, script):
     director = queue_director(kind, maxsize, script, False)
     ours = play("ferrio", director)
