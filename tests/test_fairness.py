@@ -233,6 +233,40 @@ def test_a_thread_beside_c_callbacks_with_a_context():
     )
 
 
+def test_a_thread_beside_c_callbacks_that_is_slow_to_ask():
+    # A thread asks for the GIL after a switch interval in which nobody let go of it. Whoever lets go more often than
+    # that, without being asked, is never asked.
+    run("sys.setswitchinterval(0.02)\n" + THREAD.format(first="chain(loop.call_soon)"))
+
+
+def test_a_thread_beside_one_turn_of_many_c_callbacks():
+    run(
+        """
+        started = threading.Event()
+        ran = []
+
+        def other():
+            started.wait()
+            for _ in range(5):
+                time.sleep(0)
+            ran.append(loop.time())
+
+        threading.Thread(target=other).start()
+        loop.call_soon(started.set)
+        slowly = functools.partial(hash, tuple(range(2000)))
+        for _ in range(100_000):
+            loop.call_soon(slowly)
+        ended = []
+        loop.call_soon(lambda: ended.append(loop.time()))
+        loop.call_later(0, loop.stop)
+        loop.run_forever()
+        loop.close()
+        assert ran and ran < ended, (ran, ended)
+        print("ok")
+        """
+    )
+
+
 def test_a_thread_beside_timers_that_are_due():
     run(THREAD.format(first="chain(functools.partial(loop.call_later, 0))"))
 

@@ -18,7 +18,6 @@ NOT_YET = {
     "SubprocessStreamProtocol": _SUBPROCESSES,
     "WriteSubprocessPipeProto": _SUBPROCESSES,
     "_SSLProtocolTransport": _TLS,
-    "_feed_data_to_buffered_proto": _TLS,
     "capture_call_graph": _CALL_GRAPH,
     "create_subprocess_exec": _SUBPROCESSES,
     "create_subprocess_shell": _SUBPROCESSES,

@@ -9,6 +9,7 @@ mod datagram;
 mod executor;
 mod handler;
 mod hooks;
+mod interpreter;
 mod io;
 mod lifecycle;
 mod names;

@@ -20,6 +20,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::interpreter::Checked;
 use super::{FromIo, Hooks, Loop, Ready, Timer, io, replaced};
 use crate::handle::Handle;
 use crate::native_fn::NativeFn;
@@ -36,16 +37,15 @@ const MAX_ITEMS: u32 = 64;
 const MAX_DELAY: f64 = 50e-6;
 /// The clock is read in every so many turns.
 const CLOCK_TURNS: u32 = 8;
-/// Seconds after which the GIL is let go once, even if nothing blocks: C-level callbacks do not reach the
-/// interpreter's own check, and another thread was measured starving (DESIGN.md section 3).
-const SWITCH_INTERVAL: f64 = 5e-3;
+/// Items of one turn after which the clock is read, to see whether the interpreter's check is due.
+const CHECK_ITEMS: usize = 256;
 
 /// What has happened since the driver was last polled.
 pub(super) struct Pace {
     turns: Cell<u32>,
     items: Cell<u32>,
     polled_at: Cell<f64>,
-    released_at: Cell<f64>,
+    interpreter: Checked,
 }
 
 impl Pace {
@@ -54,7 +54,7 @@ impl Pace {
             turns: Cell::new(MAX_TURNS),
             items: Cell::new(0),
             polled_at: Cell::new(0.0),
-            released_at: Cell::new(0.0),
+            interpreter: Checked::never(),
         }
     }
 
@@ -106,7 +106,7 @@ fn poll(this: &Obj<Loop>, py: Python<'_>, idle: bool) -> PyResult<()> {
     };
     let blocks = timeout != Some(Duration::ZERO);
     let mut events = this.events.take();
-    let outcome = poll_driver(this, py, &mut events, timeout, blocks, now);
+    let outcome = poll_driver(this, py, &mut events, timeout, blocks);
     if blocks {
         now = clock::monotonic();
     }
@@ -117,7 +117,7 @@ fn poll(this: &Obj<Loop>, py: Python<'_>, idle: bool) -> PyResult<()> {
     this.pace.items.set(0);
     this.pace.polled_at.set(now);
     queue_due_timers(this, now + this.clock_resolution.get());
-    Ok(())
+    this.pace.interpreter.if_due(py, now)
 }
 
 /// asyncio's own bound on one wait; a deadline further away is waited for in steps.
@@ -129,15 +129,13 @@ fn poll_driver(
     events: &mut Events,
     timeout: Option<Duration>,
     blocks: bool,
-    now: f64,
 ) -> PyResult<()> {
     let driver = this.driver()?;
-    let polled = if blocks || now - this.pace.released_at.get() > SWITCH_INTERVAL {
+    let polled = if blocks {
         // From here on a thread that pushes has to wake us: it can get the GIL any time.
         this.polling.set(true);
         let polled = py.detach(|| driver.poll(events, timeout));
         this.polling.set(false);
-        this.pace.released_at.set(clock::monotonic());
         // A signal that arrived while we were in there has its Python handler called now.
         py.check_signals()?;
         polled
@@ -185,11 +183,18 @@ pub(super) fn run_ready(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     if this.debug.get() {
         return run_ready_watched(this, py, count);
     }
-    for _ in 0..count {
-        let Some(item) = this.ready.borrow_mut().pop_front() else { break };
-        run(this, py, item).map_err(|raised| raised.take(py))?;
+    let mut left = count;
+    loop {
+        for _ in 0..left.min(CHECK_ITEMS) {
+            let Some(item) = this.ready.borrow_mut().pop_front() else { break };
+            run(this, py, item).map_err(|raised| raised.take(py))?;
+        }
+        left = left.saturating_sub(CHECK_ITEMS);
+        if left == 0 {
+            return Ok(());
+        }
+        this.pace.interpreter.if_due(py, clock::monotonic())?;
     }
-    Ok(())
 }
 
 /// As [`run_ready`], timing each item and telling of the slow ones.
