@@ -27,8 +27,7 @@ use crate::loop_ref::LoopRef;
 pub struct Handle {
     pub(crate) callback: ObjCell,
     args: Cell<HandleArgs>,
-    /// None stands for a context without variables, to be made when it is needed: a context is tracked by the
-    /// garbage collector, and a million that wait cost more collections than they cost themselves.
+    /// None stands for a context without variables, to be made when it is needed.
     context: ObjCell,
     /// The loop, if it is one of ours.
     event_loop: ObjCell<Loop>,
@@ -81,7 +80,7 @@ impl Handle {
     /// The context to run in; `None` once the handle holds nothing any more.
     pub(crate) fn context(&self, py: Python<'_>) -> PyResult<Option<Obj>> {
         if self.context.is_none() && self.callback.is_some() {
-            self.context.set(Some(ThreadState::new_context(py)?));
+            self.context.set(Some(ThreadState::empty_context(py)?));
         }
         Ok(self.context.get())
     }
@@ -184,7 +183,7 @@ impl Handle {
         let Some(callback) = this.callback.take() else { return Ok(()) };
         let context = match this.context.take() {
             Some(context) => context,
-            None => ThreadState::new_context(py)?,
+            None => ThreadState::empty_context(py)?,
         };
         let args = this.args.take();
         let outcome =
@@ -200,6 +199,7 @@ impl Handle {
             this.empty();
             return Ok(outcome?);
         }
+        drop(ThreadState::recycle_context(context));
         this.event_loop.set(None);
         Ok(())
     }
@@ -262,8 +262,8 @@ impl Handle {
             return Err(PyTypeError::new_err("Handle needs a callback, arguments and a loop"));
         };
         let context = match context {
-            Some(context) if !context.is_none() => context.into(),
-            _ => ThreadState::copy_context(py)?,
+            Some(context) if !context.is_none() => Some(context.into()),
+            _ => ThreadState::snapshot(py)?,
         };
         let event_loop = LoopRef::new(event_loop);
         let debug = event_loop.get_debug(py)?;
@@ -271,7 +271,7 @@ impl Handle {
         let args = args.try_iter()?.map(|arg| arg.map(Obj::from)).collect::<PyResult<HandleArgs>>()?;
         this.callback.set(Some(callback.into()));
         drop(this.args.replace(args));
-        this.context.set(Some(context));
+        this.context.set(context);
         this.set_loop(event_loop);
         this.cancelled.set(false);
         this.set_memo(memo);

@@ -228,6 +228,12 @@ fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
     )?;
     ClassDef::function(
         module,
+        "_rebind_methods",
+        crate::event_loop::py_rebind_methods,
+        "_rebind_methods(class)\n--\n\nMake the hot methods of a loop class its own.",
+    )?;
+    ClassDef::function(
+        module,
         "_feed_data_to_buffered_proto",
         crate::transports::py_feed_data,
         "_feed_data_to_buffered_proto(proto, data)\n--\n\nHand received bytes to a BufferedProtocol.",

@@ -163,7 +163,7 @@ impl Timeout {
         {
             native.check_closed()?;
             if seconds <= clock::monotonic() {
-                native.push(Ready::Expire(this.clone(), this.setting.get()));
+                native.push(|| Ready::Expire(this.clone(), this.setting.get()));
                 return Ok(());
             }
             let key = native.timers.borrow_mut().insert(seconds, Timer::Timeout(this.clone()));

@@ -178,7 +178,11 @@ impl Source {
 pub(super) fn queue_events(this: &Obj<Loop>, _py: Python<'_>, events: &Events) -> PyResult<()> {
     let mut ready = this.ready.borrow_mut();
     for event in events.iter() {
-        ready.push_back(Ready::Io { token: event.token, readable: event.readable, writable: event.writable });
+        ready.push_back_with(|| Ready::Io {
+            token: event.token,
+            readable: event.readable,
+            writable: event.writable,
+        });
     }
     Ok(())
 }

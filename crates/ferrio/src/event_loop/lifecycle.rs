@@ -120,7 +120,7 @@ fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     crate::library::loop_closed(py);
     // Each container is emptied before its contents are dropped: dropping runs Python code.
     let ready = std::mem::take(&mut *this.ready.borrow_mut());
-    for item in &ready {
+    for item in ready.iter() {
         if let super::Ready::Call(handle) = item {
             handle.empty();
         }

@@ -23,18 +23,19 @@ mod sock;
 mod turn;
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use ferrio_core::driver::{Driver, Events, Token, Waker};
 use ferrio_core::registry::Registry;
 use ferrio_core::timers::{TimerKey, Timers};
+use ferrio_core::turn_queue::TurnQueue;
 use ferrio_object::{Any, Class, ClassBuilder, Obj, ObjCell, TypeCell, Visit};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 
-pub(crate) use hooks::Hooks;
+pub(crate) use hooks::{Hooks, py_rebind_methods};
 pub(crate) use io::{SCRATCH_LEN, Sockets, Source};
 pub(crate) use polled::Polled;
 pub(crate) use schedule::{Alarm, call_soon_native, resolve_later};
@@ -84,7 +85,7 @@ pub(crate) enum Timer {
 
 /// The contents of a loop.
 pub struct Loop {
-    pub(crate) ready: RefCell<VecDeque<Ready>>,
+    pub(crate) ready: RefCell<TurnQueue<Ready>>,
     pub(crate) timers: RefCell<Timers<Timer>>,
     driver: RefCell<Option<Arc<Driver>>>,
     waker: OnceCell<Arc<Waker>>,
@@ -131,9 +132,10 @@ impl Loop {
     }
 
     /// Appends to the ready queue. Whoever is on another thread also has to wake the loop.
-    #[inline]
-    pub(crate) fn push(&self, item: Ready) {
-        self.ready.borrow_mut().push_back(item);
+    #[expect(clippy::inline_always)] // see `TurnQueue`
+    #[inline(always)]
+    pub(crate) fn push(&self, item: impl FnOnce() -> Ready) {
+        self.ready.borrow_mut().push_back_with(item);
     }
 
     /// Wakes the loop's thread if it is waiting in the driver.
@@ -221,7 +223,7 @@ impl Class for Loop {
 
     fn blank() -> Self {
         Loop {
-            ready: RefCell::new(VecDeque::new()),
+            ready: RefCell::new(TurnQueue::new()),
             timers: RefCell::new(Timers::default()),
             driver: RefCell::new(None),
             waker: OnceCell::new(),

@@ -50,10 +50,11 @@ fn name_of(py: Python<'_>, name: Option<&Bound<'_, PyAny>>) -> PyResult<Name> {
     }
 }
 
-fn context_of(py: Python<'_>, context: Option<&Bound<'_, PyAny>>) -> PyResult<Obj> {
+/// The task's context; `None` for one without variables.
+fn context_of(py: Python<'_>, context: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Obj>> {
     match context {
-        Some(context) if !context.is_none() => Ok(context.into()),
-        _ => ThreadState::copy_context(py),
+        Some(context) if !context.is_none() => Ok(Some(context.into())),
+        _ => ThreadState::snapshot(py),
     }
 }
 
@@ -127,7 +128,8 @@ pub(super) fn init(this: &Obj<Task>, py: Python<'_>, args: Args<'_, '_>) -> PyRe
     let context = context_of(py, context)?;
     let old = this.name.replace(name);
     drop(old);
-    let _ = this.context.set(context);
+    this.has_context.set(true);
+    this.context.set(context);
     this.coro.set(Some(coro.into()));
     this.fut_waiter.set(None);
     this.must_cancel.set(false);
@@ -149,9 +151,9 @@ fn start(task: &Obj<Task>, py: Python<'_>, eager: bool) -> PyResult<()> {
         task.log_destroy_pending.set(false);
         return Err(err);
     }
-    match event_loop.push(Ready::Step(task.clone())) {
-        Ok(None) => {}
-        Ok(Some(_)) => step::step_soon(task, py, event_loop, None)?,
+    match event_loop.push(|| Ready::Step(task.clone())) {
+        Ok(true) => {}
+        Ok(false) => step::step_soon(task, py, event_loop, None)?,
         Err(err) => {
             task.log_destroy_pending.set(false);
             return Err(err);
@@ -165,8 +167,8 @@ fn start(task: &Obj<Task>, py: Python<'_>, eager: bool) -> PyResult<()> {
 fn eager_start(task: &Obj<Task>, py: Python<'_>, event_loop: &LoopRef) -> PyResult<()> {
     let outer = registry::swap_current(py, event_loop, None)?;
     registry::register(py, task);
-    let outcome = match task.context.get() {
-        Some(context) => ThreadState::in_context(py, context, || step::run(task, py, None)),
+    let outcome = match task.context(py)? {
+        Some(context) => ThreadState::in_context(py, &context, || step::run(task, py, None)),
         None => step::run(task, py, None),
     };
     let outcome = outcome.map_err(|raised| exceptions::value_of(py, raised.take(py)));

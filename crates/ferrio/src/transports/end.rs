@@ -46,7 +46,7 @@ impl StreamTransport {
         self.conn_lost.set(self.conn_lost.get() + 1);
         self.lost_exc.set(exc);
         if let Some(event_loop) = self.event_loop.get() {
-            event_loop.push(Ready::Lost(this.clone()));
+            event_loop.push(|| Ready::Lost(this.clone()));
         }
     }
 

@@ -171,7 +171,7 @@ impl StreamTransport {
         this.waiter.set(opening.waiter);
         // Small writes go out at once; on what is not TCP the option does not exist.
         let _ = socket::set_nodelay(fd);
-        event_loop.push(Ready::Connected(this.clone()));
+        event_loop.push(|| Ready::Connected(this.clone()));
         Ok(())
     }
 
