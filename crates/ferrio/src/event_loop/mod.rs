@@ -15,6 +15,7 @@ mod lifecycle;
 mod names;
 mod pipes;
 mod polled;
+mod registration;
 mod replaced;
 mod schedule;
 mod sendfile;
@@ -22,7 +23,7 @@ mod serve;
 mod sock;
 mod turn;
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -88,10 +89,11 @@ pub struct Loop {
     pub(crate) ready: RefCell<TurnQueue<Ready>>,
     pub(crate) timers: RefCell<Timers<Timer>>,
     driver: RefCell<Option<Arc<Driver>>>,
-    waker: OnceCell<Arc<Waker>>,
+    waker: RefCell<Option<Arc<Waker>>>,
     events: RefCell<Events>,
     pub(crate) sources: RefCell<Registry<Source>>,
     pub(crate) watched: RefCell<HashMap<RawFd, Token>>,
+    registrations: registration::Registrations,
     hooks: Cell<Hooks>,
     pub(crate) debug: Cell<bool>,
     closed: Cell<bool>,
@@ -142,7 +144,7 @@ impl Loop {
     #[inline]
     pub(crate) fn wake(&self) {
         if self.polling.get()
-            && let Some(waker) = self.waker.get()
+            && let Some(waker) = &*self.waker.borrow()
         {
             waker.wake();
         }
@@ -180,7 +182,7 @@ impl Loop {
             return Ok(());
         }
         let driver = Driver::new().map_err(PyOSError::new_err_from_io)?;
-        let _ = self.waker.set(driver.waker());
+        *self.waker.borrow_mut() = Some(driver.waker());
         *self.driver.borrow_mut() = Some(Arc::new(driver));
         Ok(())
     }
@@ -226,10 +228,11 @@ impl Class for Loop {
             ready: RefCell::new(TurnQueue::new()),
             timers: RefCell::new(Timers::default()),
             driver: RefCell::new(None),
-            waker: OnceCell::new(),
+            waker: RefCell::new(None),
             events: RefCell::new(Events::new()),
             sources: RefCell::new(Registry::default()),
             watched: RefCell::new(HashMap::new()),
+            registrations: registration::Registrations::default(),
             hooks: Cell::new(Hooks::NONE),
             debug: Cell::new(false),
             closed: Cell::new(false),
