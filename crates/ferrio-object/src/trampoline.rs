@@ -297,7 +297,7 @@ where
 {
     let _ = ty;
     boundary(|py| {
-        let this = crate::lifecycle::create::<T>(py, T::blank_chain())?;
+        let this = crate::lifecycle::create::<T>(py, T::blank_chain)?;
         // SAFETY: called by the interpreter, as said above.
         let args =
             unsafe { Args::from_fastcall(py, args, ffi::PyVectorcall_NARGS(nargsf) as usize, kwnames) };

@@ -436,7 +436,7 @@ impl Class for Handle {
 /// What a `TimerHandle` adds.
 pub struct TimerHandle {
     pub(crate) when: Cell<f64>,
-    /// Its place among the loop's timers while it waits there.
+    /// Its place among the loop's timers; stale once it has left it.
     pub(crate) key: Cell<Option<TimerKey>>,
     /// For loops that keep their own timers (`call_at` replaced): asyncio's mark that it is in the heap.
     pub(crate) scheduled: Cell<bool>,
@@ -484,6 +484,14 @@ impl TimerHandle {
             }
         }
         Handle::cancel(handle, py)
+    }
+
+    /// Whether it is among the timers of a loop of ours.
+    fn waits(this: &Obj<Self>) -> bool {
+        match (this.key.get(), this.base().event_loop.get()) {
+            (Some(key), Some(event_loop)) => event_loop.timers.borrow().get(key).is_some(),
+            _ => false,
+        }
     }
 
     fn when(this: &Obj<Self>, py: Python<'_>) -> Obj {
@@ -592,7 +600,7 @@ impl Class for TimerHandle {
             .getter("_when", Self::when, "")
             .getset(
                 "_scheduled",
-                |this: &Obj<Self>, _py: Python<'_>| this.scheduled.get() || this.key.get().is_some(),
+                |this: &Obj<Self>, _py: Python<'_>| this.scheduled.get() || Self::waits(this),
                 Self::set_scheduled,
                 "",
             );

@@ -129,7 +129,6 @@ fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     let timers: Vec<_> = this.timers.borrow_mut().drain().collect();
     for timer in &timers {
         if let super::Timer::Call(timer) = timer {
-            timer.key.set(None);
             timer.base().empty();
         }
     }

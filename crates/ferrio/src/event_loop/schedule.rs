@@ -42,7 +42,8 @@ fn make_handle(
     args: HandleArgs,
     context: Option<Obj>,
 ) -> PyResult<Obj<Handle>> {
-    let handle: Obj<Handle> = Obj::create(py, ((), Handle::new(callback, args, context, this.clone())))?;
+    let handle: Obj<Handle> =
+        Obj::create_with(py, || ((), Handle::new(callback, args, context, this.clone())))?;
     if this.debug.get() {
         handle.set_source_traceback(Some(debug::extract_stack(py)?));
     }
@@ -189,8 +190,10 @@ fn schedule_at(this: &Obj<Loop>, py: Python<'_>, when: f64, call: Call) -> PyRes
         debug::check_thread(this)?;
         debug::check_callback(py, &call.callback, "call_at")?;
     }
-    let handle = Handle::new(call.callback, call.args, call.context, this.clone());
-    let timer: Obj<TimerHandle> = Obj::create(py, (((), handle), TimerHandle::new(when)))?;
+    let timer: Obj<TimerHandle> = Obj::create_with(py, || {
+        let handle = Handle::new(call.callback, call.args, call.context, this.clone());
+        (((), handle), TimerHandle::new(when))
+    })?;
     if this.debug.get() {
         timer.base().set_source_traceback(Some(debug::extract_stack(py)?));
     }
