@@ -36,6 +36,7 @@ mod task;
 mod taskgroups;
 mod threads;
 mod timeouts;
+mod timer_handle;
 mod transports;
 mod trsock;
 mod wait;

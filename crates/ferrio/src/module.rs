@@ -22,7 +22,7 @@ fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<crate::task::StepCallable>(module)?;
     ClassDef::add::<crate::task::WakeupCallable>(module)?;
     ClassDef::add::<crate::handle::Handle>(module)?;
-    ClassDef::add::<crate::handle::TimerHandle>(module)?;
+    ClassDef::add::<crate::timer_handle::TimerHandle>(module)?;
     ClassDef::add::<crate::coro::Coroutine>(module)?;
     ClassDef::add::<crate::sleep::Sleep>(module)?;
     ClassDef::add::<crate::sleep::Yield>(module)?;

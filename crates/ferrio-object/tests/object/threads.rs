@@ -248,7 +248,7 @@ fn empty_contexts_are_used_again() {
         assert!(ThreadState::recycle_context(held).is_some_and(|back| back.is(&again)));
         let reference = py.import("weakref").unwrap().getattr("ref").unwrap().call1((&again,)).unwrap();
         let again = ThreadState::recycle_context(again).unwrap();
-        assert!(reference.call0().unwrap().is(&again));
+        assert!(again.is_bound(&reference.call0().unwrap()));
         drop(reference);
         let set = ThreadState::in_context(py, &again, || var.call_method1("set", (1,)).map(drop));
         set.unwrap();

@@ -44,11 +44,12 @@ pub(crate) use sock::would_block;
 
 use crate::future::Future;
 use crate::gather::Gathering;
-use crate::handle::{Handle, TimerHandle};
+use crate::handle::Handle;
 use crate::native_fn::NativeFn;
 use crate::task::Task;
 use crate::taskgroups::TaskGroup;
 use crate::timeouts::Timeout;
+use crate::timer_handle::TimerHandle;
 use crate::transports::StreamTransport;
 
 /// Something to do in this turn.

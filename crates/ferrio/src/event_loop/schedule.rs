@@ -9,9 +9,10 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::{Hooks, Loop, Ready, Timer};
 use crate::future::Future;
-use crate::handle::{Handle, TimerHandle};
+use crate::handle::Handle;
 use crate::handle_args::HandleArgs;
 use crate::loop_ref::LoopRef;
+use crate::timer_handle::TimerHandle;
 use crate::{debug, native_fn, task};
 
 /// `call_soon` for callers in Rust: no checks of debug mode, the context given or a copy of the current one.
