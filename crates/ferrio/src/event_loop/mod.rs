@@ -20,6 +20,7 @@ mod schedule;
 mod sendfile;
 mod serve;
 mod sock;
+mod sock_message;
 mod turn;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -344,6 +345,7 @@ impl Class for Loop {
         io::define(class);
         names::define(class);
         sock::define(class);
+        sock_message::define(class);
         connect::define(class);
         serve::define(class);
         datagram::define(class);
