@@ -4,6 +4,7 @@
 //! may push onto the ready queue while the loop's thread is in the driver without it. No `RefCell` of the loop may
 //! stay borrowed over code that can run Python.
 
+mod calls;
 mod connect;
 mod datagram;
 mod executor;
@@ -16,6 +17,7 @@ mod names;
 mod pipes;
 mod polled;
 mod replaced;
+mod resolve;
 mod schedule;
 mod sendfile;
 mod serve;
@@ -106,6 +108,8 @@ pub struct Loop {
     pub(crate) task_factory: ObjCell,
     pub(crate) exception_handler: ObjCell,
     pub(crate) default_executor: ObjCell,
+    /// Whether the default executor is one that somebody has set.
+    custom_executor: Cell<bool>,
     pub(crate) executor_shutdown_called: Cell<bool>,
     pub(crate) slow_callback_duration: Cell<f64>,
     pub(crate) clock_resolution: Cell<f64>,
@@ -117,6 +121,7 @@ pub struct Loop {
     /// Transports with writes to flush at the end of the turn.
     pub(crate) dirty: RefCell<Vec<Obj<StreamTransport>>>,
     pub(crate) sockets: Sockets,
+    calls: calls::Calls,
 }
 
 impl Loop {
@@ -240,6 +245,7 @@ impl Class for Loop {
             task_factory: ObjCell::empty(),
             exception_handler: ObjCell::empty(),
             default_executor: ObjCell::empty(),
+            custom_executor: Cell::new(false),
             executor_shutdown_called: Cell::new(false),
             slow_callback_duration: Cell::new(0.1),
             clock_resolution: Cell::new(ferrio_core::clock::resolution()),
@@ -250,6 +256,7 @@ impl Class for Loop {
             signals: crate::signals::Signals::default(),
             dirty: RefCell::new(Vec::new()),
             sockets: Sockets::default(),
+            calls: calls::Calls::default(),
         }
     }
 
@@ -305,6 +312,7 @@ impl Class for Loop {
         }
         self.signals.traverse(visit);
         self.sockets.traverse(visit);
+        self.calls.traverse(visit);
     }
 
     fn clear(&self) {
@@ -323,6 +331,7 @@ impl Class for Loop {
             cell.set(None);
         }
         self.signals.clear();
+        self.calls.clear();
     }
 
     const FINALIZE: bool = true;
