@@ -46,6 +46,7 @@ pub mod datagram;
 pub mod epoll;
 mod event;
 pub mod file;
+pub mod resolve;
 pub mod socket;
 mod sys;
 mod wakeup;

@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
 use smallvec::SmallVec;
 
-use super::{FromIo, Loop, Polled, Ready};
+use super::{FromIo, Loop, Polled, Ready, calls};
 use crate::future::{self, Future};
 use crate::handle::Handle;
 use crate::loop_ref::LoopRef;
@@ -175,16 +175,18 @@ impl Source {
 
 /// Queues what a poll brought.
 #[inline]
-pub(super) fn queue_events(this: &Obj<Loop>, _py: Python<'_>, events: &Events) -> PyResult<()> {
-    let mut ready = this.ready.borrow_mut();
-    for event in events.iter() {
-        ready.push_back_with(|| Ready::Io {
-            token: event.token,
-            readable: event.readable,
-            writable: event.writable,
-        });
+pub(super) fn queue_events(this: &Obj<Loop>, py: Python<'_>, events: &Events) -> PyResult<()> {
+    {
+        let mut ready = this.ready.borrow_mut();
+        for event in events.iter() {
+            ready.push_back_with(|| Ready::Io {
+                token: event.token,
+                readable: event.readable,
+                writable: event.writable,
+            });
+        }
     }
-    Ok(())
+    if events.woken() { calls::deliver(this, py) } else { Ok(()) }
 }
 
 /// Polls without waiting, for loops whose waiting is done elsewhere.
@@ -282,6 +284,7 @@ pub(super) fn close(this: &Obj<Loop>) {
     let dirty = std::mem::take(&mut *this.dirty.borrow_mut());
     drop(dirty);
     this.sockets.clear();
+    this.calls.clear();
 }
 
 impl Loop {

@@ -4,6 +4,7 @@
 //! may push onto the ready queue while the loop's thread is in the driver without it. No `RefCell` of the loop may
 //! stay borrowed over code that can run Python.
 
+mod calls;
 mod connect;
 mod datagram;
 mod executor;
@@ -16,10 +17,12 @@ mod names;
 mod pipes;
 mod polled;
 mod replaced;
+mod resolve;
 mod schedule;
 mod sendfile;
 mod serve;
 mod sock;
+mod sock_message;
 mod turn;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -107,6 +110,8 @@ pub struct Loop {
     pub(crate) task_factory: ObjCell,
     pub(crate) exception_handler: ObjCell,
     pub(crate) default_executor: ObjCell,
+    /// Whether the default executor is one that somebody has set.
+    custom_executor: Cell<bool>,
     pub(crate) executor_shutdown_called: Cell<bool>,
     pub(crate) slow_callback_duration: Cell<f64>,
     pub(crate) clock_resolution: Cell<f64>,
@@ -118,6 +123,7 @@ pub struct Loop {
     /// Transports with writes to flush at the end of the turn.
     pub(crate) dirty: RefCell<Vec<Obj<StreamTransport>>>,
     pub(crate) sockets: Sockets,
+    calls: calls::Calls,
 }
 
 impl Loop {
@@ -242,6 +248,7 @@ impl Class for Loop {
             task_factory: ObjCell::empty(),
             exception_handler: ObjCell::empty(),
             default_executor: ObjCell::empty(),
+            custom_executor: Cell::new(false),
             executor_shutdown_called: Cell::new(false),
             slow_callback_duration: Cell::new(0.1),
             clock_resolution: Cell::new(ferrio_core::clock::resolution()),
@@ -252,6 +259,7 @@ impl Class for Loop {
             signals: crate::signals::Signals::default(),
             dirty: RefCell::new(Vec::new()),
             sockets: Sockets::default(),
+            calls: calls::Calls::default(),
         }
     }
 
@@ -307,6 +315,7 @@ impl Class for Loop {
         }
         self.signals.traverse(visit);
         self.sockets.traverse(visit);
+        self.calls.traverse(visit);
     }
 
     fn clear(&self) {
@@ -325,6 +334,7 @@ impl Class for Loop {
             cell.set(None);
         }
         self.signals.clear();
+        self.calls.clear();
     }
 
     const FINALIZE: bool = true;
@@ -347,6 +357,7 @@ impl Class for Loop {
         io::define(class);
         names::define(class);
         sock::define(class);
+        sock_message::define(class);
         connect::define(class);
         serve::define(class);
         datagram::define(class);
