@@ -25,6 +25,7 @@ mod args;
 mod builder;
 mod call;
 mod class;
+mod descriptor;
 mod context;
 mod error;
 mod lifecycle;
@@ -43,6 +44,7 @@ pub use call::{
     vectorcall, vectorcall_drop,
 };
 pub use class::{DictSlot, Instance, Layout, Parts, TypeCell, Visit, WeakList};
+pub use descriptor::socket_descriptor;
 pub use error::{
     Raised, handled_exception, raise, restore_context, set_cause, swallow, value_of, with_handled,
     with_saved_error,

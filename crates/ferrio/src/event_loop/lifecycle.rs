@@ -142,6 +142,9 @@ fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     }
     let driver = this.driver.borrow_mut().take();
     drop(driver);
+    // It has a descriptor too, and a closed loop may be kept for as long as the process lives.
+    let waker = this.waker.borrow_mut().take();
+    drop(waker);
     signals
 }
 

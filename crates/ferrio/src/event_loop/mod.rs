@@ -16,6 +16,7 @@ mod lifecycle;
 mod names;
 mod pipes;
 mod polled;
+mod registration;
 mod replaced;
 mod resolve;
 mod schedule;
@@ -25,7 +26,7 @@ mod sock;
 mod sock_message;
 mod turn;
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -92,10 +93,11 @@ pub struct Loop {
     pub(crate) ready: RefCell<TurnQueue<Ready>>,
     pub(crate) timers: RefCell<Timers<Timer>>,
     driver: RefCell<Option<Arc<Driver>>>,
-    waker: OnceCell<Arc<Waker>>,
+    waker: RefCell<Option<Arc<Waker>>>,
     events: RefCell<Events>,
     pub(crate) sources: RefCell<Registry<Source>>,
     pub(crate) watched: RefCell<HashMap<RawFd, Token>>,
+    registrations: registration::Registrations,
     hooks: Cell<Hooks>,
     pub(crate) debug: Cell<bool>,
     closed: Cell<bool>,
@@ -149,7 +151,7 @@ impl Loop {
     #[inline]
     pub(crate) fn wake(&self) {
         if self.polling.get()
-            && let Some(waker) = self.waker.get()
+            && let Some(waker) = &*self.waker.borrow()
         {
             waker.wake();
         }
@@ -187,7 +189,7 @@ impl Loop {
             return Ok(());
         }
         let driver = Driver::new().map_err(PyOSError::new_err_from_io)?;
-        let _ = self.waker.set(driver.waker());
+        *self.waker.borrow_mut() = Some(driver.waker());
         *self.driver.borrow_mut() = Some(Arc::new(driver));
         Ok(())
     }
@@ -233,10 +235,11 @@ impl Class for Loop {
             ready: RefCell::new(TurnQueue::new()),
             timers: RefCell::new(Timers::default()),
             driver: RefCell::new(None),
-            waker: OnceCell::new(),
+            waker: RefCell::new(None),
             events: RefCell::new(Events::new()),
             sources: RefCell::new(Registry::default()),
             watched: RefCell::new(HashMap::new()),
+            registrations: registration::Registrations::default(),
             hooks: Cell::new(Hooks::NONE),
             debug: Cell::new(false),
             closed: Cell::new(false),
