@@ -41,6 +41,7 @@ use pyo3::prelude::*;
 
 pub(crate) use hooks::{Hooks, py_rebind_methods};
 pub(crate) use io::{SCRATCH_LEN, Sockets, Source};
+pub(crate) use lifecycle::{STOP_WHEN_DONE, py_stop_when_done};
 pub(crate) use polled::Polled;
 pub(crate) use schedule::{Alarm, call_soon_native, resolve_later};
 pub(crate) use sendfile::SendfileFallback;

@@ -13,7 +13,7 @@ use crate::handle::Handle;
 use crate::handle_args::HandleArgs;
 use crate::loop_ref::LoopRef;
 use crate::timer_handle::TimerHandle;
-use crate::{debug, native_fn, task};
+use crate::{debug, task};
 
 /// `call_soon` for callers in Rust: no checks of debug mode, the context given or a copy of the current one.
 #[inline]
@@ -231,7 +231,7 @@ fn create_task(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult
         // The factory gets whatever keywords were given, and none that were not: a new keyword of asyncio's must not
         // break an old factory (uvloop 0.23 did that). Until 3.13 factories are not given the name, but the task is;
         // ours take it, so that an eager task has its name in its first step.
-        let takes_name = cfg!(Py_3_14) || native_fn::is_native(factory.bind(py));
+        let takes_name = cfg!(Py_3_14) || Obj::<task::EagerFactory>::from_bound(factory.bind(py)).is_some();
         let kwargs = PyDict::new(py);
         let mut name = None;
         args.each_keyword(|key, value| {
