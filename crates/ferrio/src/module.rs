@@ -232,6 +232,12 @@ fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::transports::py_feed_data,
         "_feed_data_to_buffered_proto(proto, data)\n--\n\nHand received bytes to a BufferedProtocol.",
     )?;
+    ClassDef::function(
+        module,
+        "_driver_report",
+        crate::event_loop::py_driver_report,
+        "_driver_report()\n--\n\nWhat `ferrio doctor` tells of drivers: a dict from 'driver' and 'io_uring' to text.",
+    )?;
     crate::streams::functions(module)?;
     Ok(())
 }

@@ -6,6 +6,7 @@
 
 mod connect;
 mod datagram;
+mod doctor;
 mod executor;
 mod handler;
 mod hooks;
@@ -31,9 +32,10 @@ use ferrio_core::driver::{Driver, Events, Token, Waker};
 use ferrio_core::registry::Registry;
 use ferrio_core::timers::{TimerKey, Timers};
 use ferrio_object::{Any, Class, ClassBuilder, Obj, ObjCell, TypeCell, Visit};
-use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
+pub(crate) use doctor::py_driver_report;
 pub(crate) use hooks::Hooks;
 pub(crate) use io::{SCRATCH_LEN, Sockets, Source};
 pub(crate) use polled::Polled;
@@ -177,7 +179,11 @@ impl Loop {
         if self.driver.borrow().is_some() {
             return Ok(());
         }
-        let driver = Driver::new().map_err(PyOSError::new_err_from_io)?;
+        let driver = Driver::new().map_err(|err| match err.raw_os_error() {
+            // A name in the environment that is none.
+            None => PyValueError::new_err(err.to_string()),
+            Some(_) => PyOSError::new_err_from_io(err),
+        })?;
         let _ = self.waker.set(driver.waker());
         *self.driver.borrow_mut() = Some(Arc::new(driver));
         Ok(())
@@ -336,6 +342,7 @@ impl Class for Loop {
 
     fn define(class: &mut ClassBuilder<Self>) {
         hooks::define(class);
+        doctor::define(class);
         lifecycle::define(class);
         schedule::define(class);
         turn::define(class);
