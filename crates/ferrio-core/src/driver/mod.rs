@@ -46,6 +46,7 @@ pub mod datagram;
 pub mod epoll;
 mod event;
 pub mod file;
+pub mod files;
 pub mod socket;
 mod sys;
 #[cfg(test)]

@@ -28,6 +28,7 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
+pub(in crate::driver) use ring::forks;
 pub use ring::{Availability, availability};
 use ring::{CANCELLED, Ring, WAKE, Waited};
 use table::Table;
