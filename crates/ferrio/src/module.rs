@@ -8,6 +8,7 @@ pub(crate) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     classes(module)?;
     functions(module)?;
     crate::extras::add(module)?;
+    crate::files::add(module)?;
     task_functions(module)?;
     crate::coroutines::add_mark(module)?;
     crate::running::forget_in_forked_child(module.py())
@@ -236,7 +237,7 @@ fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module,
         "_driver_report",
         crate::event_loop::py_driver_report,
-        "_driver_report()\n--\n\nWhat `ferrio doctor` tells of drivers: a dict from 'driver' and 'io_uring' to text.",
+        "_driver_report()\n--\n\nWhat `ferrio doctor` tells of drivers: a dict of 'driver', 'io_uring' and 'files'.",
     )?;
     crate::streams::functions(module)?;
     Ok(())

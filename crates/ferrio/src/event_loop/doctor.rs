@@ -1,5 +1,6 @@
 //! Which driver a loop has, and which ones this system has: `loop.driver` and `ferrio doctor`.
 
+use ferrio_core::driver::files::{Files, FilesKind};
 use ferrio_core::driver::{Availability, Driver, DriverKind, uring};
 use ferrio_object::{Args, ClassBuilder, Obj};
 use pyo3::prelude::*;
@@ -33,10 +34,18 @@ fn io_uring() -> String {
     }
 }
 
+fn files() -> String {
+    match FilesKind::from_env().and_then(Files::new) {
+        Ok(files) => files.name().to_owned(),
+        Err(err) => err.to_string(),
+    }
+}
+
 pub(crate) fn py_driver_report(py: Python<'_>, _args: Args<'_, '_>) -> PyResult<Obj> {
     let report = PyDict::new(py);
     report.set_item("driver", driver())?;
     report.set_item("io_uring", io_uring())?;
+    report.set_item("files", files())?;
     Ok(report.into_any().into())
 }
 
@@ -45,5 +54,10 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
         "driver",
         |this: &Obj<Loop>, _py: Python<'_>| this.open_driver().map(|driver| driver.name()),
         "What waits for descriptors: 'epoll' or 'io_uring'; None if the loop is closed. Not in asyncio.",
+    );
+    class.getter(
+        "_files_engine",
+        |this: &Obj<Loop>, _py: Python<'_>| this.files.name(),
+        "What does file operations: 'io_uring' or 'pool'; None before the first file.",
     );
 }

@@ -118,6 +118,7 @@ pub struct Loop {
     /// Transports with writes to flush at the end of the turn.
     pub(crate) dirty: RefCell<Vec<Obj<StreamTransport>>>,
     pub(crate) sockets: Sockets,
+    pub(crate) files: crate::files::Engine,
 }
 
 impl Loop {
@@ -255,6 +256,7 @@ impl Class for Loop {
             signals: crate::signals::Signals::default(),
             dirty: RefCell::new(Vec::new()),
             sockets: Sockets::default(),
+            files: crate::files::Engine::default(),
         }
     }
 
@@ -310,6 +312,7 @@ impl Class for Loop {
         }
         self.signals.traverse(visit);
         self.sockets.traverse(visit);
+        self.files.traverse(visit);
     }
 
     fn clear(&self) {

@@ -49,8 +49,8 @@ impl Handle {
 pub enum Operation {
     /// Gives [`Value::Opened`]. `O_CLOEXEC` is added.
     Open { path: CString, flags: i32, mode: u32 },
-    /// Reads at the file's position into the room that `buffer` has after what is in it.
-    Read { file: Arc<Handle>, buffer: Vec<u8> },
+    /// Reads at the file's position, at most `len` bytes, into the room that `buffer` has after what is in it.
+    Read { file: Arc<Handle>, buffer: Vec<u8>, len: usize },
     /// Writes `data`, from the given index on, at the file's position.
     Write { file: Arc<Handle>, data: Vec<u8>, from: usize },
     /// Gives [`Value::Metadata`].
@@ -125,9 +125,9 @@ impl Operation {
                 // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
                 Ok(Value::Opened(unsafe { OwnedFd::from_raw_fd(fd) }))
             }
-            Self::Read { file, buffer } => {
+            Self::Read { file, buffer, len } => {
                 let room = buffer.spare_capacity_mut();
-                let (start, len) = (room.as_mut_ptr(), room.len().min(LONGEST));
+                let (start, len) = (room.as_mut_ptr(), room.len().min(*len).min(LONGEST));
                 // SAFETY: the kernel writes at most `len` bytes to room that the vector has.
                 let count = sys::retry(|| unsafe { libc::read(file.fd, start.cast(), len) })? as usize;
                 // SAFETY: so many more bytes are initialised now.

@@ -137,8 +137,8 @@ impl Ring {
             };
             let (id, result) = (entry.user_data(), entry.result());
             let Some(in_flight) = self.in_flight.remove(&id) else { continue };
-            if (result == -libc::ECANCELED && !in_flight.cancelled) || result == -libc::EINTR {
-                // The thread that had submitted it has ended.
+            if !in_flight.cancelled && matches!(-result, libc::ECANCELED | libc::EINTR) {
+                // Not by us: the thread that had submitted it has ended.
                 self.submit(id, in_flight.operation);
                 continue;
             }
@@ -199,9 +199,9 @@ fn entry(in_flight: &mut InFlight) -> squeue::Entry {
                 .build()
                 .flags(squeue::Flags::ASYNC)
         }
-        Operation::Read { file, buffer } => {
+        Operation::Read { file, buffer, len } => {
             let room = buffer.spare_capacity_mut();
-            let len = room.len().min(LONGEST) as u32;
+            let len = room.len().min(*len).min(LONGEST) as u32;
             opcode::Read::new(Fd(file.fd()), room.as_mut_ptr().cast(), len).offset(HERE).build()
         }
         Operation::Write { file, data, from } => {
@@ -228,31 +228,49 @@ fn entry(in_flight: &mut InFlight) -> squeue::Entry {
     }
 }
 
+impl Ring {
+    /// Waits until everything has completed, but not for ever; whether it has.
+    fn wait_for_all(&mut self) -> bool {
+        let patience = Timespec::new().sec(5);
+        loop {
+            while let Some(completed) = self.completed() {
+                drop(completed);
+            }
+            if self.in_flight.is_empty() {
+                return true;
+            }
+            match self.io.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&patience)) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return false,
+                _ => {}
+            }
+        }
+    }
+
+    fn cancel_those(&mut self, which: impl Fn(&Operation) -> bool) {
+        let chosen = self.in_flight.iter().filter(|(_, in_flight)| which(&in_flight.operation));
+        let ids: Vec<u64> = chosen.map(|(id, _)| *id).collect();
+        for id in ids {
+            self.cancel(id);
+        }
+    }
+}
+
 impl Drop for Ring {
-    /// Memory that the kernel may still write to is not given back before it has ended: everything is cancelled and
-    /// waited for. A request that ignores both for seconds (a dead network disk) keeps its memory for good.
+    /// Memory that the kernel may still write to is not given back before it has ended: what only reads is cancelled,
+    /// what writes is let finish, and all of it waited for. What takes seconds for that (a pipe that nobody reads) is
+    /// cancelled too; a request that ignores even that (a dead network disk) keeps its memory for good.
     fn drop(&mut self) {
         // A forked child has its own copy of the buffers, and no business with its parent's ring.
         if self.forks != forks() {
             return;
         }
-        let ids: Vec<u64> = self.in_flight.keys().copied().collect();
-        for id in ids {
-            self.cancel(id);
-        }
-        let patience = Timespec::new().sec(5);
-        while !self.in_flight.is_empty() {
-            while let Some(completed) = self.completed() {
-                drop(completed);
-            }
-            if self.in_flight.is_empty() {
-                break;
-            }
-            match self.io.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&patience)) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    std::mem::forget(std::mem::take(&mut self.in_flight));
-                }
-                _ => {}
+        self.cancel_those(|operation| {
+            matches!(operation, Operation::Read { .. } | Operation::Open { .. } | Operation::Stat { .. })
+        });
+        if !self.wait_for_all() {
+            self.cancel_those(|_| true);
+            if !self.wait_for_all() {
+                std::mem::forget(std::mem::take(&mut self.in_flight));
             }
         }
     }

@@ -123,7 +123,7 @@ fn a_files_life() {
         assert_eq!(count(&engine.run(sought)), 1);
         let mut buffer = Vec::with_capacity(100);
         buffer.extend_from_slice(b"kept:");
-        let read = engine.run(Operation::Read { file: file.clone(), buffer });
+        let read = engine.run(Operation::Read { file: file.clone(), buffer, len: 1 << 40 });
         assert_eq!(count(&read), 3);
         assert!(matches!(&read.operation, Operation::Read { buffer, .. } if buffer == b"kept:567"));
         drop(read);
@@ -140,7 +140,7 @@ fn errors_are_the_kernels() {
         let code = |result: io::Result<_>| result.map(|_: Arc<Handle>| ()).unwrap_err().raw_os_error();
         assert_eq!(code(engine.open(&path.0, libc::O_RDONLY)), Some(libc::ENOENT));
         let file = engine.open(&path.0, libc::O_WRONLY | libc::O_CREAT).unwrap();
-        let read = engine.run(Operation::Read { file, buffer: Vec::with_capacity(1) });
+        let read = engine.run(Operation::Read { file, buffer: Vec::with_capacity(9), len: 1 });
         assert_eq!(read.result.unwrap_err().raw_os_error(), Some(libc::EBADF));
     });
 }
@@ -150,7 +150,7 @@ fn the_end_of_a_loop_does_not_leave_buffers_to_the_kernel() {
     on_both_engines(|engine| {
         let (reader, mut writer) = io::pipe().unwrap();
         let file = Arc::new(Handle::owned(reader.into()));
-        engine.0.submit(Operation::Read { file, buffer: Vec::with_capacity(1) }).unwrap();
+        engine.0.submit(Operation::Read { file, buffer: Vec::with_capacity(9), len: 1 }).unwrap();
         // A thread cannot be stopped; it is given what it waits for.
         if engine.0.name() == "pool" {
             writer.write_all(b"x").unwrap();
@@ -163,7 +163,7 @@ fn a_wait_for_a_pipe_can_be_cancelled_on_a_ring() {
     on_both_engines(|engine| {
         let (reader, mut writer) = io::pipe().unwrap();
         let file = Arc::new(Handle::owned(reader.into()));
-        let id = engine.0.submit(Operation::Read { file: file.clone(), buffer: Vec::with_capacity(4) }).unwrap();
+        let id = engine.0.submit(Operation::Read { file: file.clone(), buffer: Vec::with_capacity(9), len: 4 }).unwrap();
         engine.0.cancel(id);
         if engine.0.name() == "pool" {
             writer.write_all(b"x").unwrap();
@@ -172,7 +172,7 @@ fn a_wait_for_a_pipe_can_be_cancelled_on_a_ring() {
             assert_eq!(engine.completed().result.unwrap_err().raw_os_error(), Some(libc::ECANCELED));
         }
         writer.write_all(b"next").unwrap();
-        assert_eq!(count(&engine.run(Operation::Read { file, buffer: Vec::with_capacity(4) })), 4);
+        assert_eq!(count(&engine.run(Operation::Read { file, buffer: Vec::with_capacity(9), len: 4 })), 4);
     });
 }
 
@@ -185,7 +185,7 @@ fn an_operation_outlives_the_thread_that_began_it() {
         std::thread::scope(|scope| {
             let engine = &mut *engine;
             scope.spawn(move || {
-                engine.0.submit(Operation::Read { file, buffer: Vec::with_capacity(4) }).unwrap();
+                engine.0.submit(Operation::Read { file, buffer: Vec::with_capacity(9), len: 4 }).unwrap();
             });
         });
         writer.write_all(b"late").unwrap();
