@@ -12,6 +12,7 @@ mod debug;
 mod event_loop;
 mod exceptions;
 mod extras;
+mod files;
 mod future;
 mod future_likes;
 mod gather;

@@ -8,6 +8,7 @@ pub(crate) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     classes(module)?;
     functions(module)?;
     crate::extras::add(module)?;
+    crate::files::add(module)?;
     task_functions(module)?;
     crate::coroutines::add_mark(module)?;
     crate::running::forget_in_forked_child(module.py())
@@ -244,6 +245,12 @@ fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "_feed_data_to_buffered_proto",
         crate::transports::py_feed_data,
         "_feed_data_to_buffered_proto(proto, data)\n--\n\nHand received bytes to a BufferedProtocol.",
+    )?;
+    ClassDef::function(
+        module,
+        "_driver_report",
+        crate::event_loop::py_driver_report,
+        "_driver_report()\n--\n\nWhat `ferrio doctor` tells of drivers: a dict of 'driver', 'io_uring' and 'files'.",
     )?;
     crate::streams::functions(module)?;
     Ok(())

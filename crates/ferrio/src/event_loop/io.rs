@@ -33,6 +33,8 @@ pub(crate) enum Source {
     Listener(Obj<Listener>),
     /// The pipe that signals are written to.
     Signals,
+    /// File operations have completed.
+    Files,
 }
 
 /// Who is told when a descriptor is ready.
@@ -199,7 +201,7 @@ impl Source {
             }
             Source::Stream(transport) => visit.obj(transport),
             Source::Listener(listener) => visit.obj(listener),
-            Source::Signals => {}
+            Source::Signals | Source::Files => {}
         }
     }
 }
@@ -245,12 +247,14 @@ pub(super) fn dispatch(
         Stream(Obj<StreamTransport>),
         Listener(Obj<Listener>),
         Signals,
+        Files,
     }
     let target = match this.sources.borrow().get(token) {
         None => return Ok(()),
         Some(Source::Stream(transport)) => Target::Stream(transport.clone()),
         Some(Source::Listener(listener)) => Target::Listener(listener.clone()),
         Some(Source::Signals) => Target::Signals,
+        Some(Source::Files) => Target::Files,
         Some(Source::Watch(watch)) => Target::Waiters(
             readable.then(|| watch.meant(Interest::READABLE, this.registrations.polls())).flatten(),
             writable.then(|| watch.meant(Interest::WRITABLE, this.registrations.polls())).flatten(),
@@ -260,6 +264,7 @@ pub(super) fn dispatch(
         Target::Stream(transport) => StreamTransport::ready(&transport, py, readable, writable),
         Target::Listener(listener) => Listener::ready(&listener, py),
         Target::Signals => crate::signals::arrived(this, py),
+        Target::Files => crate::files::arrived(this, py),
         Target::Waiters(reader, writer) => {
             for (waiter, side) in [(reader, Interest::READABLE), (writer, Interest::WRITABLE)] {
                 match waiter {

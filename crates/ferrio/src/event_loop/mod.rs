@@ -7,6 +7,7 @@
 mod calls;
 mod connect;
 mod datagram;
+mod doctor;
 mod executor;
 mod handler;
 mod hooks;
@@ -36,9 +37,10 @@ use ferrio_core::registry::Registry;
 use ferrio_core::timers::{TimerKey, Timers};
 use ferrio_core::turn_queue::TurnQueue;
 use ferrio_object::{Any, Class, ClassBuilder, Obj, ObjCell, TypeCell, Visit};
-use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
+pub(crate) use doctor::py_driver_report;
 pub(crate) use hooks::{Hooks, py_rebind_methods};
 pub(crate) use io::{SCRATCH_LEN, Sockets, Source};
 pub(crate) use lifecycle::{STOP_WHEN_DONE, py_stop_when_done};
@@ -127,6 +129,7 @@ pub struct Loop {
     pub(crate) dirty: RefCell<Vec<Obj<StreamTransport>>>,
     pub(crate) sockets: Sockets,
     calls: calls::Calls,
+    pub(crate) files: crate::files::Engine,
 }
 
 impl Loop {
@@ -189,7 +192,11 @@ impl Loop {
         if self.driver.borrow().is_some() {
             return Ok(());
         }
-        let driver = Driver::new().map_err(PyOSError::new_err_from_io)?;
+        let driver = Driver::new().map_err(|err| match err.raw_os_error() {
+            // A name in the environment that is none.
+            None => PyValueError::new_err(err.to_string()),
+            Some(_) => PyOSError::new_err_from_io(err),
+        })?;
         *self.waker.borrow_mut() = Some(driver.waker());
         *self.driver.borrow_mut() = Some(Arc::new(driver));
         Ok(())
@@ -264,6 +271,7 @@ impl Class for Loop {
             dirty: RefCell::new(Vec::new()),
             sockets: Sockets::default(),
             calls: calls::Calls::default(),
+            files: crate::files::Engine::default(),
         }
     }
 
@@ -320,6 +328,7 @@ impl Class for Loop {
         self.signals.traverse(visit);
         self.sockets.traverse(visit);
         self.calls.traverse(visit);
+        self.files.traverse(visit);
     }
 
     fn clear(&self) {
@@ -353,6 +362,7 @@ impl Class for Loop {
 
     fn define(class: &mut ClassBuilder<Self>) {
         hooks::define(class);
+        doctor::define(class);
         lifecycle::define(class);
         schedule::define(class);
         turn::define(class);
