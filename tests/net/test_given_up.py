@@ -33,13 +33,12 @@ def refusing():
 def test_a_socket_of_ours_is_closed_if_the_factory_fails(loop, clean_run, asyncio, refusing, how, tmp_path):
     """pytest makes an error of the ResourceWarning of a socket that is merely dropped."""
     path = str(tmp_path / "socket")
+    listening = socket.socket(socket.AF_UNIX) if how == "unix" else socket.socket()
 
     async def main():
-        if how == "unix":
-            server = await loop.create_unix_server(asyncio.Protocol, path)
-        else:
-            server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
-        address = server.sockets[0].getsockname()
+        listening.bind(path if how == "unix" else ("127.0.0.1", 0))
+        listening.listen()
+        address = listening.getsockname()
         with pytest.raises(LookupError):
             if how == "tcp":
                 await loop.create_connection(refusing, *address)
@@ -49,10 +48,9 @@ def test_a_socket_of_ours_is_closed_if_the_factory_fails(loop, clean_run, asynci
                 await loop.create_unix_connection(refusing, path)
             else:
                 await loop.create_datagram_endpoint(refusing, local_addr=("127.0.0.1", 0))
-        server.close()
-        await server.wait_closed()
 
-    clean_run(main())
+    with listening:
+        clean_run(main())
 
 
 def test_a_socket_of_the_users_stays_open_if_the_factory_fails(loop, clean_run, refusing):
@@ -123,10 +121,8 @@ def test_a_cancelled_connection_is_closed(loop, clean_run, asyncio, recorder, tu
     """At whatever point: while it resolves, connects, or waits for connection_made()."""
 
     async def main():
-        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
-        address = server.sockets[0].getsockname()
         connecting = asyncio.ensure_future(
-            loop.create_connection(recorder, *address, happy_eyeballs_delay=delay)
+            loop.create_connection(recorder, *listening.getsockname(), happy_eyeballs_delay=delay)
         )
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -137,9 +133,9 @@ def test_a_cancelled_connection_is_closed(loop, clean_run, asyncio, recorder, tu
             pass
         else:
             transport.abort()
-        server.close()
         # For what was scheduled when it was closed.
         for _ in range(3):
             await asyncio.sleep(0)
 
-    clean_run(main())
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        clean_run(main())
