@@ -27,4 +27,5 @@ pub mod read_buffer;
 pub mod registry;
 pub mod signal;
 pub mod timers;
+pub mod turn_queue;
 pub mod write_queue;
