@@ -50,8 +50,8 @@ def shaped(data, number):
 
 @program
 async def gigantic_writes():
-    """One write of 24 MB through the smallest socket buffers there are, then the end."""
-    data = os.urandom(1 << 20) * 24
+    """One write of 12 MB through the smallest socket buffers there are, then the end."""
+    data = os.urandom(1 << 20) * 12
     for end in ("close", "write_eof"):
         protocol, peer = await pair(small=True)
         protocol.transport.write(data)
