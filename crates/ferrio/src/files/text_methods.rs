@@ -79,7 +79,7 @@ fn readlines(this: &Obj<Text>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<O
                 lines.get().bind(py).call_method1(intern!(py, "append"), (line,))?;
             }
             total += len;
-            if len == 0 || hint.is_some_and(|hint| total >= hint) {
+            if len == 0 || hint.is_some_and(|hint| total > hint) {
                 return Ok(lines.get());
             }
         }
