@@ -8,6 +8,7 @@ pub(crate) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     classes(module)?;
     functions(module)?;
     crate::extras::add(module)?;
+    crate::files::add(module)?;
     task_functions(module)?;
     crate::coroutines::add_mark(module)?;
     crate::running::forget_in_forked_child(module.py())
@@ -23,7 +24,7 @@ fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<crate::task::WakeupCallable>(module)?;
     ClassDef::add::<crate::task::EagerFactory>(module)?;
     ClassDef::add::<crate::handle::Handle>(module)?;
-    ClassDef::add::<crate::handle::TimerHandle>(module)?;
+    ClassDef::add::<crate::timer_handle::TimerHandle>(module)?;
     ClassDef::add::<crate::coro::Coroutine>(module)?;
     ClassDef::add::<crate::sleep::Sleep>(module)?;
     ClassDef::add::<crate::sleep::Yield>(module)?;
@@ -235,9 +236,21 @@ fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
     )?;
     ClassDef::function(
         module,
+        "_rebind_methods",
+        crate::event_loop::py_rebind_methods,
+        "_rebind_methods(class)\n--\n\nMake the hot methods of a loop class its own.",
+    )?;
+    ClassDef::function(
+        module,
         "_feed_data_to_buffered_proto",
         crate::transports::py_feed_data,
         "_feed_data_to_buffered_proto(proto, data)\n--\n\nHand received bytes to a BufferedProtocol.",
+    )?;
+    ClassDef::function(
+        module,
+        "_driver_report",
+        crate::event_loop::py_driver_report,
+        "_driver_report()\n--\n\nWhat `ferrio doctor` tells of drivers: a dict of 'driver', 'io_uring' and 'files'.",
     )?;
     crate::streams::functions(module)?;
     Ok(())

@@ -116,7 +116,7 @@ fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     crate::library::loop_closed(py);
     // Each container is emptied before its contents are dropped: dropping runs Python code.
     let ready = std::mem::take(&mut *this.ready.borrow_mut());
-    for item in &ready {
+    for item in ready.iter() {
         if let super::Ready::Call(handle) = item {
             handle.empty();
         }
@@ -125,12 +125,12 @@ fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     let timers: Vec<_> = this.timers.borrow_mut().drain().collect();
     for timer in &timers {
         if let super::Timer::Call(timer) = timer {
-            timer.key.set(None);
             timer.base().empty();
         }
     }
     drop(timers);
     super::io::close(this);
+    this.files.close();
     this.executor_shutdown_called.set(true);
     if let Some(executor) = this.default_executor.take() {
         let kwargs = PyDict::new(py);
@@ -139,6 +139,9 @@ fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     }
     let driver = this.driver.borrow_mut().take();
     drop(driver);
+    // It has a descriptor too, and a closed loop may be kept for as long as the process lives.
+    let waker = this.waker.borrow_mut().take();
+    drop(waker);
     signals
 }
 

@@ -70,8 +70,11 @@ pub(super) async fn ready(co: &Co, this: &Obj<Loop>, sock: &Obj, side: Interest)
     co.wait(&waiting.fut).await.map(drop)
 }
 
-/// Tries `attempt` until it does not block.
-async fn retry(
+/// Tries `attempt` until it does not block. It does not wait after it, so what it has received is not lost.
+///
+/// # Errors
+/// What `attempt` raises, `CancelledError`.
+pub(super) async fn retry(
     co: &Co,
     this: &Obj<Loop>,
     sock: &Obj,

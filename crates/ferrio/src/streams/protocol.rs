@@ -228,6 +228,11 @@ impl StreamReaderProtocol {
                         }
                     }
                 }
+                // If nobody asks for it, it is no news: reads and drains have raised it. Not only when we are
+                // collected: the future may be the first of a cycle to be finalized.
+                if let Some(fut) = closed.cast_exact::<Future>() {
+                    fut.log_traceback.set(false);
+                }
             }
         }
         this.base().connection_lost(py, exc)?;
