@@ -8,6 +8,7 @@ JSON.
 
 import asyncio
 import json
+import logging
 import sys
 
 import psycopg
@@ -190,4 +191,6 @@ async def main(dsn: str, unix_dsn: str) -> None:
 
 
 if __name__ == "__main__":
+    # Whether a failed pipeline has been told of its failure before its end is a matter of timing; if so it warns there.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     asyncio.run(main(*sys.argv[1:]))
