@@ -33,6 +33,7 @@ mod obj;
 mod rebind;
 mod roster;
 mod shared;
+mod special;
 mod stop_iteration;
 mod trampoline;
 

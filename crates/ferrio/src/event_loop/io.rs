@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
 use smallvec::SmallVec;
 
-use super::{FromIo, Loop, Polled, Ready};
+use super::{FromIo, Loop, Polled, Ready, calls};
 use crate::future::{self, Future};
 use crate::handle::Handle;
 use crate::loop_ref::LoopRef;
@@ -33,6 +33,8 @@ pub(crate) enum Source {
     Listener(Obj<Listener>),
     /// The pipe that signals are written to.
     Signals,
+    /// File operations have completed.
+    Files,
 }
 
 /// Who is told when a descriptor is ready.
@@ -199,24 +201,26 @@ impl Source {
             }
             Source::Stream(transport) => visit.obj(transport),
             Source::Listener(listener) => visit.obj(listener),
-            Source::Signals => {}
+            Source::Signals | Source::Files => {}
         }
     }
 }
 
 /// Queues what a poll brought.
 #[inline]
-pub(super) fn queue_events(this: &Obj<Loop>, _py: Python<'_>, events: &Events) -> PyResult<()> {
+pub(super) fn queue_events(this: &Obj<Loop>, py: Python<'_>, events: &Events) -> PyResult<()> {
     this.registrations.polled();
-    let mut ready = this.ready.borrow_mut();
-    for event in events.iter() {
-        ready.push_back_with(|| Ready::Io {
-            token: event.token,
-            readable: event.readable,
-            writable: event.writable,
-        });
+    {
+        let mut ready = this.ready.borrow_mut();
+        for event in events.iter() {
+            ready.push_back_with(|| Ready::Io {
+                token: event.token,
+                readable: event.readable,
+                writable: event.writable,
+            });
+        }
     }
-    Ok(())
+    if events.woken() { calls::deliver(this, py) } else { Ok(()) }
 }
 
 /// Polls without waiting, for loops whose waiting is done elsewhere.
@@ -243,12 +247,14 @@ pub(super) fn dispatch(
         Stream(Obj<StreamTransport>),
         Listener(Obj<Listener>),
         Signals,
+        Files,
     }
     let target = match this.sources.borrow().get(token) {
         None => return Ok(()),
         Some(Source::Stream(transport)) => Target::Stream(transport.clone()),
         Some(Source::Listener(listener)) => Target::Listener(listener.clone()),
         Some(Source::Signals) => Target::Signals,
+        Some(Source::Files) => Target::Files,
         Some(Source::Watch(watch)) => Target::Waiters(
             readable.then(|| watch.meant(Interest::READABLE, this.registrations.polls())).flatten(),
             writable.then(|| watch.meant(Interest::WRITABLE, this.registrations.polls())).flatten(),
@@ -258,6 +264,7 @@ pub(super) fn dispatch(
         Target::Stream(transport) => StreamTransport::ready(&transport, py, readable, writable),
         Target::Listener(listener) => Listener::ready(&listener, py),
         Target::Signals => crate::signals::arrived(this, py),
+        Target::Files => crate::files::arrived(this, py),
         Target::Waiters(reader, writer) => {
             for (waiter, side) in [(reader, Interest::READABLE), (writer, Interest::WRITABLE)] {
                 match waiter {
@@ -315,6 +322,7 @@ pub(super) fn close(this: &Obj<Loop>) {
     let dirty = std::mem::take(&mut *this.dirty.borrow_mut());
     drop(dirty);
     this.sockets.clear();
+    this.calls.clear();
 }
 
 /// The descriptor of an int or of anything with `fileno()`.

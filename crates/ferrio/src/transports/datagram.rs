@@ -303,9 +303,8 @@ impl DatagramTransport {
         {
             return Ok(shown.clone());
         }
-        let Some(shown) = address::shown(py, &sender)? else {
-            return address::shown_scoped(py, &sender);
-        };
+        // A sender without an address, as one end of a socket pair, is shown as `None`.
+        let shown = address::shown(py, &sender)?.unwrap_or_else(|| Obj::none(py));
         let old = this.last.replace(Some((shown.clone(), sender)));
         drop(old);
         Ok(shown)
