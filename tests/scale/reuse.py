@@ -7,10 +7,7 @@ opens the next under its number, while the event for the former owner is still t
 
 import asyncio
 import contextlib
-import errno
-import os
 import socket
-import tempfile
 
 from witness import (
     KINDS,
@@ -21,8 +18,6 @@ from witness import (
     on_number,
     pair,
     program,
-    receive_all,
-    reported,
     sockets,
     stream_pair,
     turns,

@@ -12,16 +12,13 @@ import tempfile
 from witness import (
     KINDS,
     Plain,
-    is_reset,
     listen,
     move,
     on_number,
     pair,
     program,
-    receive_all,
     reported,
     sockets,
-    stream_pair,
     turns,
 )
 

@@ -12,16 +12,13 @@ import tempfile
 from witness import (
     KINDS,
     Plain,
-    is_reset,
     listen,
     move,
     on_number,
     pair,
     program,
     receive_all,
-    reported,
     sockets,
-    stream_pair,
     turns,
 )
 
@@ -160,7 +157,7 @@ async def a_file_closed_in_the_middle_of_sendfile():
     """The file's number is another file's by then, whose contents are nobody's business."""
     loop = asyncio.get_running_loop()
     for on_transport in (False, True):
-        first, second = tempfile.TemporaryFile(), None
+        first = tempfile.TemporaryFile()  # noqa: SIM115 - closed under sendfile(), which is the point
         first.write(b"a" * 20_000_000)
         first.flush()
         if on_transport:
@@ -173,7 +170,7 @@ async def a_file_closed_in_the_middle_of_sendfile():
         assert not sending.done()
         number = first.fileno()
         first.close()
-        second = tempfile.TemporaryFile()
+        second = tempfile.TemporaryFile()  # noqa: SIM115
         assert second.fileno() == number
         second.write(b"secret" * 5_000_000)
         second.seek(0)
