@@ -256,8 +256,8 @@ def play(name):
         assert not others, others
 
     asyncio.run(main())
-    assert not reported, reported
     gc.collect()
+    assert not reported, reported
     assert not unraisable, unraisable
     assert not list(_witnesses), list(_witnesses)[:3]
     assert not list(_transports), list(_transports)[:3]
