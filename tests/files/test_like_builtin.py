@@ -71,6 +71,9 @@ async def play(file, script):
 @played
 @given(contents=st.binary(max_size=50) | st.just(b"ab\n" * 12), script=binary_steps())
 def test_binary(loop, path, mode, buffering, contents, script):
+    if mode == "a+b":
+        # The builtin loses count of where it is when it appends with something read ahead (3.11 to 3.13).
+        script = [s for step in script for s in ([("seek", 0, 2), step] if "write" in step[0] else [step])]
     theirs_path = path.with_name("theirs")
     for each in (path, theirs_path):
         each.write_bytes(contents)
@@ -90,7 +93,8 @@ def text_steps():
     reading = st.one_of(
         st.tuples(st.just("read"), small),
         st.tuples(st.just("readline"), small),
-        st.tuples(st.just("readlines"), small),
+        # With a hint the builtin's tell() is switched off afterwards ("disabled by next() call").
+        st.just(("readlines", -1)),
         st.just(("again",)),
     )
     writing = st.one_of(
@@ -133,6 +137,9 @@ async def play_text(file, script):
 @settings(played, max_examples=max(EXAMPLES // 6, 1))
 @given(contents=text_data | st.just("line\r\nnext\rlast\n" * 3), script=text_steps())
 def test_text(loop, path, mode, newline, encoding, contents, script):
+    if mode in ("w", "a"):
+        # Refused, but that too switches the builtin's tell() off.
+        script = [step for step in script if step[0] != "readlines"]
     theirs_path = path.with_name("theirs")
     for each in (path, theirs_path):
         each.write_bytes(contents.encode(encoding, "replace"))
@@ -284,6 +291,19 @@ def test_what_a_file_was_not_opened_for(run, path, mode, wrong):
             assert file.writable() == ("w" in mode)
             with pytest.raises(io.UnsupportedOperation):
                 await getattr(file, wrong)(*([b"" if "b" in mode else ""] if wrong == "write" else []))
+
+    run(main())
+
+
+@pytest.mark.parametrize("hint", [1, 4, 5, 100])
+def test_some_lines_of_a_text_file(run, path, hint):
+    path.write_text("one\ntwo\nthree\n")
+
+    async def main():
+        async with files.open(path) as ours:
+            with open(path) as theirs:
+                assert await ours.readlines(hint) == theirs.readlines(hint)
+                assert await ours.read() == theirs.read()
 
     run(main())
 

@@ -499,7 +499,7 @@ impl Text {
                 drop(this.snapshot.replace(Some(snapshot)));
             }
         }
-        this.set_encoder(py, place.position == 0 && place.skip == 0)?;
+        this.set_encoder(py, place.position == 0 && place.flags == 0)?;
         Ok(cookie)
     }
 
