@@ -356,9 +356,9 @@ def test_the_loop_ends_while_something_is_under_way(loop, path, pipe):
             task.cancel()
         await ferrio.wait(tasks)
 
-    loop.run_until_complete(main())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
+        loop.run_until_complete(main())
         loop.close()
         os.write(pipe["write"], b"x")  # for the thread, which cannot be stopped
         gc.collect()

@@ -99,8 +99,7 @@ impl Engine {
         let (fut, id) = {
             let py = co.py();
             let fut = Future::create(py, LoopRef::Native(this.clone()))?;
-            let pending =
-                Pending { fut: Some(fut.clone()), place: Rc::clone(&place), file: file.cloned() };
+            let pending = Pending { fut: Some(fut.clone()), place: Rc::clone(&place), file: file.cloned() };
             let id = Self::begin(this, operation, pending)?;
             if let Some(file) = file {
                 file.in_flight.set(true);

@@ -204,9 +204,7 @@ pub(super) fn length(arg: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u64>> {
     let Some(arg) = arg.filter(|arg| !arg.is_none()) else { return Ok(None) };
     let len = arg.extract::<i64>()?;
     // What ftruncate itself would say.
-    u64::try_from(len)
-        .map(Some)
-        .map_err(|_| pyo3::exceptions::PyOSError::new_err((22, "Invalid argument")))
+    u64::try_from(len).map(Some).map_err(|_| pyo3::exceptions::PyOSError::new_err((22, "Invalid argument")))
 }
 
 fn truncate(this: &Obj<File>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
@@ -320,8 +318,9 @@ impl Class for File {
             let message = std::ffi::CString::new(format!("unclosed file {shown}"))?;
             PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &message, 1)
         });
-        let finished =
-            this.finish_now().map_err(<pyo3::exceptions::PyOSError as crate::event_loop::FromIo>::new_err_from_io);
+        let finished = this
+            .finish_now()
+            .map_err(<pyo3::exceptions::PyOSError as crate::event_loop::FromIo>::new_err_from_io);
         for err in [warned, finished].into_iter().filter_map(Result::err) {
             err.write_unraisable(py, Some(this.bind(py)));
         }

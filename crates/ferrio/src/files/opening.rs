@@ -97,7 +97,8 @@ impl Request {
                 }
             }
             if buffering == 1 {
-                let message = c"line buffering (buffering=1) isn't supported in binary mode, the default buffer \
+                let message =
+                    c"line buffering (buffering=1) isn't supported in binary mode, the default buffer \
                     size will be used";
                 PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), message, 1)?;
             }
@@ -127,7 +128,11 @@ impl Request {
         let py = self.name.py();
         let text = plain.value(py).getattr(intern!(py, "strerror")).map(Obj::from);
         match text {
-            Ok(text) => PyOSError::new_err((errno, text.bind(py).clone().unbind(), self.name.bind(py).clone().unbind())),
+            Ok(text) => PyOSError::new_err((
+                errno,
+                text.bind(py).clone().unbind(),
+                self.name.bind(py).clone().unbind(),
+            )),
             Err(err) => err,
         }
     }
@@ -160,7 +165,9 @@ fn target(py: Python<'_>, name: &Obj) -> PyResult<Target> {
 /// `RuntimeError` if there is none, or none of ours.
 fn native_loop(py: Python<'_>) -> PyResult<Obj<Loop>> {
     let running = crate::running::get_running_loop(py)?;
-    running.cast_into::<Loop>().map_err(|_| PyRuntimeError::new_err("ferrio.files needs an event loop of ferrio's"))
+    running
+        .cast_into::<Loop>()
+        .map_err(|_| PyRuntimeError::new_err("ferrio.files needs an event loop of ferrio's"))
 }
 
 /// Opens the file, as a binary one.

@@ -154,7 +154,8 @@ impl Text {
         }
         let file = opening::open(co, request).await?;
         let py = co.py();
-        this.line_buffering.set(request.buffering_is_by_line() || (request.buffering_is_default() && file.isatty(py)?));
+        this.line_buffering
+            .set(request.buffering_is_by_line() || (request.buffering_is_default() && file.isatty(py)?));
         this.mode.borrow_mut().clone_from(&request.mode_given);
         this.make_codecs(py, &file)?;
         this.file.set(Some(file));
@@ -187,7 +188,10 @@ impl Text {
     }
 
     fn decoder<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.decoder.get().map(|decoder| decoder.into_bound(py)).ok_or_else(|| unsupported(py, "not readable"))
+        self.decoder
+            .get()
+            .map(|decoder| decoder.into_bound(py))
+            .ok_or_else(|| unsupported(py, "not readable"))
     }
 
     fn decoded<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
@@ -317,6 +321,10 @@ impl Text {
             if !Self::decode_more(co, this).await? {
                 // The end may have let out what the decoder held back.
                 let ahead = this.ahead(co.py())?;
+                if ahead == 0 {
+                    // So that the end of an empty file is its beginning, where a byte order mark belongs.
+                    this.forget_decoded();
+                }
                 return Ok(this.line_len(co.py())?.unwrap_or(ahead).min(limit));
             }
         }
@@ -444,6 +452,7 @@ impl Text {
     /// `io.UnsupportedOperation`, `ValueError` for what is no such place; `OSError`; what is thrown in.
     pub(super) async fn seek(co: &Co, this: &Text, cookie: &Obj, whence: i32) -> PyResult<Obj> {
         let file = this.file()?;
+        File::write_out(co, &file).await?;
         let cookie = {
             let py = co.py();
             if !file.seekable.get() {
@@ -457,7 +466,9 @@ impl Text {
                 1 => return Err(unsupported(py, "can't do nonzero cur-relative seeks")),
                 2 => return Err(unsupported(py, "can't do nonzero end-relative seeks")),
                 _ => {
-                    return Err(PyValueError::new_err(format!("invalid whence ({whence}, should be 0, 1 or 2)")));
+                    return Err(PyValueError::new_err(format!(
+                        "invalid whence ({whence}, should be 0, 1 or 2)"
+                    )));
                 }
             }
         };
@@ -472,7 +483,8 @@ impl Text {
             return Ok(end.into_pyobject(py)?.into_any().into());
         };
         let place = Cookie::of(co.py(), &cookie)?;
-        let offset = i64::try_from(place.position).map_err(|_| PyOverflowError::new_err("position too large"))?;
+        let offset =
+            i64::try_from(place.position).map_err(|_| PyOverflowError::new_err("position too large"))?;
         File::seek_to(co, &file, offset, 0).await?;
         this.forget_decoded();
         if place.skip > 0 {
@@ -550,7 +562,9 @@ impl Cookie {
         }
         let index = py.import("operator")?.call_method1("index", (number,))?;
         let bytes: Vec<u8> = index.call_method1("to_bytes", (Self::LEN, "little"))?.extract()?;
-        let mut fields = bytes.chunks_exact(8).map(|field| field.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
+        let mut fields = bytes
+            .chunks_exact(8)
+            .map(|field| field.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
         let mut next = || fields.next().unwrap_or(0);
         Ok(Cookie { position: next(), flags: next(), bytes: next(), skip: next(), at_end: next() != 0 })
     }

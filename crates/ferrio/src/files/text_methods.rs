@@ -43,13 +43,9 @@ where
 fn read(this: &Obj<Text>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [n] = args.bind(&Signature::new("read", ["size"]).required(0))?;
     let n = size(n)?;
-    operation(
-        this,
-        py,
-        "TextFile.read",
-        Some(true),
-        move |co, this, _| async move { Text::read(&co, &this, n).await },
-    )
+    operation(this, py, "TextFile.read", Some(true), move |co, this, _| async move {
+        Text::read(&co, &this, n).await
+    })
 }
 
 fn readline(this: &Obj<Text>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
@@ -122,7 +118,11 @@ fn seek(this: &Obj<Text>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
 }
 
 fn tell(this: &Obj<Text>, py: Python<'_>) -> PyResult<Obj> {
-    operation(this, py, "TextFile.tell", None, move |co, this, _| async move { this.tell(co.py()) })
+    operation(this, py, "TextFile.tell", None, move |co, this, file| async move {
+        // What is appended ends up elsewhere than where we are.
+        File::write_out(&co, &file).await?;
+        this.tell(co.py())
+    })
 }
 
 fn truncate(this: &Obj<Text>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {

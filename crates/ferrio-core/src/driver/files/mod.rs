@@ -151,9 +151,7 @@ impl Files {
     /// The next completed operation. Looks at no descriptor.
     pub fn completed(&mut self) -> Option<Completed> {
         let of_ring = self.ring.as_mut().and_then(Ring::completed);
-        of_ring.or_else(|| {
-            self.finished.completed.lock().unwrap_or_else(PoisonError::into_inner).pop()
-        })
+        of_ring.or_else(|| self.finished.completed.lock().unwrap_or_else(PoisonError::into_inner).pop())
     }
 
     /// [`Files::fd`] was readable: it is not any more. Call it before [`Files::completed`].

@@ -48,22 +48,51 @@ impl Handle {
 #[derive(Debug)]
 pub enum Operation {
     /// Gives [`Value::Opened`]. `O_CLOEXEC` is added.
-    Open { path: CString, flags: i32, mode: u32 },
+    Open {
+        path: CString,
+        flags: i32,
+        mode: u32,
+    },
     /// Reads at the file's position, at most `len` bytes, into the room that `buffer` has after what is in it.
-    Read { file: Arc<Handle>, buffer: Vec<u8>, len: usize },
+    Read {
+        file: Arc<Handle>,
+        buffer: Vec<u8>,
+        len: usize,
+    },
     /// Writes `data`, from the given index on, at the file's position.
-    Write { file: Arc<Handle>, data: Vec<u8>, from: usize },
+    Write {
+        file: Arc<Handle>,
+        data: Vec<u8>,
+        from: usize,
+    },
     /// Gives [`Value::Metadata`].
-    Stat { file: Arc<Handle> },
+    Stat {
+        file: Arc<Handle>,
+    },
     /// `lseek`; gives the new position.
-    Seek { file: Arc<Handle>, offset: i64, whence: i32 },
-    Truncate { file: Arc<Handle>, len: u64 },
+    Seek {
+        file: Arc<Handle>,
+        offset: i64,
+        whence: i32,
+    },
+    Truncate {
+        file: Arc<Handle>,
+        len: u64,
+    },
     /// To the disk; without times and the like if `data_only`.
-    Sync { file: Arc<Handle>, data_only: bool },
+    Sync {
+        file: Arc<Handle>,
+        data_only: bool,
+    },
     /// The descriptor is taken out; dropped before that, it is closed without a word on errors.
-    Close { fd: Option<OwnedFd> },
+    Close {
+        fd: Option<OwnedFd>,
+    },
     /// Writes all of `data` and lets go of the file: for who cannot wait for it.
-    Finish { file: Arc<Handle>, data: Vec<u8> },
+    Finish {
+        file: Arc<Handle>,
+        data: Vec<u8>,
+    },
 }
 
 /// What came of it.
@@ -121,7 +150,8 @@ impl Operation {
         match self {
             Self::Open { path, flags, mode } => {
                 // SAFETY: a string with its NUL, which lives through the call.
-                let fd = sys::retry(|| unsafe { libc::open64(path.as_ptr(), *flags | libc::O_CLOEXEC, *mode) })?;
+                let fd =
+                    sys::retry(|| unsafe { libc::open64(path.as_ptr(), *flags | libc::O_CLOEXEC, *mode) })?;
                 // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
                 Ok(Value::Opened(unsafe { OwnedFd::from_raw_fd(fd) }))
             }

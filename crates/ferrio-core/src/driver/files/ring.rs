@@ -214,9 +214,7 @@ fn entry(in_flight: &mut InFlight) -> squeue::Entry {
             let flags = if *data_only { FsyncFlags::DATASYNC } else { FsyncFlags::empty() };
             opcode::Fsync::new(Fd(file.fd())).flags(flags).build()
         }
-        Operation::Close { fd } => {
-            opcode::Close::new(Fd(fd.as_ref().map_or(-1, AsRawFd::as_raw_fd))).build()
-        }
+        Operation::Close { fd } => opcode::Close::new(Fd(fd.as_ref().map_or(-1, AsRawFd::as_raw_fd))).build(),
         Operation::Stat { file } => {
             let record = in_flight.statx.as_deref_mut().map_or(std::ptr::null_mut(), std::ptr::from_mut);
             opcode::Statx::new(Fd(file.fd()), c"".as_ptr(), record.cast())

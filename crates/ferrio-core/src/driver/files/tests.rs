@@ -163,7 +163,10 @@ fn a_wait_for_a_pipe_can_be_cancelled_on_a_ring() {
     on_both_engines(|engine| {
         let (reader, mut writer) = io::pipe().unwrap();
         let file = Arc::new(Handle::owned(reader.into()));
-        let id = engine.0.submit(Operation::Read { file: file.clone(), buffer: Vec::with_capacity(9), len: 4 }).unwrap();
+        let id = engine
+            .0
+            .submit(Operation::Read { file: file.clone(), buffer: Vec::with_capacity(9), len: 4 })
+            .unwrap();
         engine.0.cancel(id);
         if engine.0.name() == "pool" {
             writer.write_all(b"x").unwrap();

@@ -140,7 +140,8 @@ impl Uring {
                 }
                 CANCELLED => {}
                 user_data => {
-                    if let Some((token, bits)) = table.completed(user_data, completion.result, completion.more)
+                    if let Some((token, bits)) =
+                        table.completed(user_data, completion.result, completion.more)
                     {
                         events.push(Event {
                             token,

@@ -135,7 +135,13 @@ impl Ring {
         }
     }
 
-    pub(super) fn push_poll(&mut self, fd: RawFd, user_data: u64, bits: u32, multishot: bool) -> io::Result<()> {
+    pub(super) fn push_poll(
+        &mut self,
+        fd: RawFd,
+        user_data: u64,
+        bits: u32,
+        multishot: bool,
+    ) -> io::Result<()> {
         let poll = opcode::PollAdd::new(Fd(fd), bits).multi(multishot).build().user_data(user_data);
         self.push(&poll)
     }
