@@ -327,6 +327,20 @@ def test_attributes(run, path):
     run(main())
 
 
+def test_a_place_keeps_the_byte_order(run, path):
+    """Without the decoder's state, the second seek would look for a byte order mark in the middle."""
+    path.write_bytes(b"\xfe\xff" + "one two three".encode("utf-16-be"))
+
+    async def main():
+        async with files.open(path, encoding="utf-16") as file:
+            await file.read(4)
+            await file.seek(await file.tell())
+            await file.seek(await file.tell())
+            assert await file.read() == "two three"
+
+    run(main())
+
+
 def test_signatures_are_those_of_the_builtin():
     ours, theirs = inspect.signature(files.open), inspect.signature(open)
     assert list(ours.parameters) == list(theirs.parameters)

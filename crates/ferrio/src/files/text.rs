@@ -498,8 +498,8 @@ impl Text {
             } else {
                 decoder.call_method1(intern!(py, "setstate"), ((PyBytes::new(py, b""), place.flags),))?;
             }
+            let bytes = file.unread.borrow_mut().take(place.bytes as usize, <[u8]>::to_vec);
             if place.skip > 0 {
-                let bytes = file.unread.borrow_mut().take(place.bytes as usize, <[u8]>::to_vec);
                 let input = PyBytes::new(py, &bytes);
                 let text = decoder.call_method1(intern!(py, "decode"), (input, place.at_end))?;
                 if (text.len()? as u64) < place.skip {
@@ -507,9 +507,10 @@ impl Text {
                 }
                 this.decoded.set(Some((&text).into()));
                 this.used.set(place.skip as usize);
-                let snapshot = Snapshot { flags: place.flags, bytes, at_end: place.at_end };
-                drop(this.snapshot.replace(Some(snapshot)));
             }
+            // Also where nothing is decoded: tell() is to name the decoder's state with the position.
+            let snapshot = Snapshot { flags: place.flags, bytes, at_end: place.at_end };
+            drop(this.snapshot.replace(Some(snapshot)));
         }
         this.set_encoder(py, place.position == 0 && place.flags == 0)?;
         Ok(cookie)
