@@ -37,6 +37,7 @@ mod task;
 mod taskgroups;
 mod threads;
 mod timeouts;
+mod timer_handle;
 mod transports;
 mod trsock;
 mod wait;
