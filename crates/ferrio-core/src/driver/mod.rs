@@ -128,7 +128,6 @@ impl FromStr for DriverKind {
 /// The backend in use. An enum and not a `dyn Backend`, so that `poll` and registration are direct calls.
 #[derive(Debug)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "there is one per loop")]
 pub enum Driver {
     Epoll(Epoll),
     /// Boxed, since it is twenty times the size of the other.
