@@ -1,4 +1,4 @@
-"""Echo servers under load: a server process on one core, the Rust load generator on another.
+"""Servers under load: a server process on one core, the Rust load generator on another.
 
 Two figures come out. Messages per second is what a user sees, but both processes and everything else on the
 machine have a part in it. The server's CPU time per message belongs to the implementation alone and is
@@ -65,7 +65,7 @@ def cores() -> tuple[int, int]:
 def _server(scenario: Scenario, implementation: str, core: int) -> Iterator[tuple[int, int]]:
     """A running server: its port and process id. Raises RuntimeError if it does not start."""
     if implementation == LIMIT:
-        command = [str(PROGRAM), "serve"]
+        command = [str(PROGRAM), "serve", scenario.load]
     else:
         command = [sys.executable, "-m", "bench.server", scenario.module, scenario.name, implementation]
     process = subprocess.Popen(
@@ -97,8 +97,8 @@ def measure(scenario: Scenario, implementation: str, budget: float) -> dict[str,
         raise RuntimeError(reason)
     server_core, load_core = cores()
     with _server(scenario, implementation, server_core) as (port, pid):
-        command = [str(PROGRAM), "drive", str(port), str(scenario.connections), str(scenario.message_bytes)]
-        command += [str(WARM_UP_MS), str(int(budget * 1000)), str(pid)]
+        numbers = [port, scenario.connections, scenario.message_bytes, WARM_UP_MS, int(budget * 1000), pid]
+        command = [str(PROGRAM), "drive", scenario.load, *map(str, numbers)]
         done = subprocess.run(
             _pinned(load_core, command),
             capture_output=True,
