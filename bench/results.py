@@ -52,7 +52,6 @@ class ScenarioResult:
             ratios = [1 / ratio for ratio in ratios]
         return Figure.of(ratios)
 
-
     def cost(self, against: ScenarioResult, implementation: str) -> Figure | None:
         """How many times as much ferrio takes here as `implementation` takes in `against`."""
         pairs = zip(self.samples.get("ferrio", []), against.samples.get(implementation, []), strict=False)

@@ -80,9 +80,7 @@ def _servers(results: Results, scenarios: list[ScenarioResult], marks: Counter[s
     return _markdown(rows, text_columns=2)
 
 
-def _cost(
-    scenario: ScenarioResult, against: ScenarioResult, implementation: str, marks: Counter[str]
-) -> str:
+def _cost(scenario: ScenarioResult, against: ScenarioResult, implementation: str, marks: Counter[str]) -> str:
     cost = scenario.cost(against, implementation)
     if cost is None:
         return "n/a"

@@ -11,15 +11,18 @@ mod handler;
 mod hooks;
 mod interpreter;
 mod io;
+mod kept;
 mod lifecycle;
 mod names;
 mod pipes;
 mod polled;
+mod readers;
 mod replaced;
 mod schedule;
 mod sendfile;
 mod serve;
 mod sock;
+mod sock_data;
 mod turn;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -341,7 +344,7 @@ impl Class for Loop {
         turn::define(class);
         handler::define(class);
         executor::define(class);
-        io::define(class);
+        readers::define(class);
         names::define(class);
         sock::define(class);
         connect::define(class);
