@@ -2,10 +2,12 @@
 //!
 //! One `recv` per event: with a level-triggered driver what is left is reported again, after the other connections
 //! have had their turn. The loop's scratch buffer takes what comes, and `data_received()` gets a `bytes` of exactly
-//! that size; a buffer of the full size for every read (asyncio's way) costs more than the read.
+//! that size; a buffer of the full size for every read (asyncio's way) costs more than the read. While much comes at a
+//! time it is the other way round: then the kernel writes into the `bytes` itself, which is cut to size, and a stream
+//! reader keeps that instead of a copy.
 
 use ferrio_core::driver::{Interest, socket};
-use ferrio_object::{Buffer, ClassBuilder, Obj};
+use ferrio_object::{Buffer, ClassBuilder, Obj, bytes_of, new_bytes};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -16,6 +18,12 @@ use super::reader;
 use super::stream::StreamTransport;
 use crate::event_loop::FromIo;
 use crate::exceptions;
+
+/// Bytes in one read from which on the next is expected to bring as many.
+const BULK: usize = 16 * 1024;
+/// What is received at most in bulk: half of what the scratch buffer takes, so that it stays in the processor's cache on
+/// the way to whoever reads it.
+const BULK_ROOM: usize = 128 * 1024;
 
 impl StreamTransport {
     #[inline]
@@ -36,6 +44,9 @@ impl StreamTransport {
         let (Some(event_loop), Some(protocol)) = (this.event_loop.get(), this.protocol.get()) else {
             return Ok(());
         };
+        if this.bulk.get() {
+            return Self::read_bulk(this, py, kind, &protocol);
+        }
         let mut scratch = event_loop.sockets.take_scratch();
         let received = socket::recv(this.fd.get(), &mut scratch);
         let outcome = match received {
@@ -44,6 +55,7 @@ impl StreamTransport {
                 return Self::read_eof(this, py);
             }
             Ok(count) => {
+                this.bulk.set(count >= BULK);
                 let fed = match kind {
                     ProtocolKind::Reader(fed) => reader::feed(fed, py, &scratch[..count]),
                     _ => Ok(false),
@@ -52,9 +64,7 @@ impl StreamTransport {
                 event_loop.sockets.put_scratch(scratch);
                 match data {
                     None => fed.map(drop),
-                    Some(data) => this.in_context(py, || {
-                        protocol.bind(py).call_method1(intern!(py, "data_received"), (data,)).map(drop)
-                    }),
+                    Some(data) => this.data_received(py, &protocol, data.as_any()),
                 }
             }
             Err(err) => {
@@ -62,6 +72,40 @@ impl StreamTransport {
                 return Self::read_failed(this, py, err);
             }
         };
+        Self::data_taken(this, py, outcome)
+    }
+
+    /// Receives into a `bytes` object of its own.
+    fn read_bulk(this: &Obj<Self>, py: Python<'_>, kind: &ProtocolKind, protocol: &Obj) -> PyResult<()> {
+        let data = match new_bytes(py, BULK_ROOM, |room| socket::recv_into_uninit(this.fd.get(), room))? {
+            Ok(data) => data,
+            Err(err) => return Self::read_failed(this, py, err),
+        };
+        let count = bytes_of(&data).map_or(0, <[u8]>::len);
+        if count == 0 {
+            return Self::read_eof(this, py);
+        }
+        this.bulk.set(count >= BULK);
+        let fed = match kind {
+            ProtocolKind::Reader(fed) => reader::feed_whole(fed, py, &data),
+            _ => Ok(false),
+        };
+        let outcome = match fed {
+            Ok(false) => this.data_received(py, protocol, data.bind(py)),
+            fed => fed.map(drop),
+        };
+        Self::data_taken(this, py, outcome)
+    }
+
+    #[inline]
+    fn data_received(&self, py: Python<'_>, protocol: &Obj, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.in_context(py, || {
+            protocol.bind(py).call_method1(intern!(py, "data_received"), (data,)).map(drop)
+        })
+    }
+
+    #[inline]
+    fn data_taken(this: &Obj<Self>, py: Python<'_>, outcome: PyResult<()>) -> PyResult<()> {
         match outcome {
             Ok(()) => Ok(()),
             Err(err) => {

@@ -61,6 +61,8 @@ pub struct StreamTransport {
     pub(super) closing: Cell<bool>,
     pub(super) eof: Cell<bool>,
     pub(super) paused: Cell<bool>,
+    /// Whether the last read brought much.
+    pub(super) bulk: Cell<bool>,
     /// Whether methods that streams call may mean something else than ours: a derived class, or one set on the instance.
     replaced: Cell<bool>,
 }
@@ -412,6 +414,7 @@ impl Class for StreamTransport {
             closing: Cell::new(false),
             eof: Cell::new(false),
             paused: Cell::new(false),
+            bulk: Cell::new(false),
             replaced: Cell::new(false),
         }
     }
