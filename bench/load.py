@@ -23,7 +23,9 @@ from bench.scenario import Scenario
 
 CRATE = Path(__file__).resolve().parent / "loadgen"
 PROGRAM = CRATE / "target" / "release" / "ferrio-loadgen"
-WARM_UP_MS = 100
+WARM_UP_SECONDS = 0.1
+SLOWEST_BYTES = 64e6
+"""With much under way at once, warm-up and measurement last long enough for it to come round at so many bytes/s."""
 START_SECONDS = 30
 
 
@@ -96,15 +98,24 @@ def measure(scenario: Scenario, implementation: str, budget: float) -> dict[str,
     if reason := build():
         raise RuntimeError(reason)
     server_core, load_core = cores()
+    round_seconds = scenario.connections * scenario.message_bytes / SLOWEST_BYTES
+    warm_up, budget = max(WARM_UP_SECONDS, round_seconds), max(budget, round_seconds)
     with _server(scenario, implementation, server_core) as (port, pid):
-        numbers = [port, scenario.connections, scenario.message_bytes, WARM_UP_MS, int(budget * 1000), pid]
+        numbers = [
+            port,
+            scenario.connections,
+            scenario.message_bytes,
+            int(warm_up * 1000),
+            int(budget * 1000),
+            pid,
+        ]
         command = [str(PROGRAM), "drive", scenario.load, *map(str, numbers)]
         done = subprocess.run(
             _pinned(load_core, command),
             capture_output=True,
             text=True,
             check=False,
-            timeout=START_SECONDS + budget,
+            timeout=START_SECONDS + warm_up + budget,
         )
     if done.returncode != 0:
         raise RuntimeError(last_line(done.stderr) or f"exit status {done.returncode}")

@@ -21,9 +21,18 @@ use crate::exceptions;
 
 /// Bytes in one read from which on the next is expected to bring as many.
 const BULK: usize = 16 * 1024;
-/// What is received at most in bulk: half of what the scratch buffer takes, so that it stays in the processor's cache on
-/// the way to whoever reads it.
-const BULK_ROOM: usize = 128 * 1024;
+/// The least and the most room that is made for a read in bulk.
+const BULK_ROOM: (usize, usize) = (64 * 1024, 256 * 1024);
+
+/// How much room to make for the next read after one that brought `count` bytes: none, if that is the loop's buffer's.
+#[inline]
+fn room_after(count: usize, room: usize) -> usize {
+    match count {
+        0..BULK => 0,
+        _ if count == room => (2 * room).min(BULK_ROOM.1),
+        _ => count.next_power_of_two().clamp(BULK_ROOM.0, BULK_ROOM.1),
+    }
+}
 
 impl StreamTransport {
     #[inline]
@@ -44,7 +53,7 @@ impl StreamTransport {
         let (Some(event_loop), Some(protocol)) = (this.event_loop.get(), this.protocol.get()) else {
             return Ok(());
         };
-        if this.bulk.get() {
+        if this.room.get() > 0 {
             return Self::read_bulk(this, py, kind, &protocol);
         }
         let mut scratch = event_loop.sockets.take_scratch();
@@ -55,7 +64,7 @@ impl StreamTransport {
                 return Self::read_eof(this, py);
             }
             Ok(count) => {
-                this.bulk.set(count >= BULK);
+                this.room.set(room_after(count, 0));
                 let fed = match kind {
                     ProtocolKind::Reader(fed) => reader::feed(fed, py, &scratch[..count]),
                     _ => Ok(false),
@@ -77,7 +86,8 @@ impl StreamTransport {
 
     /// Receives into a `bytes` object of its own.
     fn read_bulk(this: &Obj<Self>, py: Python<'_>, kind: &ProtocolKind, protocol: &Obj) -> PyResult<()> {
-        let data = match new_bytes(py, BULK_ROOM, |room| socket::recv_into_uninit(this.fd.get(), room))? {
+        let room = this.room.get();
+        let data = match new_bytes(py, room, |room| socket::recv_into_uninit(this.fd.get(), room))? {
             Ok(data) => data,
             Err(err) => return Self::read_failed(this, py, err),
         };
@@ -85,7 +95,7 @@ impl StreamTransport {
         if count == 0 {
             return Self::read_eof(this, py);
         }
-        this.bulk.set(count >= BULK);
+        this.room.set(room_after(count, room));
         let fed = match kind {
             ProtocolKind::Reader(fed) => reader::feed_whole(fed, py, &data),
             _ => Ok(false),
