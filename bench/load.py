@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,9 @@ from bench.implementations import LIMIT, ROOT, last_line, python_environment
 from bench.scenario import Scenario
 
 CRATE = Path(__file__).resolve().parent / "loadgen"
-PROGRAM = CRATE / "target" / "release" / "ferrio-loadgen"
+TARGET = CRATE / "target" / "-".join(filter(None, platform.libc_ver()))
+"""One for each libc: a checkout may be used from inside of a newer system too (`tests/forky.sh`)."""
+PROGRAM = TARGET / "release" / "ferrio-loadgen"
 WARM_UP_SECONDS = 0.1
 SLOWEST_BYTES = 64e6
 """With much under way at once, warm-up and measurement last long enough for it to come round at so many bytes/s."""
@@ -38,7 +41,7 @@ def build() -> str:
     if cargo is None:
         return "" if PROGRAM.exists() else "no cargo to build the load generator with"
     # `bench/loadgen` is a workspace of its own, with its own target directory, whatever the caller set.
-    environment = {key: value for key, value in os.environ.items() if key != "CARGO_TARGET_DIR"}
+    environment = os.environ | {"CARGO_TARGET_DIR": str(TARGET)}
     done = subprocess.run(
         [cargo, "build", "--release", "--quiet", "--locked"],
         cwd=CRATE,

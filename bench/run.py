@@ -34,6 +34,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only", metavar="GLOB", action="append", default=[], help="only these scenarios (repeatable)"
     )
+    parser.add_argument("--network", action="store_true", help="only the servers under load")
     parser.add_argument(
         "--impl",
         default=",".join((*NAMES, LIMIT)),
@@ -136,7 +137,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the suite; returns the exit status."""
     options = arguments(argv)
     mode = "quick" if options.quick else "full"
-    scenarios = select(options.only)
+    scenarios = [s for s in select(options.only) if s.kind == "server" or not options.network]
     if options.list:
         for scenario in scenarios:
             print(f"{scenario.name:26} {scenario.kind:12} per {scenario.per}")
@@ -146,7 +147,7 @@ def main(argv: list[str] | None = None) -> int:
     elif scenarios:
         results = run(scenarios, options.impl, options.rounds or ROUNDS[mode], BUDGET_SECONDS[mode])
     else:
-        print(f"no scenario matches {' '.join(options.only)}", file=sys.stderr)
+        print("no scenario matches", *options.only, file=sys.stderr)
         return 2
     if options.json is not None:
         write(options.json, results.to_json())

@@ -32,7 +32,7 @@ pub(crate) struct Kept {
 
 impl Kept {
     fn is_of(&self, py: Python<'_>, sock: &Obj) -> bool {
-        let owner = self.owner.bind(py).cast::<PyWeakrefReference>().ok().and_then(|owner| owner.upgrade());
+        let owner = self.owner.bind(py).cast::<PyWeakrefReference>().ok().and_then(PyWeakrefMethods::upgrade);
         owner.is_some_and(|owner| std::ptr::eq(owner.as_ptr(), sock.as_ptr()))
     }
 
