@@ -117,8 +117,13 @@ test: build  ## build, then all tests but the ecosystem's; the last line is the 
 	$(call say,testing on Python $(VERSION))
 	@$(BIN)/python tests/run_all.py
 
+# The servers and load generators; they are started and stopped by the tests.
+.PHONY: peers
+peers:
+	@sh .ci/peers
+
 .PHONY: ecosystem
-ecosystem: build $(STAMPS)/ecosystem.installed  ## run real programs (uvicorn, aiohttp, ...) unmodified on ferrio
+ecosystem: build $(STAMPS)/ecosystem.installed peers  ## run real programs unmodified on ferrio, with real peers
 	$(call say,running real programs on Python $(VERSION))
 	@$(BIN)/python tests/run_all.py ecosystem
 
@@ -194,7 +199,7 @@ cargo-deny:  ## build the checker of dependencies' licences into .work/tools
 	@cargo install --quiet --locked --root .work/tools cargo-deny
 
 .PHONY: check
-check: lint build $(STAMPS)/ecosystem.installed  ## everything that CI does: lint, test, ecosystem
+check: lint build $(STAMPS)/ecosystem.installed peers  ## everything that CI does: lint, test, ecosystem
 	$(call say,testing on Python $(VERSION))
 	@$(BIN)/python tests/run_all.py --all
 

@@ -15,9 +15,9 @@ import threading
 import ferrio
 import pytest
 
-MAX_TURNS = 64
+MAX_TURNS = 256
 """Turns after which readiness and due timers are looked at again."""
-MAX_ITEMS = 64
+MAX_ITEMS = 256
 """Callbacks after which they are, once the turn is over."""
 
 

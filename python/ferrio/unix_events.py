@@ -5,7 +5,7 @@ import sys
 
 from . import transports
 from ._lazy import attributes
-from ._native import _ReadPipeTransport, _WritePipeTransport
+from ._native import _ReadPipeTransport, _rebind_methods, _WritePipeTransport
 from .events import _BaseDefaultEventLoopPolicy
 from .selector_events import BaseSelectorEventLoop
 
@@ -30,6 +30,7 @@ class _UnixSelectorEventLoop(BaseSelectorEventLoop):
     """
 
 
+_rebind_methods(_UnixSelectorEventLoop)
 SelectorEventLoop = EventLoop = _UnixSelectorEventLoop
 
 

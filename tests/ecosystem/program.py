@@ -31,6 +31,11 @@ def command(impl, *arguments):
     return [sys.executable, "-m", impl, "run", *map(str, arguments)]
 
 
+def on_path(directory):
+    """A PYTHONPATH with *directory* on it, and whatever is on it now."""
+    return os.pathsep.join(filter(None, [str(directory), os.environ.get("PYTHONPATH")]))
+
+
 class Program:
     """A running program: what it prints (both streams, line by line), and its end.
 

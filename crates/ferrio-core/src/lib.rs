@@ -21,9 +21,11 @@
 
 pub mod blocking;
 pub mod clock;
+pub mod completions;
 pub mod driver;
 pub mod read_buffer;
 pub mod registry;
 pub mod signal;
 pub mod timers;
+pub mod turn_queue;
 pub mod write_queue;

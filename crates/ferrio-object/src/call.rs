@@ -1,11 +1,10 @@
-//! Calls on the hot path: vectorcall without tuples, `send` into a coroutine, entering a context, the thread's state.
+//! Calls on the hot path: vectorcall without tuples, `send` into a coroutine, the thread's state.
 
 use std::mem::MaybeUninit;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use smallvec::SmallVec;
 
 use crate::error::Raised;
 use crate::obj::Obj;
@@ -18,26 +17,41 @@ pub enum Sent {
     Return(Obj),
 }
 
+/// Arguments that fit in a frame on the stack; with more, it is on the heap.
+const FEW: usize = 5;
+
+/// Calls `f` with the arguments as vectorcall takes them: one free word before them lets a bound method put its `self`
+/// there instead of copying.
+#[inline]
+fn with_frame<R>(args: &[Obj], f: impl FnOnce(*const *mut ffi::PyObject, usize) -> R) -> R {
+    let flagged = args.len() | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
+    if args.len() <= FEW {
+        let mut frame = [std::ptr::null_mut(); FEW + 1];
+        for (word, arg) in frame[1..].iter_mut().zip(args) {
+            *word = arg.as_ptr();
+        }
+        // SAFETY: within the frame.
+        return f(unsafe { frame.as_mut_ptr().add(1) }, flagged);
+    }
+    let mut frame = vec![std::ptr::null_mut()];
+    frame.extend(args.iter().map(Obj::as_ptr));
+    // SAFETY: within the frame.
+    f(unsafe { frame.as_mut_ptr().add(1) }, flagged)
+}
+
 /// Calls `callable(*args)` without building a tuple.
 ///
 /// # Errors
 /// What the callable raises.
 #[inline]
 pub fn vectorcall(py: Python<'_>, callable: &Obj, args: &[Obj]) -> PyResult<Obj> {
-    // One free word before the arguments lets a bound method put its `self` there instead of copying.
-    let mut frame: SmallVec<[*mut ffi::PyObject; 6]> = SmallVec::with_capacity(args.len() + 1);
-    frame.push(std::ptr::null_mut());
-    frame.extend(args.iter().map(Obj::as_ptr));
-    // SAFETY: valid objects; the offset flag is true to its word.
-    unsafe {
-        let result = ffi::PyObject_Vectorcall(
-            callable.as_ptr(),
-            frame.as_ptr().add(1),
-            args.len() | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
-            std::ptr::null_mut(),
-        );
-        if result.is_null() { Err(PyErr::fetch(py)) } else { Ok(Obj::from_owned(result)) }
-    }
+    with_frame(args, |frame, flagged| {
+        // SAFETY: valid objects; the offset flag is true to its word.
+        unsafe {
+            let result = ffi::PyObject_Vectorcall(callable.as_ptr(), frame, flagged, std::ptr::null_mut());
+            if result.is_null() { Err(PyErr::fetch(py)) } else { Ok(Obj::from_owned(result)) }
+        }
+    })
 }
 
 /// As [`vectorcall`], throwing the result away.
@@ -46,23 +60,17 @@ pub fn vectorcall(py: Python<'_>, callable: &Obj, args: &[Obj]) -> PyResult<Obj>
 /// What the callable raises.
 #[inline]
 pub fn vectorcall_drop(_py: Python<'_>, callable: &Obj, args: &[Obj]) -> Result<(), Raised> {
-    let mut frame: SmallVec<[*mut ffi::PyObject; 6]> = SmallVec::with_capacity(args.len() + 1);
-    frame.push(std::ptr::null_mut());
-    frame.extend(args.iter().map(Obj::as_ptr));
-    // SAFETY: valid objects; the offset flag is true to its word; the result is owned.
-    unsafe {
-        let result = ffi::PyObject_Vectorcall(
-            callable.as_ptr(),
-            frame.as_ptr().add(1),
-            args.len() | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
-            std::ptr::null_mut(),
-        );
-        if result.is_null() {
-            return Err(Raised::set());
+    with_frame(args, |frame, flagged| {
+        // SAFETY: valid objects; the offset flag is true to its word; the result is owned.
+        unsafe {
+            let result = ffi::PyObject_Vectorcall(callable.as_ptr(), frame, flagged, std::ptr::null_mut());
+            if result.is_null() {
+                return Err(Raised::set());
+            }
+            ffi::Py_DECREF(result);
+            Ok(())
         }
-        ffi::Py_DECREF(result);
-        Ok(())
-    }
+    })
 }
 
 /// As [`send`] of `None`, for the hot path.
@@ -166,83 +174,11 @@ fn is_iterable_coroutine(obj: &Obj) -> PyResult<bool> {
 pub struct ThreadState;
 
 impl ThreadState {
-    /// A copy of the current context.
-    ///
-    /// # Errors
-    /// `MemoryError`.
-    #[inline]
-    pub fn copy_context(py: Python<'_>) -> PyResult<Obj> {
-        // SAFETY: attached.
-        unsafe {
-            let context = ffi::PyContext_CopyCurrent();
-            if context.is_null() { Err(PyErr::fetch(py)) } else { Ok(Obj::from_owned(context)) }
-        }
-    }
-
-    /// A new context without variables.
-    ///
-    /// # Errors
-    /// `MemoryError`.
-    #[inline]
-    pub fn new_context(py: Python<'_>) -> PyResult<Obj> {
-        // SAFETY: attached.
-        unsafe {
-            let context = ffi::PyContext_New();
-            if context.is_null() { Err(PyErr::fetch(py)) } else { Ok(Obj::from_owned(context)) }
-        }
-    }
-
-    /// Whether a context has no variables.
-    #[inline]
-    pub fn is_empty_context(context: &Obj) -> bool {
-        // SAFETY: a valid object; a context's length cannot fail.
-        Self::is_context(context) && unsafe { ffi::PyObject_Size(context.as_ptr()) == 0 }
-    }
-
     /// `threading.get_ident()`.
     #[inline]
     pub fn ident() -> u64 {
         // SAFETY: may be called from any thread.
         unsafe { ffi::PyThread_get_thread_ident() as u64 }
-    }
-
-    /// Whether `obj` is a `contextvars.Context`.
-    pub fn is_context(obj: &Obj) -> bool {
-        // SAFETY: a valid object.
-        unsafe { ffi::PyContext_CheckExact(obj.as_ptr()) != 0 }
-    }
-
-    /// Runs `f` in `context`.
-    ///
-    /// # Errors
-    /// `RuntimeError` if the context is entered already, `TypeError` if it is none, and what `f` raises.
-    #[inline]
-    pub fn in_context<R, E: From<Raised>>(
-        _py: Python<'_>,
-        context: &Obj,
-        f: impl FnOnce() -> Result<R, E>,
-    ) -> Result<R, E> {
-        struct Exit<'a>(&'a Obj);
-        impl Drop for Exit<'_> {
-            fn drop(&mut self) {
-                // SAFETY: attached (the guard does not leave `in_context`); the context was entered there. It can
-                // fail only if somebody else left contexts unbalanced, which is reported where it was done.
-                unsafe {
-                    if ffi::PyContext_Exit(self.0.as_ptr()) < 0 {
-                        ffi::PyErr_WriteUnraisable(self.0.as_ptr());
-                    }
-                }
-            }
-        }
-        // SAFETY: attached; the function checks that it is given a context.
-        if unsafe { ffi::PyContext_Enter(context.as_ptr()) } < 0 {
-            return Err(Raised::set().into());
-        }
-        let exit = Exit(context);
-        // Leaving a context with an error in the indicator is fine: `Context.run` does the same.
-        let result = f();
-        drop(exit);
-        result
     }
 }
 

@@ -48,12 +48,12 @@ impl LoopRef {
         }
     }
 
-    /// Queues a native item if the loop takes it; hands it back if the loop has to be asked in Python.
+    /// Queues a native item if the loop takes it; false if the loop has to be asked in Python.
     ///
     /// # Errors
     /// `RuntimeError` if the loop is closed.
     #[inline(always)]
-    pub(crate) fn push(&self, item: Ready) -> PyResult<Option<Ready>> {
+    pub(crate) fn push(&self, item: impl FnOnce() -> Ready) -> PyResult<bool> {
         match self.direct() {
             Some(native) => {
                 native.check_closed()?;
@@ -61,9 +61,9 @@ impl LoopRef {
                     crate::debug::check_thread(native)?;
                 }
                 native.push(item);
-                Ok(None)
+                Ok(true)
             }
-            None => Ok(Some(item)),
+            None => Ok(false),
         }
     }
 

@@ -6,7 +6,7 @@
 
 use ferrio_object::{Args, ClassBuilder, ClassDef, Obj};
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyString, PyType};
 
 use super::Loop;
 
@@ -27,8 +27,9 @@ impl Hooks {
     pub(crate) const CREATE_TASK: Hooks = Hooks(1 << 8);
     pub(crate) const CALL_LATER: Hooks = Hooks(1 << 9);
     pub(crate) const WRITE_TO_SELF: Hooks = Hooks(1 << 10);
+    pub(crate) const RUN_IN_EXECUTOR: Hooks = Hooks(1 << 11);
 
-    const NAMES: [(&'static str, Hooks); 10] = [
+    const NAMES: [(&'static str, Hooks); 11] = [
         ("call_soon", Hooks::CALL_SOON),
         ("call_at", Hooks::CALL_AT),
         ("time", Hooks::TIME),
@@ -39,6 +40,7 @@ impl Hooks {
         ("create_task", Hooks::CREATE_TASK),
         ("call_later", Hooks::CALL_LATER),
         ("_write_to_self", Hooks::WRITE_TO_SELF),
+        ("run_in_executor", Hooks::RUN_IN_EXECUTOR),
     ];
 
     #[inline]
@@ -64,7 +66,7 @@ fn init(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
     let mut hooks = this.hooks.get();
     for (name, hook) in Hooks::NAMES {
         let name = PyString::intern(py, name);
-        if !class.getattr(&name)?.is(&native.bind(py).getattr(&name)?) {
+        if !ClassDef::is_same_method(&class.getattr(&name)?, &native.bind(py).getattr(&name)?) {
             hooks = hooks.with(hook);
         }
     }
@@ -113,6 +115,19 @@ fn set_selector(this: &Obj<Loop>, _py: Python<'_>, value: Option<&Bound<'_, PyAn
         this.hooks.set(this.hooks.get().with(Hooks::SELECTOR));
     }
     Ok(())
+}
+
+/// `_rebind_methods(class)`: makes the methods that programs call all the time the own ones of a loop class, see
+/// [`ClassDef::rebind_methods`]. Only those: what is put on `BaseEventLoop` afterwards is not seen any more.
+///
+/// # Errors
+/// `TypeError` if `class` is no loop class.
+pub(crate) fn py_rebind_methods(_py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    const NAMES: [&str; 6] =
+        ["call_soon", "call_soon_threadsafe", "call_later", "call_at", "time", "create_future"];
+    let [class] = args.bind(&ferrio_object::Signature::new("_rebind_methods", ["class"]))?;
+    let Some(class) = class else { return Ok(()) };
+    ClassDef::rebind_methods::<Loop>(class.cast::<PyType>()?, &NAMES)
 }
 
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {

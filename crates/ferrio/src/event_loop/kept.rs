@@ -13,12 +13,12 @@ use std::os::fd::RawFd;
 
 use ferrio_core::driver::{Interest, Token};
 use ferrio_object::{Obj, Visit};
-use pyo3::exceptions::PyOSError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
-use super::io::{Futures, Source};
-use super::{FromIo, Loop};
+use super::Loop;
+use super::io::{self, Futures, Source};
 use crate::future::Future;
 use crate::loop_ref::LoopRef;
 
@@ -74,7 +74,7 @@ pub(super) fn wait_refused(
     fd: RawFd,
     side: Interest,
 ) -> PyResult<Option<Obj<Future>>> {
-    let driver = this.driver()?;
+    this.check_closed()?;
     if this.sockets.is_used(fd) {
         return Ok(None);
     }
@@ -88,25 +88,32 @@ pub(super) fn wait_refused(
             return Ok(Some(fut));
         }
     }
-    // Two objects may share one descriptor. Whoever waits for a socket that was closed since waits for another's, or
-    // for ever, as with asyncio.
-    let (reader, writer) = release(this, fd);
+    // Two objects may share one descriptor; the other's operations go on waiting. If it was closed without a word, they
+    // find that out when they try again.
+    let stale = known.is_some_and(|token| is_stale(this, py, token, fd));
+    let (mut reader, mut writer) = release(this, fd);
+    if stale {
+        io::tell_all(py, &std::mem::take(&mut reader))?;
+        io::tell_all(py, &std::mem::take(&mut writer))?;
+    }
     let fut = Future::create(py, LoopRef::Native(this.clone()))?;
     let owner = PyWeakrefReference::new(sock.bind(py))?.into_any().into();
     let kept = Kept { owner, reader: RefCell::new(reader), writer: RefCell::new(writer) };
     kept.side(side).borrow_mut().push(fut.clone());
-    let token = this.sources.borrow_mut().insert(Source::Kept(kept));
-    if let Err(err) = driver.register_changes(fd, token) {
-        let source = this.sources.borrow_mut().remove(token);
-        drop(source);
-        return match err.kind() {
-            // This driver has no such thing.
-            std::io::ErrorKind::Unsupported => Ok(None),
-            _ => Err(PyOSError::new_err_from_io(err)),
-        };
-    }
+    let Some(token) = this.register_changes(fd, Source::Kept(kept))? else { return Ok(None) };
     this.watched.borrow_mut().insert(fd, token);
     Ok(Some(fut))
+}
+
+/// Whether the socket that is kept on `fd` has another number now, or none.
+fn is_stale(this: &Loop, py: Python<'_>, token: Token, fd: RawFd) -> bool {
+    let owner = match this.sources.borrow().get(token) {
+        Some(Source::Kept(kept)) => kept.owner.clone(),
+        _ => return false,
+    };
+    let owner = owner.bind(py).cast::<PyWeakrefReference>().ok().and_then(PyWeakrefMethods::upgrade);
+    let number = owner.and_then(|owner| owner.call_method0(intern!(py, "fileno")).ok());
+    number.and_then(|number| number.extract::<RawFd>().ok()) != Some(fd)
 }
 
 /// Gives up waiting for `fut`. False if it was not waited for here.
@@ -126,14 +133,11 @@ pub(super) fn wait_no_more(this: &Loop, fd: RawFd, side: Interest, fut: &Obj<Fut
 /// Forgets the socket on `fd`, before the descriptor is put to another use. Hands out who waits for it.
 pub(super) fn release(this: &Loop, fd: RawFd) -> (Futures, Futures) {
     let Some(token) = token_of(this, fd) else { return Default::default() };
-    this.watched.borrow_mut().remove(&fd);
-    let source = this.sources.borrow_mut().remove(token);
-    if let Ok(driver) = this.driver() {
-        // ENOENT and EBADF say that the socket was closed.
-        let _ = driver.deregister(fd);
-    }
-    match source {
+    let waiters = match this.sources.borrow().get(token) {
         Some(Source::Kept(kept)) => (kept.reader.take(), kept.writer.take()),
         _ => Default::default(),
-    }
+    };
+    this.watched.borrow_mut().remove(&fd);
+    this.deregister(fd, token);
+    waiters
 }

@@ -30,7 +30,7 @@ fn watch(
     let arguments = rest.map(Obj::from).collect();
     let handle = Handle::new(callback.into(), arguments, Some(context), this.clone());
     let handle: Obj<Handle> = Obj::create(py, ((), handle))?;
-    let old = io::arm(this, fd, side, |place| place.replace(Waiter::Handle(handle.clone())))?;
+    let old = io::arm(this, py, fd, side, |place| place.replace(Waiter::Handle(handle.clone())))?;
     if let Some(Waiter::Handle(old)) = old {
         Handle::cancel(&old, py)?;
     }
@@ -43,7 +43,7 @@ fn unwatch(this: &Obj<Loop>, py: Python<'_>, file: &Bound<'_, PyAny>, side: Inte
     }
     let fd = io::fileno(py, file)?;
     io::ensure_no_transport(this, py, fd)?;
-    io::keep_no_more(this, fd)?;
+    io::keep_no_more(this, py, fd)?;
     match io::disarm_fd(this, fd, side)? {
         Some(Waiter::Handle(old)) => Handle::cancel(&old, py).map(|()| true),
         Some(Waiter::Futures(_) | Waiter::Transport(_)) => Ok(true),

@@ -9,10 +9,11 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::{Hooks, Loop, Ready, Timer};
 use crate::future::Future;
-use crate::handle::{Handle, TimerHandle};
+use crate::handle::Handle;
 use crate::handle_args::HandleArgs;
 use crate::loop_ref::LoopRef;
-use crate::{debug, native_fn, task};
+use crate::timer_handle::TimerHandle;
+use crate::{debug, task};
 
 /// `call_soon` for callers in Rust: no checks of debug mode, the context given or a copy of the current one.
 #[inline]
@@ -25,15 +26,16 @@ pub(crate) fn call_soon_native(
 ) -> PyResult<Obj<Handle>> {
     this.check_closed()?;
     let context = match context {
-        Some(context) => context.clone(),
-        None => ThreadState::copy_context(py)?,
+        Some(context) => Some(context.clone()),
+        None => ThreadState::snapshot(py)?,
     };
-    let handle = make_handle(this, py, callback.clone(), args.iter().cloned().collect(), Some(context))?;
-    this.push(Ready::Call(handle.clone()));
+    let handle = make_handle(this, py, callback.clone(), args.iter().cloned().collect(), context)?;
+    this.push(|| Ready::Call(handle.clone()));
     Ok(handle)
 }
 
-#[inline]
+#[expect(clippy::inline_always)] // the arguments must not go through memory, see `TurnQueue`
+#[inline(always)]
 fn make_handle(
     this: &Obj<Loop>,
     py: Python<'_>,
@@ -41,7 +43,8 @@ fn make_handle(
     args: HandleArgs,
     context: Option<Obj>,
 ) -> PyResult<Obj<Handle>> {
-    let handle: Obj<Handle> = Obj::create(py, ((), Handle::new(callback, args, context, this.clone())))?;
+    let handle: Obj<Handle> =
+        Obj::create_with(py, || ((), Handle::new(callback, args, context, this.clone())))?;
     if this.debug.get() {
         handle.set_source_traceback(Some(debug::extract_stack(py)?));
     }
@@ -52,22 +55,13 @@ fn make_handle(
 struct Call {
     callback: Obj,
     args: HandleArgs,
-    context: Obj,
-    /// Whether the context is a copy made for this call.
-    copied: bool,
+    /// None is one without variables.
+    context: Option<Obj>,
 }
 
-/// With more than this many waiting, contexts without variables are made when they are needed.
-const MANY: usize = 256;
-
 impl Call {
-    /// The context for a handle that joins `waiting` others.
-    #[inline]
-    fn context_among(context: Obj, copied: bool, waiting: usize) -> Option<Obj> {
-        if copied && waiting > MANY && ThreadState::is_empty_context(&context) { None } else { Some(context) }
-    }
-
-    #[inline]
+    #[expect(clippy::inline_always)] // the outcome must not go through memory: that was a twentieth of a `call_soon`
+    #[inline(always)]
     fn parse<const N: usize>(
         py: Python<'_>,
         args: Args<'_, '_>,
@@ -80,23 +74,33 @@ impl Call {
             return Ok(Call {
                 callback,
                 args: rest.map(Obj::from).collect(),
-                context: ThreadState::copy_context(py)?,
-                copied: true,
+                context: ThreadState::snapshot(py)?,
             });
         }
+        Self::parse_keywords(py, args, lead, signature)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn parse_keywords<const N: usize>(
+        py: Python<'_>,
+        args: Args<'_, '_>,
+        lead: usize,
+        signature: &Signature<N>,
+    ) -> PyResult<Call> {
         let (bound, rest) = args.bind_rest(signature)?;
         let callback = bound[lead].map_or_else(|| Obj::none(py), Obj::from);
-        let (context, copied) = match bound[lead + 1] {
+        let context = match bound[lead + 1] {
             Some(context) if !context.is_none() => {
                 let context = Obj::from(context);
                 if !ThreadState::is_context(&context) {
                     return Err(PyTypeError::new_err("a contextvars.Context is required as the context"));
                 }
-                (context, false)
+                Some(context)
             }
-            _ => (ThreadState::copy_context(py)?, true),
+            _ => ThreadState::snapshot(py)?,
         };
-        Ok(Call { callback, args: rest.into_iter().map(Obj::from).collect(), context, copied })
+        Ok(Call { callback, args: rest.into_iter().map(Obj::from).collect(), context })
     }
 }
 
@@ -109,9 +113,8 @@ fn call_soon(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<O
         debug::check_thread(this)?;
         debug::check_callback(py, &call.callback, "call_soon")?;
     }
-    let context = Call::context_among(call.context, call.copied, this.ready.borrow().len());
-    let handle = make_handle(this, py, call.callback, call.args, context)?;
-    this.push(Ready::Call(handle.clone()));
+    let handle = make_handle(this, py, call.callback, call.args, call.context)?;
+    this.push(|| Ready::Call(handle.clone()));
     Ok(handle)
 }
 
@@ -123,9 +126,8 @@ fn call_soon_threadsafe(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) ->
     if this.debug.get() {
         debug::check_callback(py, &call.callback, "call_soon_threadsafe")?;
     }
-    let context = Call::context_among(call.context, call.copied, this.ready.borrow().len());
-    let handle = make_handle(this, py, call.callback, call.args, context)?;
-    this.push(Ready::Call(handle.clone()));
+    let handle = make_handle(this, py, call.callback, call.args, call.context)?;
+    this.push(|| Ready::Call(handle.clone()));
     if this.hooked(Hooks::WRITE_TO_SELF) {
         this.bind(py).call_method0(intern!(py, "_write_to_self"))?;
     } else {
@@ -189,9 +191,10 @@ fn schedule_at(this: &Obj<Loop>, py: Python<'_>, when: f64, call: Call) -> PyRes
         debug::check_thread(this)?;
         debug::check_callback(py, &call.callback, "call_at")?;
     }
-    let context = Call::context_among(call.context, call.copied, this.timers.borrow().len());
-    let handle = Handle::new(call.callback, call.args, context, this.clone());
-    let timer: Obj<TimerHandle> = Obj::create(py, (((), handle), TimerHandle::new(when)))?;
+    let timer: Obj<TimerHandle> = Obj::create_with(py, || {
+        let handle = Handle::new(call.callback, call.args, call.context, this.clone());
+        (((), handle), TimerHandle::new(when))
+    })?;
     if this.debug.get() {
         timer.base().set_source_traceback(Some(debug::extract_stack(py)?));
     }
@@ -228,7 +231,7 @@ fn create_task(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult
         // The factory gets whatever keywords were given, and none that were not: a new keyword of asyncio's must not
         // break an old factory (uvloop 0.23 did that). Until 3.13 factories are not given the name, but the task is;
         // ours take it, so that an eager task has its name in its first step.
-        let takes_name = cfg!(Py_3_14) || native_fn::is_native(factory.bind(py));
+        let takes_name = cfg!(Py_3_14) || Obj::<task::EagerFactory>::from_bound(factory.bind(py)).is_some();
         let kwargs = PyDict::new(py);
         let mut name = None;
         args.each_keyword(|key, value| {

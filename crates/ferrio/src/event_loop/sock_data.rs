@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::os::fd::RawFd;
 
 use ferrio_core::driver::{Interest, socket};
-use ferrio_object::{GilStatic, Obj, bytes_of, new_bytes};
+use ferrio_object::{GilStatic, Obj, bytes_of, new_bytes, socket_descriptor};
 use pyo3::exceptions::PyOSError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -76,7 +76,10 @@ const MOST: usize = 1 << 30;
 const COPIED: usize = 4096;
 
 fn descriptor(py: Python<'_>, sock: &Obj) -> PyResult<RawFd> {
-    sock.bind(py).call_method0(intern!(py, "fileno"))?.extract()
+    match socket_descriptor(py, sock) {
+        Some(fd) => Ok(fd),
+        None => sock.bind(py).call_method0(intern!(py, "fileno"))?.extract(),
+    }
 }
 
 /// Waits for a socket that has refused.

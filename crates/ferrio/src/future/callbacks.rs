@@ -117,32 +117,40 @@ pub(super) fn schedule_one(
     event_loop: &LoopRef,
     callback: Callback,
 ) -> PyResult<()> {
-    let item = match callback {
-        Callback::Task(task) => Ready::Step(task),
-        Callback::Gather(outer) => Ready::GatherChild(outer, fut.clone()),
-        Callback::Native(function) => Ready::Tell(function, fut.clone()),
-        Callback::Group(group, place) => Ready::GroupChild(group, fut.clone(), place),
-        Callback::Call { callback, context } => {
-            return event_loop.call_soon(py, &callback, &[fut.as_any().clone()], Some(&context));
+    // Told apart before anything is queued: an item of a known kind is written to its slot at once.
+    if let Some(native) = event_loop.direct() {
+        native.check_closed()?;
+        if native.debug.get() {
+            crate::debug::check_thread(native)?;
         }
-    };
-    match event_loop.push(item)? {
-        None => Ok(()),
-        Some(Ready::Step(task)) => {
-            let wakeup = crate::task::wakeup_callable(py, &task)?;
-            event_loop.call_soon(py, &wakeup, &[fut.as_any().clone()], task.context.get())
+        match callback {
+            Callback::Task(task) => native.push(|| Ready::Step(task)),
+            Callback::Gather(outer) => native.push(|| Ready::GatherChild(outer, fut.clone())),
+            Callback::Native(function) => native.push(|| Ready::Tell(function, fut.clone())),
+            Callback::Group(group, place) => native.push(|| Ready::GroupChild(group, fut.clone(), place)),
+            Callback::Call { callback, context } => {
+                return event_loop.call_soon(py, &callback, &[fut.as_any().clone()], Some(&context));
+            }
         }
-        Some(Ready::GatherChild(outer, child)) => {
-            let done = crate::gather::done_callable(py, &outer)?;
-            event_loop.call_soon(py, &done, &[child.as_any().clone()], None)
-        }
-        Some(Ready::Tell(function, fut)) => {
-            event_loop.call_soon(py, function.as_any(), &[fut.into_any()], None)
-        }
-        Some(Ready::GroupChild(group, child, place)) => {
-            let done = TaskGroup::done_callable(&group, py, place)?;
-            event_loop.call_soon(py, &done, &[child.as_any().clone()], None)
-        }
-        Some(_) => unreachable!("only the items made above"),
+        return Ok(());
     }
+    schedule_in_python(fut, py, event_loop, callback)
+}
+
+/// As [`schedule_one`], on a loop that has to be asked in Python.
+#[cold]
+fn schedule_in_python(
+    fut: &Obj<Future>,
+    py: Python<'_>,
+    event_loop: &LoopRef,
+    callback: Callback,
+) -> PyResult<()> {
+    let (callable, context) = match callback {
+        Callback::Task(task) => (crate::task::wakeup_callable(py, &task)?, task.context(py)?),
+        Callback::Gather(outer) => (crate::gather::done_callable(py, &outer)?, None),
+        Callback::Native(function) => (function.into_any(), None),
+        Callback::Group(group, place) => (TaskGroup::done_callable(&group, py, place)?, None),
+        Callback::Call { callback, context } => (callback, Some(context)),
+    };
+    event_loop.call_soon(py, &callable, &[fut.as_any().clone()], context.as_ref())
 }

@@ -170,7 +170,7 @@ fn callbacks_list(this: &Obj<Future>, py: Python<'_>) -> PyResult<Option<Obj>> {
     let list = PyList::empty(py);
     for callback in &all {
         let context = match callback {
-            Callback::Task(task) => task.context.get().cloned(),
+            Callback::Task(task) => task.context(py)?,
             Callback::Gather(_) | Callback::Native(_) | Callback::Group(..) => None,
             Callback::Call { context, .. } => Some(context.clone()),
         };

@@ -50,10 +50,11 @@ fn name_of(py: Python<'_>, name: Option<&Bound<'_, PyAny>>) -> PyResult<Name> {
     }
 }
 
-fn context_of(py: Python<'_>, context: Option<&Bound<'_, PyAny>>) -> PyResult<Obj> {
+/// The task's context; `None` for one without variables.
+fn context_of(py: Python<'_>, context: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Obj>> {
     match context {
-        Some(context) if !context.is_none() => Ok(context.into()),
-        _ => ThreadState::copy_context(py),
+        Some(context) if !context.is_none() => Ok(Some(context.into())),
+        _ => ThreadState::snapshot(py),
     }
 }
 
@@ -95,6 +96,17 @@ fn build(
     if !is_coroutine(py, coro)? {
         return Err(not_a_coroutine(coro));
     }
+    build_checked(py, event_loop, coro, options)
+}
+
+/// As [`build`], of what is known to be a coroutine.
+#[inline]
+fn build_checked(
+    py: Python<'_>,
+    event_loop: LoopRef,
+    coro: &Bound<'_, PyAny>,
+    options: &Options<'_, '_>,
+) -> PyResult<Obj<Task>> {
     let name = match options.name {
         None => Name::Number(next_number(py)),
         given => name_of(py, given)?,
@@ -102,7 +114,7 @@ fn build(
     let context = context_of(py, options.context)?;
     let debug = event_loop.get_debug(py)?;
     let task: Obj<Task> =
-        Obj::create(py, (((), Future::new(event_loop)), Task::new(coro.into(), context, name)))?;
+        Obj::create_with(py, || (((), Future::new(event_loop)), Task::new(coro.into(), context, name)))?;
     if debug {
         task.base().source_traceback.set(Some(crate::debug::extract_stack(py)?));
     }
@@ -127,7 +139,8 @@ pub(super) fn init(this: &Obj<Task>, py: Python<'_>, args: Args<'_, '_>) -> PyRe
     let context = context_of(py, context)?;
     let old = this.name.replace(name);
     drop(old);
-    let _ = this.context.set(context);
+    this.has_context.set(true);
+    this.context.set(context);
     this.coro.set(Some(coro.into()));
     this.fut_waiter.set(None);
     this.must_cancel.set(false);
@@ -149,9 +162,9 @@ fn start(task: &Obj<Task>, py: Python<'_>, eager: bool) -> PyResult<()> {
         task.log_destroy_pending.set(false);
         return Err(err);
     }
-    match event_loop.push(Ready::Step(task.clone())) {
-        Ok(None) => {}
-        Ok(Some(_)) => step::step_soon(task, py, event_loop, None)?,
+    match event_loop.push(|| Ready::Step(task.clone())) {
+        Ok(true) => {}
+        Ok(false) => step::step_soon(task, py, event_loop, None)?,
         Err(err) => {
             task.log_destroy_pending.set(false);
             return Err(err);
@@ -165,8 +178,8 @@ fn start(task: &Obj<Task>, py: Python<'_>, eager: bool) -> PyResult<()> {
 fn eager_start(task: &Obj<Task>, py: Python<'_>, event_loop: &LoopRef) -> PyResult<()> {
     let outer = registry::swap_current(py, event_loop, None)?;
     registry::register(py, task);
-    let outcome = match task.context.get() {
-        Some(context) => ThreadState::in_context(py, context, || step::run(task, py, None)),
+    let outcome = match task.context(py)? {
+        Some(context) => ThreadState::in_context(py, &context, || step::run(task, py, None)),
         None => step::run(task, py, None),
     };
     let outcome = outcome.map_err(|raised| exceptions::value_of(py, raised.take(py)));
@@ -187,15 +200,15 @@ pub(crate) fn ensure_future(
     obj: &Bound<'_, PyAny>,
     event_loop: Option<&LoopRef>,
 ) -> PyResult<Obj> {
-    let known = Obj::from(obj);
-    let coroutine = is_python_coroutine(&known) || crate::coro::is_native(&known);
+    let coroutine = is_python_coroutine(Obj::of(obj)) || crate::coro::is_native(Obj::of(obj));
     if coroutine
         && let Some(LoopRef::Native(native)) = event_loop
         && !native.hooked(Hooks::CREATE_TASK)
         && native.task_factory.is_none()
         && !native.is_closed()
     {
-        return Ok(create(py, LoopRef::Native(native.clone()), obj)?.into_any());
+        let options = Options { name: None, context: None, eager: false };
+        return Ok(build_checked(py, LoopRef::Native(native.clone()), obj, &options)?.into_any());
     }
     if !coroutine && future_likes::is_future(py, obj)? {
         if let Some(event_loop) = event_loop

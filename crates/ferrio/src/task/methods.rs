@@ -110,8 +110,8 @@ fn set_log_destroy_pending(
     Ok(())
 }
 
-fn get_context(this: &Obj<Task>, _py: Python<'_>) -> Option<Obj> {
-    this.context.get().cloned()
+fn get_context(this: &Obj<Task>, py: Python<'_>) -> PyResult<Option<Obj>> {
+    this.context(py)
 }
 
 pub(super) fn define(class: &mut ClassBuilder<Task>) {

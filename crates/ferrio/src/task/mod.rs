@@ -7,16 +7,16 @@ pub(crate) mod registry;
 mod step;
 mod wakeup;
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 
-use ferrio_object::{Class, ClassBuilder, FreeList, Membership, Obj, ObjCell, TypeCell, Visit};
+use ferrio_object::{Class, ClassBuilder, FreeList, Membership, Obj, ObjCell, ThreadState, TypeCell, Visit};
 use pyo3::prelude::*;
 
 pub(crate) use crate::coroutines::is_coroutine;
 pub(crate) use create::{
     create, create_from_call, ensure_future, is_awaitable, py_create_task, py_ensure_future,
 };
-pub(crate) use factory::{py_create_eager_task_factory, py_eager_task_factory};
+pub(crate) use factory::{EagerFactory, eager_task_factory, py_create_eager_task_factory};
 pub(crate) use step::wake;
 pub(crate) use wakeup::{StepCallable, WakeupCallable, wakeup_callable};
 
@@ -31,7 +31,10 @@ pub(crate) enum Name {
 /// What a `Task` adds to a future.
 pub struct Task {
     pub(crate) coro: ObjCell,
-    pub(crate) context: OnceCell<Obj>,
+    /// What the coroutine runs in; one without variables is made when it is needed.
+    context: ObjCell,
+    /// False until `__init__` has run.
+    has_context: Cell<bool>,
     /// What the task waits for.
     pub(crate) fut_waiter: ObjCell,
     pub(crate) must_cancel: Cell<bool>,
@@ -43,10 +46,11 @@ pub struct Task {
 
 impl Task {
     #[inline(always)]
-    pub(crate) fn new(coro: Obj, context: Obj, name: Name) -> Task {
+    pub(crate) fn new(coro: Obj, context: Option<Obj>, name: Name) -> Task {
         Task {
             coro: ObjCell::new(coro),
-            context: OnceCell::from(context),
+            context: ObjCell::from(context),
+            has_context: Cell::new(true),
             fut_waiter: ObjCell::empty(),
             must_cancel: Cell::new(false),
             cancel_requests: Cell::new(0),
@@ -54,6 +58,25 @@ impl Task {
             name: RefCell::new(name),
             membership: Membership::none(),
         }
+    }
+
+    /// The context that the coroutine runs in; `None` before `__init__`.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    #[inline]
+    pub(crate) fn context(&self, py: Python<'_>) -> PyResult<Option<Obj>> {
+        if self.context.is_none() && self.has_context.get() {
+            self.context.set(Some(ThreadState::empty_context(py)?));
+        }
+        Ok(self.context.get())
+    }
+
+    /// Gives `context`, the task's own, to whoever needs one next, if nobody can tell. The task is done.
+    #[inline]
+    fn release_context(&self, context: Obj) {
+        drop(self.context.take());
+        self.context.set(ThreadState::recycle_context(context));
     }
 
     /// `Task.cancel()`.
@@ -138,7 +161,8 @@ impl Class for Task {
     fn blank() -> Self {
         Task {
             coro: ObjCell::empty(),
-            context: OnceCell::new(),
+            context: ObjCell::empty(),
+            has_context: Cell::new(false),
             fut_waiter: ObjCell::empty(),
             must_cancel: Cell::new(false),
             cancel_requests: Cell::new(0),
@@ -151,9 +175,7 @@ impl Class for Task {
     fn traverse(&self, visit: &mut Visit<'_>) {
         visit.cell(&self.coro);
         visit.cell(&self.fut_waiter);
-        if let Some(context) = self.context.get() {
-            visit.obj(context);
-        }
+        visit.cell(&self.context);
         if let Ok(name) = self.name.try_borrow()
             && let Name::Given(name) = &*name
         {

@@ -21,8 +21,12 @@ use crate::{coro, exceptions, future_likes};
 /// `KeyboardInterrupt` and `SystemExit` out of the coroutine.
 #[inline]
 pub(crate) fn wake(task: &Obj<Task>, py: Python<'_>) -> Result<(), Raised> {
-    let Some(context) = task.context.get() else { return run(task, py, None) };
-    ThreadState::in_context(py, context, || wake_here(task, py))
+    let Some(context) = task.context(py)? else { return run(task, py, None) };
+    let outcome = ThreadState::in_context(py, &context, || wake_here(task, py));
+    if task.base().is_done() {
+        task.release_context(context);
+    }
+    outcome
 }
 
 /// As [`wake`], in the context that is current.
@@ -152,10 +156,10 @@ fn yielded_by(task: &Obj<Task>, py: Python<'_>, event_loop: &LoopRef, yielded: O
         return misused(task, py, event_loop, &yielded);
     }
     if yielded.is_none() {
-        return match event_loop.push(Ready::Step(task.clone()))? {
-            None => Ok(()),
-            Some(_) => step_soon(task, py, event_loop, None),
-        };
+        if event_loop.push(|| Ready::Step(task.clone()))? {
+            return Ok(());
+        }
+        return step_soon(task, py, event_loop, None);
     }
     yielded_other(task, py, event_loop, yielded)
 }
@@ -199,7 +203,7 @@ fn yielded_other(task: &Obj<Task>, py: Python<'_>, event_loop: &LoopRef, yielded
         bound.setattr(intern!(py, "_asyncio_future_blocking"), false)?;
         let wakeup = super::wakeup_callable(py, task)?;
         let kwargs = pyo3::types::PyDict::new(py);
-        if let Some(context) = task.context.get() {
+        if let Some(context) = task.context(py)? {
             kwargs.set_item(intern!(py, "context"), context)?;
         }
         bound.call_method(intern!(py, "add_done_callback"), (wakeup,), Some(&kwargs))?;
@@ -247,5 +251,5 @@ pub(super) fn step_soon(
     exc: Option<Obj>,
 ) -> PyResult<()> {
     let step = super::StepCallable::create(py, task, exc)?;
-    event_loop.call_soon(py, &step, &[], task.context.get())
+    event_loop.call_soon(py, &step, &[], task.context(py)?.as_ref())
 }

@@ -46,7 +46,7 @@ impl StreamTransport {
         self.conn_lost.set(self.conn_lost.get() + 1);
         self.lost_exc.set(exc);
         if let Some(event_loop) = self.event_loop.get() {
-            event_loop.push(Ready::Lost(this.clone()));
+            event_loop.push(|| Ready::Lost(this.clone()));
         }
     }
 
@@ -147,7 +147,7 @@ impl StreamTransport {
         if let Some(event_loop) = &event_loop
             && sock.is_some()
         {
-            event_loop.sockets.release(this.fd.get());
+            event_loop.sockets.release(py, this.fd.get(), this);
         }
         let closed = match sock {
             Some(sock) => sock.bind(py).call_method0(intern!(py, "close")).map(drop),

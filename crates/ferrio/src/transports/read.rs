@@ -57,7 +57,7 @@ impl StreamTransport {
             return Self::read_bulk(this, py, kind, &protocol);
         }
         let mut scratch = event_loop.sockets.take_scratch();
-        let received = socket::recv(this.fd.get(), &mut scratch);
+        let received = socket::recv(this.live_fd(py), &mut scratch);
         let outcome = match received {
             Ok(0) => {
                 event_loop.sockets.put_scratch(scratch);
@@ -87,7 +87,7 @@ impl StreamTransport {
     /// Receives into a `bytes` object of its own.
     fn read_bulk(this: &Obj<Self>, py: Python<'_>, kind: &ProtocolKind, protocol: &Obj) -> PyResult<()> {
         let room = this.room.get();
-        let data = match new_bytes(py, room, |room| socket::recv_into_uninit(this.fd.get(), room))? {
+        let data = match new_bytes(py, room, |room| socket::recv_into_uninit(this.live_fd(py), room))? {
             Ok(data) => data,
             Err(err) => return Self::read_failed(this, py, err),
         };
@@ -157,7 +157,7 @@ impl StreamTransport {
         if this.conn_lost.get() > 0 {
             return Ok(());
         }
-        let received = buffer.with_mut(py, |bytes| socket::recv(this.fd.get(), bytes));
+        let received = buffer.with_mut(py, |bytes| socket::recv(this.live_fd(py), bytes));
         // Let go of before the protocol is told: a bytearray cannot be resized while it is exported.
         drop(buffer);
         match received {

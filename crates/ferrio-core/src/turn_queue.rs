@@ -1,0 +1,137 @@
+//! The queue of what is ready to run: a ring that grows.
+//!
+//! As `VecDeque`, but an item is written to its slot field by field. `VecDeque::push_back` keeps the item in memory
+//! for the case that the ring has to grow, and moves it from there in wider words than it was written with, which
+//! stalls the processor.
+
+/// A first-in first-out queue.
+#[derive(Debug)]
+pub struct TurnQueue<T> {
+    /// As many slots as a power of two.
+    slots: Vec<Option<T>>,
+    head: usize,
+    len: usize,
+}
+
+const FIRST: usize = 64;
+
+impl<T> TurnQueue<T> {
+    /// An empty queue. It allocates when something is pushed.
+    #[must_use]
+    pub const fn new() -> Self {
+        TurnQueue { slots: Vec::new(), head: 0, len: 0 }
+    }
+
+    /// How many items wait.
+    #[inline]
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing waits.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends what `item` gives. It is asked for when its slot is ready: from then on nothing can panic, and the item
+    /// need not be kept anywhere to be dropped.
+    #[expect(clippy::inline_always)] // the item must not go through memory, see above
+    #[inline(always)]
+    pub fn push_back_with(&mut self, item: impl FnOnce() -> T) {
+        if self.len == self.slots.len() {
+            self.grow();
+        }
+        let at = (self.head + self.len) & (self.slots.len() - 1);
+        let slot = &mut self.slots[at];
+        debug_assert!(slot.is_none(), "only what is within `len` holds something");
+        *slot = Some(item());
+        self.len += 1;
+    }
+
+    /// Takes the oldest item out.
+    #[inline]
+    pub fn pop_front(&mut self) -> Option<T> {
+        if self.len == 0 {
+            return None;
+        }
+        let at = self.head;
+        self.head = (at + 1) & (self.slots.len() - 1);
+        self.len -= 1;
+        self.slots[at].take()
+    }
+
+    /// The items, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        (0..self.len).filter_map(|i| self.slots[(self.head + i) & (self.slots.len() - 1)].as_ref())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) {
+        let capacity = (self.slots.len() * 2).max(FIRST);
+        // The oldest first, so that what wrapped around is in one piece again.
+        self.slots.rotate_left(self.head);
+        self.head = 0;
+        self.slots.resize_with(capacity, || None);
+    }
+}
+
+impl<T> Default for TurnQueue<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> IntoIterator for TurnQueue<T> {
+    type Item = T;
+    type IntoIter = std::iter::Flatten<std::vec::IntoIter<Option<T>>>;
+
+    fn into_iter(mut self) -> Self::IntoIter {
+        self.slots.rotate_left(self.head);
+        self.slots.into_iter().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::TurnQueue;
+
+    #[test]
+    fn empty() {
+        let mut queue = TurnQueue::<u8>::new();
+        assert!(queue.is_empty());
+        assert_eq!(queue.pop_front(), None);
+        assert_eq!(queue.iter().count(), 0);
+        assert_eq!(queue.into_iter().count(), 0);
+    }
+
+    proptest! {
+        // Pushes (true) and pops, in numbers that make it wrap around and grow in every state.
+        #[test]
+        fn as_a_deque(script in prop::collection::vec((any::<bool>(), 1_usize..100), 0..60)) {
+            let (mut queue, mut model) = (TurnQueue::new(), VecDeque::new());
+            let mut next = 0;
+            for (push, times) in script {
+                for _ in 0..times {
+                    if push {
+                        queue.push_back_with(|| next);
+                        model.push_back(next);
+                        next += 1;
+                    } else {
+                        prop_assert_eq!(queue.pop_front(), model.pop_front());
+                    }
+                    prop_assert_eq!(queue.len(), model.len());
+                }
+                prop_assert_eq!(queue.iter().collect::<Vec<_>>(), model.iter().collect::<Vec<_>>());
+            }
+            prop_assert_eq!(queue.into_iter().collect::<Vec<_>>(), model.into_iter().collect::<Vec<_>>());
+        }
+    }
+}
