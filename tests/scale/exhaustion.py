@@ -99,7 +99,8 @@ async def accepting_without_descriptors():
             for number, client in enumerate(clients):
                 await loop.sock_connect(client, addresses[number % 2])
                 await loop.sock_sendall(client, b"%d" % number)
-            await until(lambda: {context["socket"].getsockname() for context in reported} == set(addresses))
+            waited = set(addresses)
+            await until(lambda waited=waited: {told["socket"].getsockname() for told in reported} == waited)
             assert len(made) == left
             # Connections that are there take no notice.
             await loop.sock_sendall(peer, b"still there?")
