@@ -67,6 +67,12 @@ pub trait Backend: Send + Sync {
     /// file), `EBADF`.
     fn register(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()>;
 
+    /// Begins to watch `fd` in both directions for changes: it is reported when it becomes ready, not as long as it is.
+    /// Errors: as [`Backend::register`], `Unsupported` from a backend that has no such thing.
+    fn register_changes(&self, _fd: RawFd, _token: Token) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Replaces token and interest of a watched `fd`. Errors: `ENOENT` if it is not watched, `EBADF`.
     fn reregister(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()>;
 
@@ -169,6 +175,14 @@ impl Driver {
         match self {
             Self::Epoll(epoll) => epoll.register(fd, token, interest),
             Self::Uring(uring) => uring.register(fd, token, interest),
+        }
+    }
+
+    /// See [`Backend::register_changes`].
+    pub fn register_changes(&self, fd: RawFd, token: Token) -> io::Result<()> {
+        match self {
+            Self::Epoll(epoll) => epoll.register_changes(fd, token),
+            Self::Uring(uring) => uring.register_changes(fd, token),
         }
     }
 
