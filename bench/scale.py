@@ -25,14 +25,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from bench.implementations import NAMES, ROOT, become, probe, python_environment
+from bench.load import cores
 
 if TYPE_CHECKING:
     import asyncio
 
 CONNECTIONS = 10_000
-STORM = 20_000
+STORM = 10_000
 AT_ONCE = 256
 """Storm clients on their way at any time."""
+PATIENCE = 20
+"""Seconds without anything happening after which an implementation is given up."""
 KINDS = ("protocol", "streams")
 ANSWER = b"welcome"
 
@@ -146,9 +149,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def server(implementation: str, kind: str) -> Iterator[Server]:
-    """A server on the first core, for the length of the block."""
-    running = Server(implementation, kind, min(os.sched_getaffinity(0)))
+def server(implementation: str, kind: str, core: int) -> Iterator[Server]:
+    """A server on that core, for the length of the block."""
+    running = Server(implementation, kind, core)
     try:
         yield running
     finally:
@@ -160,12 +163,14 @@ def address(number: int, port: int) -> tuple[str, int]:
     return f"127.0.{number // 500_000}.{number // 2000 % 250 + 1}", port
 
 
-def idle_memory(implementation: str, kind: str) -> float:
+def idle_memory(implementation: str, kind: str, core: int) -> float:
     """Resident bytes per idle connection."""
-    with server(implementation, kind) as running:
+    with server(implementation, kind, core) as running:
         clients = [socket.create_connection(address(n, running.idle)) for n in range(CONNECTIONS // 10)]
         before = running.settled(len(clients))
-        clients += [socket.create_connection(address(n, running.idle)) for n in range(len(clients), CONNECTIONS)]
+        clients += [
+            socket.create_connection(address(n, running.idle)) for n in range(len(clients), CONNECTIONS)
+        ]
         after = running.settled(CONNECTIONS)
         for client in clients:
             # A RST leaves no port behind that has to wait for a minute.
@@ -174,9 +179,9 @@ def idle_memory(implementation: str, kind: str) -> float:
         return (after.resident - before.resident) / (CONNECTIONS - CONNECTIONS // 10)
 
 
-def accept_storm(implementation: str, kind: str) -> tuple[float, float]:
+def accept_storm(implementation: str, kind: str, core: int) -> tuple[float, float]:
     """Connections per second, and the server's CPU microseconds for each."""
-    with server(implementation, kind) as running:
+    with server(implementation, kind, core) as running:
         storm(running.storm, STORM // 10, 0)
         before, began = running.usage(), time.perf_counter()
         storm(running.storm, STORM, STORM // 10)
@@ -193,7 +198,10 @@ def storm(port: int, count: int, first: int) -> None:
             sock = socket.create_connection(address(first + begun, port))
             selector.register(sock, selectors.EVENT_READ)
             begun += 1
-        for key, _ in selector.select():
+        ready = selector.select(PATIENCE)
+        if not ready:
+            raise RuntimeError(f"{begun - done} connections are neither answered nor ended")
+        for key, _ in ready:
             sock = cast(socket.socket, key.fileobj)
             data = sock.recv(100)
             if data and data != ANSWER:
@@ -205,6 +213,11 @@ def storm(port: int, count: int, first: int) -> None:
     selector.close()
 
 
+def shown(figures: list[float], digits: int) -> str:
+    """The median, for the table."""
+    return f"{statistics.median(figures):,.{digits}f}" if figures else "n/a"
+
+
 def main(argv: list[str] | None = None) -> int:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -212,11 +225,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    socket.setdefaulttimeout(PATIENCE)
     if options.serve:
         implementation, kind, core = options.serve
         os.sched_setaffinity(0, {int(core)})
+        socket.setdefaulttimeout(None)
         with become(implementation)() as runner:
             runner.run(serve(kind))
         return 0
@@ -232,18 +247,25 @@ def main(argv: list[str] | None = None) -> int:
         else:
             names.append(name)
             print(f"{name} {found.version}", file=sys.stderr)
-    # Servers come with the affinity that they set; everything else of ours runs here.
-    usable = sorted(os.sched_getaffinity(0))
+    core, own = cores()
+    os.sched_setaffinity(0, {own})
     figures: dict[tuple[str, str, str], list[float]] = {}
     for number in range(options.rounds):
         turned = names[number % len(names) :] + names[: number % len(names)]
         for kind in KINDS:
             for name in turned:
-                memory = idle_memory(name, kind)
-                rate, cpu = accept_storm(name, kind)
-                for what, figure in (("memory", memory), ("rate", rate), ("cpu", cpu)):
-                    figures.setdefault((kind, what, name), []).append(figure)
-    print(f"{CONNECTIONS} idle connections, storm of {STORM}; {options.rounds} rounds; cores {usable}\n")
+                try:
+                    memory = idle_memory(name, kind, core)
+                    figures.setdefault((kind, "memory", name), []).append(memory)
+                    rate, cpu = accept_storm(name, kind, core)
+                except (OSError, RuntimeError) as exc:
+                    print(f"{name}, {kind}: {exc}", file=sys.stderr)
+                    continue
+                figures.setdefault((kind, "rate", name), []).append(rate)
+                figures.setdefault((kind, "cpu", name), []).append(cpu)
+    print(
+        f"{CONNECTIONS} idle connections, storm of {STORM}; {options.rounds} rounds; cores {core} and {own}\n"
+    )
     titles = {
         "memory": "bytes per idle connection",
         "rate": "connections accepted, answered and ended per second",
@@ -252,9 +274,8 @@ def main(argv: list[str] | None = None) -> int:
     print("| | " + " | ".join(names) + " |\n|---|" + "---:|" * len(names))
     for kind in KINDS:
         for what, title in titles.items():
-            medians = [statistics.median(figures[kind, what, name]) for name in names]
-            cells = " | ".join(f"{median:,.1f}" if what == "cpu" else f"{median:,.0f}" for median in medians)
-            print(f"| {kind}: {title} | {cells} |")
+            cells = [shown(figures.get((kind, what, name), []), 1 if what == "cpu" else 0) for name in names]
+            print(f"| {kind}: {title} | {' | '.join(cells)} |")
     return 0
 
 

@@ -98,7 +98,7 @@ async def datagrams_with_enobufs():
     assert sick.errors == connected.errors == [errno.ENOBUFS] * 50
     assert other.received == [b"%d" % number for number in range(50)]
     # Receiving goes on, and answers that are sent from in there have the same fate.
-    for number in range(20):
+    for _ in range(20):
         well.transport.sendto(b"answer", sick.transport.get_extra_info("sockname"))
     while len(sick.received) < 20:
         await turns(1)
@@ -149,7 +149,9 @@ async def accepting_with_enobufs():
     """One listener is refused for good: it is asked once in a while only, and the other one accepts meanwhile."""
     loop = asyncio.get_running_loop()
     made = []
-    sick, well = [await loop.create_server(lambda: made.append(Plain()) or made[-1], "127.0.0.1", 0) for _ in range(2)]
+    sick, well = [
+        await loop.create_server(lambda: made.append(Plain()) or made[-1], "127.0.0.1", 0) for _ in range(2)
+    ]
     refuse(sick.sockets[0].fileno(), errno.ENOBUFS, accept=True)
     waiting = socket.create_connection(sick.sockets[0].getsockname())
     count = 300
@@ -177,7 +179,10 @@ def unix_pair():
 
     Not a socketpair: stock takes a peer without a name for none.
     """
-    ours, peer = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    ours, peer = (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM),
+    )
     # The kernel chooses an abstract name.
     peer.bind("")
     ours.connect(peer.getsockname())

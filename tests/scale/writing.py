@@ -193,8 +193,8 @@ async def both_ways_at_once():
         two.transport.write(second)
         one.transport.write_eof()
         two.transport.write_eof()
-        await one.until(lambda one=one: len(one.received) == len(second))
-        await two.until(lambda two=two: len(two.received) == len(first))
+        await one.until(lambda one=one: len(one.received) == 8_000_000)
+        await two.until(lambda two=two: len(two.received) == 8_000_000)
         assert bytes(one.received) == second and bytes(two.received) == first
         for protocol in (one, two):
             protocol.transport.close()
