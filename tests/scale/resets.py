@@ -283,9 +283,7 @@ async def the_listener_goes_while_clients_wait_in_its_backlog():
     loop = asyncio.get_running_loop()
     for kind in KINDS:
         listening = listen()
-        clients = [
-            (await loop.create_connection(kind, *listening.getsockname()))[1] for _ in range(20)
-        ]
+        clients = [(await loop.create_connection(kind, *listening.getsockname()))[1] for _ in range(20)]
         for client in clients[::2]:
             client.transport.write(bytes(BIG if client is clients[0] else 1))
         await turns()

@@ -67,6 +67,27 @@ async def what_came_before_can_be_read():
     await end(writer)
 
 
+async def read_and_leave(closing):
+    reader, writer, peer = await stream_pair()
+    reset(peer)
+    try:
+        await reader.read()
+    except ConnectionResetError:
+        if closing:
+            writer.close()
+    await turns()
+
+
+@program
+async def errors_that_nobody_asks_for():
+    """Who has had the error from a read is not told of it again when the streams are collected.
+
+    The error holds the frame that it was raised through, which holds the streams: a cycle, for the collector.
+    """
+    for closing in (True, False):
+        await read_and_leave(closing)
+
+
 @program
 async def drain_is_told():
     """With data in the queue, from one task and from several."""

@@ -7,49 +7,21 @@ opens the next under its number, while the event for the former owner is still t
 
 import asyncio
 import contextlib
-import errno
-import os
 import socket
-import tempfile
 
 from witness import (
     KINDS,
     Plain,
     is_reset,
     listen,
+    move,
+    on_number,
     pair,
     program,
-    receive_all,
-    reported,
     sockets,
     stream_pair,
     turns,
 )
-
-
-def move(sock, number):
-    """*sock* under the given descriptor, which must be free."""
-    if sock.fileno() == number:
-        return sock
-    try:
-        os.fstat(number)
-    except OSError:
-        os.dup2(sock.fileno(), number, inheritable=False)
-        sock.close()
-        moved = socket.socket(fileno=number)
-        moved.setblocking(False)
-        return moved
-    raise AssertionError(f"{number} is in use")
-
-
-def on_number(number):
-    """A connected pair of plain sockets of which the first has the given descriptor."""
-    ours, peer = socket.socketpair()
-    if peer.fileno() == number:
-        ours, peer = peer, ours
-    peer.setblocking(False)
-    ours.setblocking(False)
-    return move(ours, number), peer
 
 
 @program(beyond="waits for ever once a watched descriptor was closed without remove_reader()")
@@ -281,249 +253,6 @@ async def streams():
 
 
 @program
-async def sockets_closed_by_hand():
-    """Somebody closes a transport's socket: its number may be anybody's by then, also of who knows of no loop."""
-    loop = asyncio.get_running_loop()
-    for kind in KINDS:
-        for doing in ("write", "writelines", "flush", "large", "sendfile", "read"):
-            protocol, peer = await pair(kind)
-            transport = protocol.transport
-            if doing == "flush":
-                transport.write(b"secret")
-            number = transport._sock.fileno()
-            if doing == "read":
-                peer.send(b"x")
-            transport._sock.close()
-            ours, other = on_number(number)
-            other.send(b"private")
-            if doing == "write":
-                transport.write(b"secret")
-            elif doing == "writelines":
-                transport.writelines([b"secret", b"secret"])
-            elif doing == "large":
-                transport.write(b"secret" * 100_000)
-            elif doing == "sendfile":
-                with tempfile.TemporaryFile() as file:
-                    file.write(b"secret")
-                    file.flush()
-                    with contextlib.suppress(OSError):
-                        await loop.sendfile(transport, file)
-            await turns(2)
-            try:
-                assert other.recv(100) == b"", "somebody else has our data"
-            except BlockingIOError:
-                assert ours.recv(100) == b"private", "we have somebody else's data"
-            assert not protocol.received
-            transport.abort()
-            error = await protocol.until_lost()
-            assert error is None or error.errno == errno.EBADF, error
-            for sock in (peer, ours, other):
-                sock.close()
-
-
-@program(beyond="queues a datagram and then looks for it in the queue that the error has emptied")
-async def endpoints_closed_by_hand():
-    """The same for datagrams."""
-    loop = asyncio.get_running_loop()
-    for batch in (1, 5):
-        received = []
-
-        class Endpoint(asyncio.DatagramProtocol):
-            def datagram_received(self, data, addr, received=received):
-                received.append(data)
-
-            def error_received(self, exc):
-                assert exc.errno == errno.EBADF
-
-        ours, peer = socket.socketpair(type=socket.SOCK_DGRAM)
-        ours.setblocking(False)
-        peer.setblocking(False)
-        transport, _ = await loop.create_datagram_endpoint(Endpoint, sock=ours)
-        number = ours.fileno()
-        ours.close()
-        fresh, other = socket.socketpair(type=socket.SOCK_DGRAM)
-        if other.fileno() == number:
-            fresh, other = other, fresh
-        fresh = move(fresh, number)
-        fresh.setblocking(False)
-        other.setblocking(False)
-        other.send(b"private")
-        for _ in range(batch):
-            transport.sendto(b"secret")
-        await turns(2)
-        try:
-            assert not other.recv(100), "somebody else has our data"
-        except BlockingIOError:
-            assert fresh.recv(100) == b"private", "we have somebody else's data"
-        assert not received
-        transport.abort()
-        await turns(2)
-        for sock in (peer, fresh, other):
-            sock.close()
-
-
-@program
-async def listeners_closed_by_hand():
-    """Another server's connection is not accepted by the one that had the number before."""
-    loop = asyncio.get_running_loop()
-    wrong = []
-    listening = listen()
-    number = listening.fileno()
-    server = await loop.create_server(lambda: wrong.append(Plain()) or wrong[-1], sock=listening)
-    (a, a_peer) = sockets()
-    opened = []
-
-    def killer():
-        loop.remove_reader(a)
-        listening.close()
-        opened.append(move(listen(), number))
-        opened.append(socket.create_connection(opened[0].getsockname()))
-
-    loop.add_reader(a, killer)
-    a_peer.send(b"x")
-    client = socket.create_connection(listening.getsockname())
-    await turns(3)
-    assert not wrong
-    conn, _ = opened[0].accept()
-    for sock in (a, a_peer, client, conn, *opened):
-        sock.close()
-    # What the old one's event came to is an error of its own.
-    assert all(context["exception"].errno == errno.EBADF for context in reported)
-    reported.clear()
-    with contextlib.suppress(ValueError):  # stock's, for the descriptor of a closed socket
-        server.close()
-
-
-def waiting_operations(loop, sock):
-    """Operations that have to wait, on a socket with nothing to read and no room to write."""
-    yield lambda: loop.sock_recv(sock, 100)
-    yield lambda: loop.sock_recv_into(sock, bytearray(100))
-    yield lambda: loop.sock_recvfrom(sock, 100)
-    yield lambda: loop.sock_sendall(sock, b"for the first only" * 1_000_000)
-
-
-async def interrupted(loop, which):
-    """(task, number): an operation in flight whose socket has been closed under it."""
-    ours, peer = sockets()
-    operation = list(waiting_operations(loop, ours))[which]
-    task = loop.create_task(operation())
-    await turns(1)
-    assert not task.done()
-    number = ours.fileno()
-    ours.close()
-    # By its end it may not make the number readable either.
-    peer.close()
-    return task, number
-
-
-async def end(task):
-    """Give an operation up whose socket is closed; it may have found out by itself."""
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError, OSError):
-        await task
-
-
-@program(beyond="fails to watch a descriptor whose former owner was closed without a word")
-async def operations_against_transports():
-    """The operation is given up after a transport has taken the number: the transport must go on hearing."""
-    loop = asyncio.get_running_loop()
-    for kind in KINDS:
-        for which in range(4):
-            task, number = await interrupted(loop, which)
-            ours, peer = on_number(number)
-            _, protocol = await loop.create_connection(kind, sock=ours)
-            await turns(1)
-            await end(task)
-            peer.send(b"mine")
-            await asyncio.wait_for(protocol.until(lambda p=protocol: p.received), 20)
-            assert protocol.received == b"mine"
-            # In the other direction too, with more than the socket takes.
-            data = os.urandom(3_000_000)
-            protocol.transport.write(data)
-            protocol.transport.close()
-            assert await receive_all(peer) == data
-            await protocol.until_lost()
-            peer.close()
-
-
-@program(beyond="fails to watch a descriptor whose former owner was closed without a word")
-async def operations_against_a_listener():
-    loop = asyncio.get_running_loop()
-    for which in range(4):
-        task, number = await interrupted(loop, which)
-        listening = move(listen(), number)
-        made = []
-        server = await loop.create_server(lambda made=made: made.append(Plain()) or made[-1], sock=listening)
-        await end(task)
-        with socket.create_connection(server.sockets[0].getsockname()) as client:
-            client.send(b"hello")
-            await asyncio.wait_for(until_made(made), 20)
-            await made[0].until(lambda made=made: made[0].received == b"hello")
-        await made[0].until_lost()
-        server.close()
-        await server.wait_closed()
-
-
-async def until_made(made):
-    while not made:
-        await turns(1)
-
-
-@program(beyond="fails to watch a descriptor whose former owner was closed without a word")
-async def operations_against_readers_and_operations():
-    """Another operation, or a reader, on the number: the old one's end leaves it waiting, and it gets its own data."""
-    loop = asyncio.get_running_loop()
-    for which in range(4):
-        task, number = await interrupted(loop, which)
-        ours, peer = on_number(number)
-        receiving = loop.create_task(loop.sock_recv(ours, 100))
-        await turns(1)
-        await end(task)
-        assert not receiving.done()
-        peer.send(b"mine")
-        assert await asyncio.wait_for(receiving, 20) == b"mine"
-        ours.close()
-        peer.close()
-
-        task, number = await interrupted(loop, which)
-        ours, peer = on_number(number)
-        heard = loop.create_future()
-        loop.add_reader(ours, lambda heard=heard: heard.done() or heard.set_result(None))
-        await end(task)
-        peer.send(b"mine")
-        if which == 3:  # the others waited to read, as the reader does: asyncio has one place for both
-            await asyncio.wait_for(heard, 20)
-        loop.remove_reader(ours)
-        ours.close()
-        peer.close()
-
-
-@program(beyond="fails to watch a descriptor whose former owner was closed without a word")
-async def a_closed_sockets_data_goes_nowhere():
-    """`sock_sendall()` with most of its data to go: closing its socket ends it, and the next owner gets nothing."""
-    loop = asyncio.get_running_loop()
-    for _ in range(20):
-        ours, peer = sockets()
-        task = loop.create_task(loop.sock_sendall(ours, b"secret" * 1_000_000))
-        await turns(1)
-        number = ours.fileno()
-        ours.close()
-        fresh, other = on_number(number)
-        _, protocol = await loop.create_connection(Plain, sock=fresh)
-        with contextlib.suppress(BlockingIOError):
-            while peer.recv(1 << 20):
-                continue
-        await turns(3)
-        await end(task)
-        protocol.transport.write(b"mine")
-        protocol.transport.close()
-        assert await receive_all(other) == b"mine"
-        await protocol.until_lost()
-        peer.close()
-        other.close()
-
-
-@program
 async def servers():
     """A server is closed in the callback before its own event; another listens on the number."""
     loop = asyncio.get_running_loop()
@@ -531,7 +260,9 @@ async def servers():
         wrong, right, opened = [], [], []
         listening = listen()
         number = listening.fileno()
-        server = await loop.create_server(lambda wrong=wrong: wrong.append(Plain()) or wrong[-1], sock=listening)
+        server = await loop.create_server(
+            lambda wrong=wrong: wrong.append(Plain()) or wrong[-1], sock=listening
+        )
         (a, a_peer) = sockets()
 
         def killer(a=a, server=server, opened=opened, number=number):
@@ -590,7 +321,8 @@ async def datagram_endpoints():
         for _ in range(20):
             opened = []
             ends = [
-                (await loop.create_datagram_endpoint(Endpoint, local_addr=("127.0.0.1", 0)))[1] for _ in range(2)
+                (await loop.create_datagram_endpoint(Endpoint, local_addr=("127.0.0.1", 0)))[1]
+                for _ in range(2)
             ]
             ends[0].other, ends[1].other = ends[1], ends[0]
             for end_ in ends:
@@ -607,88 +339,6 @@ async def datagram_endpoints():
             for end_ in (*ends, third):
                 end_.transport.abort()
                 await end_.lost
-
-
-@program(beyond="goes on with the other file")
-async def a_file_closed_in_the_middle_of_sendfile():
-    """The file's number is another file's by then, whose contents are nobody's business."""
-    loop = asyncio.get_running_loop()
-    for on_transport in (False, True):
-        first, second = tempfile.TemporaryFile(), None
-        first.write(b"a" * 20_000_000)
-        first.flush()
-        if on_transport:
-            protocol, peer = await pair()
-            sending = loop.create_task(loop.sendfile(protocol.transport, first))
-        else:
-            ours, peer = sockets()
-            sending = loop.create_task(loop.sock_sendfile(ours, first))
-        await turns(1)
-        assert not sending.done()
-        number = first.fileno()
-        first.close()
-        second = tempfile.TemporaryFile()
-        assert second.fileno() == number
-        second.write(b"secret" * 5_000_000)
-        second.seek(0)
-        second.flush()
-        got = bytearray()
-        while not sending.done():
-            with contextlib.suppress(BlockingIOError):
-                got += peer.recv(1 << 20)
-            await turns(1)
-        assert isinstance(sending.exception(), (ValueError, OSError)), sending.exception()
-        if on_transport:
-            protocol.transport.close()
-            await protocol.until_lost()
-        else:
-            ours.close()
-        got += await receive_all(peer)
-        assert set(got) == {ord("a")}
-        # Nor has anybody moved the other file's position.
-        assert second.tell() == 0
-        second.close()
-        peer.close()
-
-
-@program(beyond="fails to watch a descriptor whose former owner was closed without a word")
-async def a_socket_closed_in_the_middle_of_sendfile():
-    """The rest of the file does not go to the next owner of the socket's number."""
-    loop = asyncio.get_running_loop()
-    with tempfile.TemporaryFile() as file:
-        file.write(b"secret" * 4_000_000)
-        file.flush()
-        for on_transport in (False, True):
-            if on_transport:
-                protocol, peer = await pair()
-                number = protocol.transport.get_extra_info("socket").fileno()
-                sending = loop.create_task(loop.sendfile(protocol.transport, file))
-            else:
-                ours, peer = sockets()
-                number = ours.fileno()
-                sending = loop.create_task(loop.sock_sendfile(ours, file))
-            await turns(1)
-            assert not sending.done()
-            if on_transport:
-                protocol.transport.abort()
-                protocol.transport._sock.close()
-            else:
-                ours.close()
-            fresh, other = on_number(number)
-            _, new = await loop.create_connection(Plain, sock=fresh)
-            with contextlib.suppress(BlockingIOError):
-                while peer.recv(1 << 20):
-                    continue
-            await turns(3)
-            await end(sending)
-            new.transport.write(b"mine")
-            new.transport.close()
-            assert await receive_all(other) == b"mine"
-            await new.until_lost()
-            if on_transport:
-                assert (await protocol.until_lost()) is None
-            peer.close()
-            other.close()
 
 
 @program

@@ -11,7 +11,19 @@ import pytest
 import witness
 
 HERE = pathlib.Path(__file__).parent
-MODULES = ("crowd", "resets", "resets_streams", "half_open", "writing", "slow_readers", "exhaustion", "refusals", "reuse")
+MODULES = (
+    "crowd",
+    "resets",
+    "resets_streams",
+    "half_open",
+    "writing",
+    "slow_readers",
+    "exhaustion",
+    "refusals",
+    "reuse",
+    "reuse_in_flight",
+    "reuse_by_hand",
+)
 for module in MODULES:
     importlib.import_module(module)
 

@@ -194,6 +194,31 @@ async def turns(count=5):
         os.close(write)
 
 
+def move(sock, number):
+    """*sock* under the given descriptor, which must be free."""
+    if sock.fileno() == number:
+        return sock
+    try:
+        os.fstat(number)
+    except OSError:
+        os.dup2(sock.fileno(), number, inheritable=False)
+        sock.close()
+        moved = socket.socket(fileno=number)
+        moved.setblocking(False)
+        return moved
+    raise AssertionError(f"{number} is in use")
+
+
+def on_number(number):
+    """A connected pair of plain sockets of which the first has the given descriptor."""
+    ours, peer = socket.socketpair()
+    if peer.fileno() == number:
+        ours, peer = peer, ours
+    peer.setblocking(False)
+    ours.setblocking(False)
+    return move(ours, number), peer
+
+
 async def receive_all(sock):
     """Everything until the end of the stream."""
     loop = asyncio.get_running_loop()
@@ -231,8 +256,8 @@ def play(name):
         assert not others, others
 
     asyncio.run(main())
-    assert not reported, reported
     gc.collect()
+    assert not reported, reported
     assert not unraisable, unraisable
     assert not list(_witnesses), list(_witnesses)[:3]
     assert not list(_transports), list(_transports)[:3]

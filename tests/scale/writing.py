@@ -50,8 +50,8 @@ def shaped(data, number):
 
 @program
 async def gigantic_writes():
-    """One write of 24 MB through the smallest socket buffers there are, then the end."""
-    data = os.urandom(1 << 20) * 24
+    """One write of 12 MB through the smallest socket buffers there are, then the end."""
+    data = os.urandom(1 << 20) * 12
     for end in ("close", "write_eof"):
         protocol, peer = await pair(small=True)
         protocol.transport.write(data)
@@ -193,8 +193,8 @@ async def both_ways_at_once():
         two.transport.write(second)
         one.transport.write_eof()
         two.transport.write_eof()
-        await one.until(lambda one=one: len(one.received) == len(second))
-        await two.until(lambda two=two: len(two.received) == len(first))
+        await one.until(lambda one=one: len(one.received) == 8_000_000)
+        await two.until(lambda two=two: len(two.received) == 8_000_000)
         assert bytes(one.received) == second and bytes(two.received) == first
         for protocol in (one, two):
             protocol.transport.close()

@@ -39,7 +39,7 @@ pub fn socket_descriptor(py: Python<'_>, sock: &Obj) -> Option<c_int> {
 /// `sock` must be an instance of `_socket.socket`.
 unsafe fn descriptor_field(sock: &Obj) -> c_int {
     // SAFETY: the object is larger than its header by at least the fields of a socket, of which this is the first.
-    unsafe { sock.as_ptr().cast::<u8>().add(size_of::<ffi::PyObject>()).cast::<c_int>().read() }
+    unsafe { sock.as_ptr().add(1).cast::<c_int>().read() }
 }
 
 /// Finds the base class, and whether the first field of its objects is the descriptor.

@@ -58,8 +58,9 @@ struct List(*mut libc::addrinfo);
 
 impl Drop for List {
     fn drop(&mut self) {
-        // SAFETY: a list that getaddrinfo made, freed once. Not every C library takes a null pointer.
+        // Not every C library takes a null pointer.
         if !self.0.is_null() {
+            // SAFETY: a list that getaddrinfo made, freed once.
             unsafe { libc::freeaddrinfo(self.0) };
         }
     }

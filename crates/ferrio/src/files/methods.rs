@@ -132,7 +132,7 @@ fn readlines(this: &Obj<File>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<O
             }
             lens.push(len);
             total += len;
-            if hint.is_some_and(|hint| total >= hint) {
+            if hint.is_some_and(|hint| total > hint) {
                 break;
             }
         }

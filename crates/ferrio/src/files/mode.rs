@@ -32,9 +32,14 @@ impl Mode {
             return Err(PyValueError::new_err("can't have text and binary mode at once"));
         }
         let mut kinds = seen.iter().copied().filter(|letter| b"rwax".contains(letter));
-        let (Some(kind), None) = (kinds.next(), kinds.next()) else {
-            return Err(PyValueError::new_err("must have exactly one of create/read/write/append mode"));
+        let Some(kind) = kinds.next() else {
+            // In these words: the builtin's raw file is the first to notice.
+            let message = "Must have exactly one of create/read/write/append mode and at most one plus";
+            return Err(PyValueError::new_err(message));
         };
+        if kinds.next().is_some() {
+            return Err(PyValueError::new_err("must have exactly one of create/read/write/append mode"));
+        }
         Ok(Mode { kind, updating: seen.contains(&b'+'), binary: seen.contains(&b'b') })
     }
 

@@ -88,6 +88,10 @@ impl StreamTransport {
         if this.empty_waiter.is_some() {
             return Err(PyRuntimeError::new_err("unable to writelines; sendfile is in progress"));
         }
+        if !lines.is_truthy()? {
+            // Whatever it is, as in asyncio since 3.12.
+            return Ok(());
+        }
         let mut chunks: Vec<Chunk> = Vec::new();
         for line in lines.try_iter()? {
             let data = Data::of_buffer(py, &line?)?;

@@ -63,9 +63,8 @@ impl Ring {
             opcode::Close::CODE,
         ];
         let params = io.params();
-        if !needed.iter().all(|code| probe.is_supported(*code))
-            || !(params.is_feature_nodrop() && params.is_feature_rw_cur_pos())
-        {
+        let supported = needed.iter().all(|code| probe.is_supported(*code));
+        if !(supported && params.is_feature_nodrop() && params.is_feature_rw_cur_pos()) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
         io.submitter().register_eventfd(eventfd)?;
