@@ -1,5 +1,6 @@
 """ThreadQueue: threads and tasks on both ends; every item arrives once, in order, and everybody is let go."""
 
+import _thread
 import collections
 import threading
 
@@ -26,9 +27,10 @@ def in_threads(*functions):
         thread.start()
     for thread in threads:
         thread.join(LONG)
+        # An error on one side leaves the other side waiting: it is the error that has to be told.
+        if errors:
+            raise errors[0]
         assert not thread.is_alive(), "somebody was never waked"
-    if errors:
-        raise errors[0]
 
 
 @pytest.mark.parametrize("maxsize", [0, 1, 7])
@@ -140,6 +142,31 @@ def test_without_waiting():
     assert queue.empty()
     with pytest.raises(ValueError, match="non-negative"):
         queue.get(timeout=-1)
+
+
+def test_what_changes_while_a_thread_gets_ready_to_wait(monkeypatch):
+    """Making the lock to wait with may let other threads run; here they do what ends the wait."""
+    make, others = _thread.allocate_lock, []
+
+    def allocate_lock():
+        others.pop()()
+        return make()
+
+    monkeypatch.setattr(_thread, "allocate_lock", allocate_lock)
+    queue = ThreadQueue(1)
+    others.append(lambda: queue.put_nowait("x"))
+    assert queue.get(timeout=LONG) == "x"
+    queue.put_nowait("x")
+    others.append(queue.get_nowait)
+    queue.put("y", timeout=LONG)
+    queue.task_done()
+    queue.task_done()
+    others.append(queue.task_done)
+    assert queue.join(LONG)
+    others.append(queue.shutdown)
+    with pytest.raises(ferrio.QueueShutDown):
+        queue.put("y", timeout=LONG)
+    assert not others
 
 
 def test_a_cancelled_task_passes_its_wake_up_on():

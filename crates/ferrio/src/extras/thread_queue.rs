@@ -1,6 +1,8 @@
 //! `ThreadQueue`: one queue with a blocking side for threads and an async side for tasks, of any number of loops.
 //!
-//! The GIL is the lock: the state changes between two calls into Python, and nobody sleeps with it half changed.
+//! The GIL is the lock: the state changes between two calls into Python, and nobody sleeps with it half changed. Any
+//! call into Python may let another thread run, and so may the first use of an interned name; so whoever has found
+//! that he must wait makes ready what he waits with, looks once more, and joins the line without a call in between.
 //! Threads and tasks stand in the same lines, in order of arrival: a thread as a Python lock that it tries to take a
 //! second time (which lets go of the GIL, and which signals and timeouts interrupt), a task as a future. Whoever is
 //! waked has been taken out of the line and looks again. Whoever gives up and is no longer in the line was waked, and
@@ -84,11 +86,29 @@ impl ThreadQueue {
         Ok(())
     }
 
-    /// Waits in `line` on this thread: whether it was waked.
-    fn block(py: Python<'_>, line: &Line, deadline: Option<Instant>) -> PyResult<bool> {
+    /// Whether a put has to wait.
+    fn keeps_putters(&self) -> bool {
+        self.is_full() && !self.shut_down.get()
+    }
+
+    /// Whether a get has to wait.
+    fn keeps_getters(&self) -> bool {
+        self.items.borrow().is_empty() && !self.shut_down.get()
+    }
+
+    /// Waits in `line` on this thread, if `must_wait` still holds: whether there is something to look at again.
+    fn block(
+        py: Python<'_>,
+        line: &Line,
+        deadline: Option<Instant>,
+        must_wait: impl Fn() -> bool,
+    ) -> PyResult<bool> {
         let lock: Obj = py.import(intern!(py, "_thread"))?.call_method0(intern!(py, "allocate_lock"))?.into();
         let acquire = lock.bind(py).getattr(intern!(py, "acquire"))?;
         acquire.call0()?;
+        if !must_wait() {
+            return Ok(true);
+        }
         let ticket = line.join(lock.clone());
         // -1 waits without end; a longer wait than Python takes is made of several.
         let timeout = deadline.map_or(-1.0, |deadline| {
@@ -119,7 +139,7 @@ impl ThreadQueue {
                 Err(back) => item = back,
             }
             let Some(deadline) = patience.left() else { return Err(raise(py, Exception::Full)) };
-            Self::block(py, &this.putters, deadline)?;
+            Self::block(py, &this.putters, deadline, || this.keeps_putters())?;
         }
     }
 
@@ -139,7 +159,7 @@ impl ThreadQueue {
                 return Ok(item);
             }
             let Some(deadline) = patience.left() else { return Err(raise(py, Exception::Empty)) };
-            Self::block(py, &this.getters, deadline)?;
+            Self::block(py, &this.getters, deadline, || this.keeps_getters())?;
         }
     }
 
@@ -153,7 +173,7 @@ impl ThreadQueue {
         let patience = Patience::of(None, timeout)?;
         while this.unfinished.get() > 0 {
             let Some(deadline) = patience.left() else { return Ok(false) };
-            Self::block(py, &this.joiners, deadline)?;
+            Self::block(py, &this.joiners, deadline, || this.unfinished.get() > 0)?;
         }
         Ok(true)
     }
@@ -272,12 +292,16 @@ fn wake(py: Python<'_>, waiter: &Obj) -> PyResult<bool> {
     }
 }
 
-/// Waits in `line` as a task.
-fn stand_in(py: Python<'_>, line: &Line, item: Option<Obj>) -> PyResult<Step> {
+/// What a task waits with.
+fn waiter(py: Python<'_>) -> PyResult<Obj> {
     let event_loop = LoopRef::new(running::get_running_loop(py)?.bind(py));
-    let waiter = Future::create(py, event_loop)?.into_any();
+    Ok(Future::create(py, event_loop)?.into_any())
+}
+
+/// Waits in `line` as a task.
+fn stand_in(line: &Line, waiter: Obj, item: Option<Obj>) -> Step {
     let ticket = line.join(waiter.clone());
-    Ok(Step::Park(waiter, Memory { kept: [item, None], number: ticket }))
+    Step::Park(waiter, Memory { kept: [item, None], number: ticket })
 }
 
 /// The wait of a task has ended in an error: if it had been waked, the next one is waked instead.
@@ -300,9 +324,16 @@ struct Put;
 
 impl Put {
     fn attempt(this: &Obj<ThreadQueue>, py: Python<'_>, item: Option<Obj>) -> PyResult<Step> {
-        match this.offer(py, item.unwrap_or_else(|| Obj::none(py)))? {
-            Ok(()) => Step::none(py),
-            Err(item) => stand_in(py, &this.putters, Some(item)),
+        let mut item = item.unwrap_or_else(|| Obj::none(py));
+        loop {
+            match this.offer(py, item)? {
+                Ok(()) => return Step::none(py),
+                Err(back) => item = back,
+            }
+            let waiter = waiter(py)?;
+            if this.keeps_putters() {
+                return Ok(stand_in(&this.putters, waiter, Some(item)));
+            }
         }
     }
 }
@@ -334,9 +365,14 @@ struct Get;
 
 impl Get {
     fn attempt(this: &Obj<ThreadQueue>, py: Python<'_>) -> PyResult<Step> {
-        match this.poll(py)? {
-            Some(item) => Ok(Step::Done(item)),
-            None => stand_in(py, &this.getters, None),
+        loop {
+            if let Some(item) = this.poll(py)? {
+                return Ok(Step::Done(item));
+            }
+            let waiter = waiter(py)?;
+            if this.keeps_getters() {
+                return Ok(stand_in(&this.getters, waiter, None));
+            }
         }
     }
 }
@@ -369,7 +405,13 @@ impl Operation for Join {
     const NAME: &'static str = "ThreadQueue.ajoin";
 
     fn begin(this: &Obj<ThreadQueue>, py: Python<'_>, _given: Given) -> PyResult<Step> {
-        if this.unfinished.get() == 0 { Step::none(py) } else { stand_in(py, &this.joiners, None) }
+        if this.unfinished.get() > 0 {
+            let waiter = waiter(py)?;
+            if this.unfinished.get() > 0 {
+                return Ok(stand_in(&this.joiners, waiter, None));
+            }
+        }
+        Step::none(py)
     }
 
     fn resume(
