@@ -108,8 +108,13 @@ test: build  ## build, then all tests but the ecosystem's; the last line is the 
 	$(call say,testing on Python $(VERSION))
 	@$(BIN)/python tests/run_all.py
 
+# The servers and load generators; they are started and stopped by the tests.
+.PHONY: peers
+peers:
+	@sh .ci/peers
+
 .PHONY: ecosystem
-ecosystem: build $(STAMPS)/ecosystem.installed  ## run real programs (uvicorn, aiohttp, ...) unmodified on ferrio
+ecosystem: build $(STAMPS)/ecosystem.installed peers  ## run real programs unmodified on ferrio, with real peers
 	$(call say,running real programs on Python $(VERSION))
 	@$(BIN)/python tests/run_all.py ecosystem
 
@@ -123,11 +128,27 @@ leaks: build  ## create and drop a million of everything; memory has to stay fla
 	$(call say,looking for leaks on Python $(VERSION): a million of each kind$(comma) this takes a while)
 	@FERRIO_LEAK_SCALE=1 $(BIN)/python -m pytest --timeout 1800 tests/gc
 
+.PHONY: check-debug
+check-debug: develop  ## a debug build with reference count checks, under a checking malloc and -X dev
+	$(call say,tests of memory on a debug build$(comma) PYTHONMALLOC=debug and -X dev$(comma) Python $(VERSION))
+	@PYTHONMALLOC=debug PYTHONDEVMODE=1 $(BIN)/python -m pytest --timeout 1800 tests/gc tests/dev_mode
+	@PYTHONMALLOC=debug $(BIN)/python tests/conformance/run.py --package ferrio \
+		--modules test_futures,test_tasks,test_streams,test_locks,test_queues
+
+# 3.14 and 3.15 are tested in a root of Debian forky where the machine does not have them itself.
 .PHONY: matrix
-matrix:  ## make test on every Python from 3.11 to 3.15 that this machine has
-	@failed=""; \
+matrix:  ## make test on every Python from 3.11 to 3.15: this machine's, and Debian forky's where that can be had
+	@failed=""; here=$$(sh .ci/pythons | cut -f1); \
 	for python in $$(sh .ci/pythons | cut -f2); do \
 		$(MAKE) PYTHON="$$python" test || failed="$$failed $$python"; \
+	done; \
+	for version in 3.14 3.15; do \
+		if echo "$$here" | grep -qx "$$version"; then continue; fi; \
+		if sh tests/forky.sh --prepare; then \
+			sh tests/forky.sh make PYTHON=python$$version test || failed="$$failed python$$version(forky)"; \
+		else \
+			echo "==> not tested: Python $$version" >&2; \
+		fi; \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed on:$$failed" >&2; exit 1; fi
 
@@ -185,7 +206,7 @@ cargo-deny:  ## build the checker of dependencies' licences into .work/tools
 	@cargo install --quiet --locked --root .work/tools cargo-deny
 
 .PHONY: check
-check: lint build $(STAMPS)/ecosystem.installed  ## everything that CI does: lint, test, ecosystem
+check: lint build $(STAMPS)/ecosystem.installed peers  ## everything that CI does: lint, test, ecosystem
 	$(call say,testing on Python $(VERSION))
 	@$(BIN)/python tests/run_all.py --all
 

@@ -5,7 +5,7 @@ The extension looks up two things here when it needs them: `Server`, so that wha
 """
 
 from ._lazy import attributes
-from ._native import _Loop, _SendfileFallbackProtocol, _Server
+from ._native import _Loop, _run_until_complete_cb, _SendfileFallbackProtocol, _Server
 from .events import AbstractEventLoop, AbstractServer
 
 __all__ = ("BaseEventLoop", "Server")

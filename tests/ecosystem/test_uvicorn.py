@@ -12,7 +12,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from program import EXAMPLES, PROGRAMS
+from program import EXAMPLES, PROGRAMS, on_path
 
 
 class Server:
@@ -171,7 +171,7 @@ def test_a_unix_socket(start, tmp_path):
 
 
 def test_uvicorn_in_a_program_of_one_s_own(start):
-    program = start(PROGRAMS / "uvicorn_embedded.py", env={"PYTHONPATH": str(EXAMPLES)})
+    program = start(PROGRAMS / "uvicorn_embedded.py", env={"PYTHONPATH": on_path(EXAMPLES)})
     assert program.finish() == 0, program.text
     assert "Hello from asyncio" in program.output
     assert "application stopped" in program.output

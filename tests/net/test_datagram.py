@@ -414,3 +414,36 @@ def test_an_unclosed_endpoint_is_closed_with_a_warning(asyncio, protocol):
     assert [w.category for w in caught] == [ResourceWarning]
     assert str(caught[0].message).startswith("unclosed transport <_SelectorDatagramTransport")
     assert sock.fileno() == -1
+
+
+def link_local():
+    """A link-local address of this machine with its interface's number, or None."""
+    try:
+        with open("/proc/net/if_inet6") as f:
+            for line in f:
+                digits, index, _, scope, *_ = line.split()
+                if scope == "20":
+                    return socket.inet_ntop(socket.AF_INET6, bytes.fromhex(digits)), int(index, 16)
+    except FileNotFoundError:
+        pass
+    return None
+
+
+@pytest.mark.skipif(link_local() is None, reason="no interface has a link-local address")
+def test_scoped_addresses_are_shown_without_their_zone(asyncio, clean_run, protocol):
+    """As socket.recvfrom() shows them since 3.7: the interface is in the scope, not in the text."""
+    host, scope = link_local()
+
+    async def main():
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as peer:
+            peer.bind((host, 0, 0, scope))
+            local = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+            local.bind((host, 0, 0, scope))
+            transport, endpoint = await opened(asyncio, protocol, sock=local)
+            assert transport.get_extra_info("sockname") == local.getsockname()
+            peer.sendto(b"x", local.getsockname())
+            await endpoint.expect(1)
+            assert endpoint.received == [(b"x", peer.getsockname())]
+            await closed(endpoint)
+
+    clean_run(main())

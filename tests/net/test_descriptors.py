@@ -140,3 +140,17 @@ def test_sock_sendall_over_many_turns(run, loop, asyncio):
             assert await sending is None
 
     run(main())
+
+
+def test_a_closed_loop_has_no_descriptors(asyncio):
+    """Closed loops are kept by whoever has them, for as long as the process lives."""
+
+    def count():
+        return len(os.listdir("/proc/self/fd"))
+
+    before = count()
+    loops = [asyncio.new_event_loop() for _ in range(10)]
+    assert count() > before
+    for loop in loops:
+        loop.close()
+    assert count() == before

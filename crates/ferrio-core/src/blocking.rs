@@ -33,6 +33,12 @@ pub struct PoolOptions {
     pub name: String,
 }
 
+/// The process's pool, for whoever needs no other. Never shut down: what still runs at exit has nobody to tell.
+pub fn shared() -> &'static BlockingPool {
+    static POOL: OnceLock<BlockingPool> = OnceLock::new();
+    POOL.get_or_init(|| BlockingPool::with_options(PoolOptions::default()))
+}
+
 impl Default for PoolOptions {
     fn default() -> Self {
         Self { max_threads: 32, keep_alive: Duration::from_secs(10), name: "ferrio-blocking".to_owned() }

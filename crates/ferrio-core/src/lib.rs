@@ -21,6 +21,7 @@
 
 pub mod blocking;
 pub mod clock;
+pub mod completions;
 pub mod driver;
 pub mod read_buffer;
 pub mod registry;

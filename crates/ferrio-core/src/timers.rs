@@ -58,6 +58,11 @@ const ARITY: usize = 4;
 /// With fewer dead entries than this the heap is not worth rebuilding.
 const MIN_DEAD: usize = 64;
 
+/// After this many timers due at once, the others that are due are sorted, if a pass over the whole heap costs no more
+/// than so many entries for each that was due.
+const MIN_SORTED: usize = 64;
+const SORTED_SHARE: usize = 16;
+
 impl<T> Timers<T> {
     pub const fn new() -> Self {
         Self { values: Registry::new(), heap: Vec::new(), next_sequence: 0 }
@@ -129,6 +134,43 @@ impl<T> Timers<T> {
         }
     }
 
+    /// Takes out all timers whose deadlines are not after `now`, and hands them over in order.
+    pub fn drain_due(&mut self, now: f64, mut each: impl FnMut(f64, T)) {
+        let mut popped = 0;
+        while let Some((deadline, value)) = self.pop_due(now) {
+            each(deadline, value);
+            popped += 1;
+            // A loop that was held up finds most of its timers due. Sorting them is quicker than sifting for each.
+            if popped >= MIN_SORTED && popped * SORTED_SHARE >= self.heap.len() {
+                return self.sort_due(now, each);
+            }
+        }
+    }
+
+    /// [`Timers::drain_due`] in one pass over the heap.
+    fn sort_due(&mut self, now: f64, mut each: impl FnMut(f64, T)) {
+        let mut due = Vec::new();
+        let values = &self.values;
+        self.heap.retain(|entry| {
+            if !values.contains(entry.token) {
+                return false;
+            }
+            // NaN is unordered, here too.
+            let is_due = unsortable(entry.deadline) <= now;
+            if is_due {
+                due.push(*entry);
+            }
+            !is_due
+        });
+        self.heapify();
+        due.sort_unstable_by_key(Entry::rank);
+        for entry in due {
+            if let Some(value) = self.values.remove(entry.token) {
+                each(unsortable(entry.deadline), value);
+            }
+        }
+    }
+
     /// The values of all timers that wait, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.values.iter().map(|(_, value)| value)
@@ -164,6 +206,11 @@ impl<T> Timers<T> {
         self.heap.retain(|entry| values.contains(entry.token));
         // A burst of cancelled timeouts must not hold its memory for ever.
         self.heap.shrink_to(self.heap.len() * 2);
+        self.heapify();
+    }
+
+    /// Makes a heap of entries in any order.
+    fn heapify(&mut self) {
         if self.heap.len() > 1 {
             for index in (0..=(self.heap.len() - 2) / ARITY).rev() {
                 self.sift_down(index);

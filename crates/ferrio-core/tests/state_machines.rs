@@ -73,6 +73,7 @@ enum Timer {
     Thin(usize),
     Next,
     Fire(f64),
+    FireAll(f64),
     Drain,
 }
 
@@ -92,6 +93,7 @@ fn timer_steps() -> impl Strategy<Value = Vec<Timer>> {
         3 => (2_usize..20).prop_map(Timer::Thin),
         5 => Just(Timer::Next),
         5 => deadline().prop_map(Timer::Fire),
+        5 => deadline().prop_map(Timer::FireAll),
         1 => Just(Timer::Drain),
     ];
     prop::collection::vec(step, 0..150)
@@ -153,6 +155,14 @@ proptest! {
                         break;
                     }
                 },
+                Timer::FireAll(now) => {
+                    let mut fired = Vec::new();
+                    timers.drain_due(now, |deadline, number| fired.push((deadline, number)));
+                    let mut due: Vec<_> =
+                        model.extract_if(.., |(deadline, ..)| *deadline <= now).map(|(at, number, _)| (at, number)).collect();
+                    due.sort_by(|one, other| one.0.partial_cmp(&other.0).unwrap());
+                    prop_assert_eq!(fired, due);
+                }
                 Timer::Drain => {
                     let mut drained: Vec<_> = timers.drain().collect();
                     drained.sort_unstable();

@@ -16,6 +16,7 @@ use crate::call::Sent;
 use crate::class::{self, DictSlot, Layout, TypeCell, Visit, WeakList};
 use crate::lifecycle::{self, FreeList};
 use crate::obj::Obj;
+use crate::special::{self, Special};
 use crate::trampoline::{self, IntoResult};
 
 /// A Python class whose instances hold a Rust value.
@@ -77,10 +78,13 @@ pub trait Class: Sized + 'static {
 
 /// What Python sees of a class. Everything given here lives as long as the process, as types do.
 pub struct ClassBuilder<T: Class> {
-    slots: Vec<ffi::PyType_Slot>,
+    pub(crate) slots: Vec<ffi::PyType_Slot>,
     methods: Vec<ffi::PyMethodDef>,
     getset: Vec<ffi::PyGetSetDef>,
     vectorcall: Option<ffi::vectorcallfunc>,
+    pub(crate) specials: Vec<Special>,
+    /// Where an instance has the function that calls it.
+    pub(crate) vectorcall_offset: Option<usize>,
     class: PhantomData<T>,
 }
 
@@ -413,11 +417,15 @@ impl ClassDef {
             methods: Vec::new(),
             getset: Vec::new(),
             vectorcall: None,
+            specials: Vec::new(),
+            vectorcall_offset: None,
             class: PhantomData,
         };
         T::define(&mut class);
+        let specials = std::mem::take(&mut class.specials);
         let ty = finish(module, class, python_base)?;
         class::register::<T>(module.py(), ty.as_ptr().cast());
+        special::install(module, &ty, specials)?;
         let name = T::NAME.rsplit('.').next().unwrap_or(T::NAME);
         module.add(name, ty.clone())?;
         // The cell's own reference: a type lives as long as the process.
@@ -534,6 +542,10 @@ fn finish<'py, T: Class>(
             doc: ptr::null(),
             closure: ptr::null_mut(),
         });
+    }
+    if let Some(at) = class.vectorcall_offset {
+        offset_member("__vectorcalloffset__", at);
+        flags |= ffi::Py_TPFLAGS_HAVE_VECTORCALL;
     }
     if !members.is_empty() {
         members.push(ffi::PyMemberDef::default());

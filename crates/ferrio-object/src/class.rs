@@ -19,6 +19,13 @@ pub struct Instance<T: Class> {
     contents: T,
 }
 
+impl<T: Class> Instance<T> {
+    /// Where the contents begin.
+    pub(crate) const fn contents_offset() -> usize {
+        std::mem::offset_of!(Instance<T>, contents)
+    }
+}
+
 /// What every link of a class chain can do; implemented for [`Any`], the root, and for every [`Class`].
 pub trait Layout: Sized + 'static {
     /// The instance as CPython sees it.

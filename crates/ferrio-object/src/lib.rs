@@ -26,12 +26,14 @@ mod builder;
 mod call;
 mod class;
 mod context;
+mod descriptor;
 mod error;
 mod lifecycle;
 mod obj;
 mod rebind;
 mod roster;
 mod shared;
+mod special;
 mod stop_iteration;
 mod trampoline;
 
@@ -42,6 +44,7 @@ pub use call::{
     vectorcall, vectorcall_drop,
 };
 pub use class::{DictSlot, Instance, Layout, Parts, TypeCell, Visit, WeakList};
+pub use descriptor::socket_descriptor;
 pub use error::{
     Raised, handled_exception, raise, restore_context, set_cause, swallow, value_of, with_handled,
     with_saved_error,

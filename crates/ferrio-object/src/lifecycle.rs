@@ -1,6 +1,7 @@
 //! Birth and death of instances: allocation, freelist, deallocation, garbage collection.
 
 use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
 use std::os::raw::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -38,12 +39,15 @@ impl Default for FreeList {
 /// Words of the collector's header, which lies before an object with garbage collection (3.11 to 3.15, GIL builds).
 const GC_HEADER_WORDS: usize = 2;
 
-// Inlined whole, so that the contents are built in their place: built elsewhere and copied, they are read back wider
-// than they were written, which stalls the processor.
+// Inlined whole, and the contents made only when there is a place for them, so that they are built there: built
+// elsewhere and copied, they are read back wider than they were written, which stalls the processor.
 #[expect(clippy::inline_always)]
 #[inline(always)]
-pub(crate) fn create<T: Class>(py: Python<'_>, parts: Parts<T>) -> PyResult<Obj<T>> {
+pub(crate) fn create<T: Class>(py: Python<'_>, parts: impl FnOnce() -> Parts<T>) -> PyResult<Obj<T>> {
     let obj = allocate::<T>(py)?;
+    let unfinished = Unfinished::<T>(obj, PhantomData);
+    let parts = parts();
+    std::mem::forget(unfinished);
     // SAFETY: fresh memory for an instance; the contents are written before anybody sees it.
     unsafe {
         T::write_chain(obj, parts);
@@ -51,6 +55,22 @@ pub(crate) fn create<T: Class>(py: Python<'_>, parts: Parts<T>) -> PyResult<Obj<
             ffi::PyObject_GC_Track(obj.cast());
         }
         Ok(Obj::from_owned(obj))
+    }
+}
+
+/// Memory for an instance whose contents could not be made: a panic on the way.
+struct Unfinished<T: Class>(*mut ffi::PyObject, PhantomData<T>);
+
+impl<T: Class> Drop for Unfinished<T> {
+    fn drop(&mut self) {
+        // SAFETY: memory from `allocate`, untracked, never seen by anybody, with a reference to its type.
+        unsafe {
+            let ty = ffi::Py_TYPE(self.0);
+            if let Some(free) = (*ty).tp_free {
+                free(self.0.cast());
+            }
+            ffi::Py_DECREF(ty.cast());
+        }
     }
 }
 

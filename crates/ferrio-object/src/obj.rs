@@ -168,6 +168,13 @@ impl Obj {
         unsafe { Obj::from_borrowed(ffi::Py_None()) }
     }
 
+    /// The PyO3 object in place, without a new reference.
+    #[inline]
+    pub fn of<'a>(any: &'a Bound<'_, PyAny>) -> &'a Obj {
+        // SAFETY: `Bound` is a non-null object pointer with zero-sized markers, as `Obj` is.
+        unsafe { &*std::ptr::from_ref(any).cast::<Obj>() }
+    }
+
     /// The object as a `T`, if it is an instance of `T`'s class or of a subclass.
     #[inline]
     pub fn cast<T: Class>(&self) -> Option<&Obj<T>> {
@@ -202,6 +209,16 @@ impl<T: Class> Obj<T> {
     #[expect(clippy::inline_always)] // see `lifecycle::create`
     #[inline(always)]
     pub fn create(py: Python<'_>, parts: class::Parts<T>) -> PyResult<Obj<T>> {
+        crate::lifecycle::create(py, || parts)
+    }
+
+    /// As [`Obj::create`], with the contents built in their place: for what is made all the time.
+    ///
+    /// # Errors
+    /// `MemoryError`; `parts` is not asked for then.
+    #[expect(clippy::inline_always)] // see `lifecycle::create`
+    #[inline(always)]
+    pub fn create_with(py: Python<'_>, parts: impl FnOnce() -> class::Parts<T>) -> PyResult<Obj<T>> {
         crate::lifecycle::create(py, parts)
     }
 

@@ -21,7 +21,7 @@ use crate::stop_iteration::{Taker, raise_stop_iteration};
 
 /// A value of a function item's type. `F` must be zero-sized: that is checked at compile time.
 #[inline]
-fn conjure<F: Copy + 'static>() -> F {
+pub(crate) fn conjure<F: Copy + 'static>() -> F {
     const { assert!(size_of::<F>() == 0, "methods are function items, not closures with captures") };
     // SAFETY: a zero-sized Copy value is read from any aligned non-null address; the builder was given one, so the
     // type is inhabited.
@@ -297,7 +297,7 @@ where
 {
     let _ = ty;
     boundary(|py| {
-        let this = crate::lifecycle::create::<T>(py, T::blank_chain())?;
+        let this = crate::lifecycle::create::<T>(py, T::blank_chain)?;
         // SAFETY: called by the interpreter, as said above.
         let args =
             unsafe { Args::from_fastcall(py, args, ffi::PyVectorcall_NARGS(nargsf) as usize, kwnames) };

@@ -15,8 +15,8 @@ const MOST_KNOWN: usize = 100;
 /// Whether `obj` is a coroutine: what a task can drive.
 #[inline]
 pub(crate) fn is_coroutine(py: Python<'_>, bound: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let obj = Obj::from(bound);
-    if is_python_coroutine(&obj) || crate::coro::is_native(&obj) {
+    let obj = Obj::of(bound);
+    if is_python_coroutine(obj) || crate::coro::is_native(obj) {
         return Ok(true);
     }
     is_coroutine_like(py, bound)

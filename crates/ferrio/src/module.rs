@@ -8,6 +8,7 @@ pub(crate) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     classes(module)?;
     functions(module)?;
     crate::extras::add(module)?;
+    crate::files::add(module)?;
     task_functions(module)?;
     crate::coroutines::add_mark(module)?;
     crate::running::forget_in_forked_child(module.py())
@@ -21,8 +22,9 @@ fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<crate::gather::Gathering>(module)?;
     ClassDef::add::<crate::task::StepCallable>(module)?;
     ClassDef::add::<crate::task::WakeupCallable>(module)?;
+    ClassDef::add::<crate::task::EagerFactory>(module)?;
     ClassDef::add::<crate::handle::Handle>(module)?;
-    ClassDef::add::<crate::handle::TimerHandle>(module)?;
+    ClassDef::add::<crate::timer_handle::TimerHandle>(module)?;
     ClassDef::add::<crate::coro::Coroutine>(module)?;
     ClassDef::add::<crate::sleep::Sleep>(module)?;
     ClassDef::add::<crate::sleep::Yield>(module)?;
@@ -82,6 +84,12 @@ fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "get_event_loop",
         crate::running::py_get_event_loop,
         "get_event_loop()\n--\n\nThe running event loop, or the one that the policy gives.",
+    )?;
+    ClassDef::function(
+        module,
+        crate::event_loop::STOP_WHEN_DONE,
+        crate::event_loop::py_stop_when_done,
+        "_run_until_complete_cb(fut)\n--\n\nThe done-callback of run_until_complete(): stop the future's loop.",
     )?;
     ClassDef::function(
         module,
@@ -238,6 +246,12 @@ fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::transports::py_feed_data,
         "_feed_data_to_buffered_proto(proto, data)\n--\n\nHand received bytes to a BufferedProtocol.",
     )?;
+    ClassDef::function(
+        module,
+        "_driver_report",
+        crate::event_loop::py_driver_report,
+        "_driver_report()\n--\n\nWhat `ferrio doctor` tells of drivers: a dict of 'driver', 'io_uring' and 'files'.",
+    )?;
     crate::streams::functions(module)?;
     Ok(())
 }
@@ -258,13 +272,7 @@ fn task_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "ensure_future(coro_or_future, *, loop=None)\n--\n\n\
          A future as it is, a coroutine or other awaitable as a Task of the loop (since 3.4.4).",
     )?;
-    ClassDef::function(
-        module,
-        "eager_task_factory",
-        crate::task::py_eager_task_factory,
-        "eager_task_factory(loop, coro, *, eager_start=True, **kwargs)\n--\n\n\
-         A task factory whose tasks run their first step at once (since 3.12).",
-    )?;
+    module.add("eager_task_factory", crate::task::eager_task_factory(module.py())?.bind(module.py()))?;
     ClassDef::function(
         module,
         "create_eager_task_factory",

@@ -8,13 +8,11 @@ use std::mem::offset_of;
 
 use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit, WeakList};
 use pyo3::prelude::*;
-use pyo3::types::PyCFunction;
 use smallvec::SmallVec;
 
 use crate::future::Future;
 
 type Body = fn(Python<'_>, &[Obj], Args<'_, '_>) -> PyResult<()>;
-type Valued = fn(Python<'_>, &[Obj], Args<'_, '_>) -> PyResult<Obj>;
 type Told = fn(Python<'_>, &[Obj], &Bound<'_, PyAny>) -> PyResult<()>;
 type Held = SmallVec<[Obj; 3]>;
 
@@ -24,8 +22,6 @@ enum Code {
     Empty,
     /// Any arguments, returns `None`.
     Plain(Body),
-    /// Any arguments, returns something.
-    Valued(Valued),
     /// A future's done-callback: one argument, the future.
     Told(Told),
 }
@@ -55,14 +51,6 @@ pub(crate) fn function(py: Python<'_>, name: &'static str, held: Vec<Obj>, body:
     Ok(make(py, name, held, Code::Plain(body))?.into_any())
 }
 
-/// As [`function`], for a body that returns something.
-///
-/// # Errors
-/// `MemoryError`.
-pub(crate) fn returning(py: Python<'_>, name: &'static str, held: Vec<Obj>, body: Valued) -> PyResult<Obj> {
-    Ok(make(py, name, held, Code::Valued(body))?.into_any())
-}
-
 /// A done-callback. Futures of ours tell it natively (`future_likes::on_done`), others call it.
 ///
 /// # Errors
@@ -74,11 +62,6 @@ pub(crate) fn done_callback(
     body: Told,
 ) -> PyResult<Obj<NativeFn>> {
     make(py, name, held, Code::Told(body))
-}
-
-/// Whether a callable is one of these, or a function of the extension.
-pub(crate) fn is_native(callable: &Bound<'_, PyAny>) -> bool {
-    Obj::<NativeFn>::from_bound(callable).is_some() || callable.is_exact_instance_of::<PyCFunction>()
 }
 
 impl NativeFn {
@@ -109,7 +92,6 @@ impl NativeFn {
         match this.code {
             Code::Empty => {}
             Code::Plain(body) => body(py, &held, args)?,
-            Code::Valued(body) => return body(py, &held, args),
             Code::Told(body) => {
                 let [fut] = args.bind(&Signature::new("done_callback", ["future"]))?;
                 if let Some(fut) = fut {

@@ -588,8 +588,8 @@ impl Class for TaskGroup {
         class
             .init(init)
             .repr(repr)
-            .method0("__aenter__", aenter, "__aenter__($self, /)\n--\n\n")
-            .method("__aexit__", aexit, "__aexit__($self, et, exc, tb, /)\n--\n\n")
+            .special0("__aenter__", aenter, "__aenter__($self, /)\n--\n\n")
+            .special("__aexit__", aexit, "__aexit__($self, et, exc, tb, /)\n--\n\n")
             .method("create_task", Self::create_task, "create_task($self, coro, /, **kwargs)\n--\n\n\
                 Start a task in this group; keywords as for asyncio.create_task().\n\n\
                 Raises RuntimeError if the group has not been entered, is finished or is shutting down.")

@@ -505,8 +505,8 @@ impl Class for Timeout {
                 },
                 "expired($self, /)\n--\n\nWhether the time was up while the block ran.",
             )
-            .method0("__aenter__", aenter, "__aenter__($self, /)\n--\n\n")
-            .method("__aexit__", aexit, "__aexit__($self, exc_type, exc_val, exc_tb, /)\n--\n\n")
+            .special0("__aenter__", aenter, "__aenter__($self, /)\n--\n\n")
+            .special("__aexit__", aexit, "__aexit__($self, exc_type, exc_val, exc_tb, /)\n--\n\n")
             .getter("_state", |this: &Obj<Self>, _py: Python<'_>| this.state.get().name(), "");
     }
 }

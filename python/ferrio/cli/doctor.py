@@ -16,7 +16,8 @@ def main():
     print(f"extension  {getattr(_ferrio, '__file__', 'unknown')}")
     print(f"python     {platform.python_implementation()} {platform.python_version()} ({sys.executable})")
     print(f"system     {platform.platform()}")
-    print(f"driver     {getattr(_ferrio, 'DRIVER', 'unknown')}")
+    for name, state in _ferrio._driver_report().items():
+        print(f"{name:10} {state}")
     print(f"pidfd      {_yes_no(_pidfd())}")
     print(f"not yet    {_listed(_missing())}")
     print(f"commands   run, doctor; not yet: {_listed(sorted(NOT_BUILT))}")

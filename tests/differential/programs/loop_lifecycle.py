@@ -44,6 +44,23 @@ def run_until_complete():
 
 
 @scenario
+def how_the_task_that_runs_the_loop_is_known():
+    # By the callback that ends the loop with it: anyio takes this task for the root of all others.
+    from asyncio.base_events import _run_until_complete_cb
+
+    async def inside():
+        emit([callback is _run_until_complete_cb for callback, _ in asyncio.current_task()._callbacks])
+
+    loop = new_loop()
+    loop.run_until_complete(inside())
+    fut = loop.create_future()
+    loop.call_soon(lambda: emit([callback is _run_until_complete_cb for callback, _ in fut._callbacks]))
+    loop.call_soon(loop.stop)
+    attempt("stopped", loop.run_until_complete, fut)
+    emit(fut._callbacks)
+
+
+@scenario
 def run_until_complete_misuse():
     loop, other = new_loop(), new_loop()
     attempt("number", loop.run_until_complete, 5)

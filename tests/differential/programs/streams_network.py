@@ -1,8 +1,10 @@
 """open_connection, start_server and StreamWriter over real sockets."""
 
 import asyncio
+import gc
 import os
 import socket
+import struct
 import tempfile
 
 from observe import attempt, emit, outcome, scenario, spin
@@ -142,6 +144,35 @@ async def connection_lost_during_drain():
     await outcome("drain", task)
     await outcome("wait_closed", writer.wait_closed())
     await closed(other_writer)
+
+
+@scenario
+async def a_lost_connection_in_a_cycle():
+    # What `read()` raised is known: that nobody asked `wait_closed()` is not reported beside it. The exception's
+    # traceback holds the frame, the frame the writer, and the writer's protocol the exception, so that the garbage
+    # collector finds all of them at once, the future before its protocol or after it.
+    accepted, served = asyncio.Queue(), asyncio.Queue()
+
+    async def serve(reader, writer):
+        accepted.put_nowait(None)
+        try:
+            await reader.read()
+        except ConnectionResetError as exc:
+            kept = exc
+            writer.close()
+            served.put_nowait(type(kept))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    for _ in range(20):
+        client = socket.create_connection(server.sockets[0].getsockname())
+        await accepted.get()
+        # Without lingering, close() sends a reset.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        emit(await served.get())
+    server.close()
+    await spin(5)
+    gc.collect()
 
 
 @scenario

@@ -201,6 +201,17 @@ async def create_eager_task_factory():
 
 
 @scenario(since=(3, 12))
+async def how_an_eager_factory_is_known():
+    # By its code, with the constructor in its closure: anyio, which needs tasks that are not eager, looks at both.
+    class Mine(asyncio.Task):
+        pass
+
+    factory, plain = asyncio.create_eager_task_factory(Mine), asyncio.eager_task_factory
+    emit(factory.__code__ is plain.__code__, type(factory.__code__), factory.__name__, factory.__qualname__)
+    emit(factory.__closure__[0].cell_contents is Mine, plain.__closure__[0].cell_contents is asyncio.Task)
+
+
+@scenario(since=(3, 12))
 async def swallowing_a_throw_at_once():
     eager()
 

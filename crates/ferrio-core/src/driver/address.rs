@@ -30,6 +30,23 @@ impl Storage {
         Self { record: MaybeUninit::zeroed(), len: 0 }
     }
 
+    /// A copy of the first `len` bytes of a record, which may be none, and of no more than there is room for.
+    ///
+    /// # Safety
+    /// `record` points to `len` initialised bytes.
+    pub(super) unsafe fn copy_of(record: *const libc::sockaddr, len: libc::socklen_t) -> Self {
+        let mut storage = Self::new();
+        let len = (len as usize).min(size_of::<libc::sockaddr_storage>());
+        if len > 0 {
+            // SAFETY: as the caller promises; ours has room for the largest record, and is somewhere else.
+            unsafe {
+                std::ptr::copy_nonoverlapping(record.cast::<u8>(), storage.record.as_mut_ptr().cast(), len);
+            }
+        }
+        storage.len = len as libc::socklen_t;
+        storage
+    }
+
     pub(super) fn as_ptr(&self) -> *const libc::sockaddr {
         self.record.as_ptr().cast()
     }

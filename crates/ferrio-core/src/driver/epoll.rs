@@ -151,6 +151,7 @@ impl Backend for Epoll {
             let (bits, word) = (record.events as i32, record.u64);
             let token = Token::from_u64(word);
             if token == Token::WAKE {
+                // Nobody nudges an epoll: changes made by other threads take effect by themselves.
                 self.waker.acknowledge();
                 events.set_woken();
             } else {
@@ -193,6 +194,7 @@ fn whole_millis(timeout: Duration) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::testing::{forbid, interrupt};
 
     #[test]
     fn millis_are_rounded_up() {
@@ -217,58 +219,14 @@ mod tests {
     /// A signal must come back to the loop as `EINTR`, whichever call is waiting.
     #[test]
     fn a_signal_interrupts() {
-        extern "C" fn ignore(_: i32) {}
-        // SAFETY: an all-zero sigaction is a valid one (no flags, empty mask, default handler).
-        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-        action.sa_sigaction = ignore as extern "C" fn(i32) as usize;
-        // SAFETY: the handler does nothing, and no other test uses this signal.
-        assert_eq!(unsafe { libc::sigaction(libc::SIGUSR2, &raw const action, ptr::null_mut()) }, 0);
-
         for (precision, timeout) in [
             (Precision::Nanoseconds, None),
             (Precision::Nanoseconds, Some(Duration::from_secs(3600))),
             (Precision::Milliseconds, Some(Duration::from_secs(3600))),
         ] {
             let epoll = Epoll::with_precision(precision).unwrap();
-            let (send, recv) = std::sync::mpsc::channel();
-            let waiting = std::thread::spawn(move || {
-                // SAFETY: takes nothing.
-                send.send(unsafe { libc::pthread_self() }).unwrap();
-                epoll.poll(&mut Events::new(), timeout)
-            });
-            let thread = recv.recv().unwrap();
-            while !waiting.is_finished() {
-                // A signal before the thread is in the call interrupts nothing, so it is sent until it does.
-                // SAFETY: the thread has not been joined, so its id is still valid.
-                unsafe { libc::pthread_kill(thread, libc::SIGUSR2) };
-                std::thread::yield_now();
-            }
-            let error = waiting.join().unwrap().unwrap_err();
+            let error = interrupt(move || epoll.poll(&mut Events::new(), timeout)).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::Interrupted);
-        }
-    }
-
-    /// Makes the kernel answer `error` to `epoll_pwait2`, for the calling thread and for good.
-    fn forbid_epoll_pwait2(error: i32) {
-        let step = |code: u32, jump_if: u8, jump_else: u8, k: u32| libc::sock_filter {
-            code: code as u16,
-            jt: jump_if,
-            jf: jump_else,
-            k,
-        };
-        let mut filter = [
-            // The syscall's number is the first word of what a filter sees.
-            step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-            step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_epoll_pwait2 as u32),
-            step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | error as u32),
-            step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-        ];
-        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-        // SAFETY: the program and its steps live through the call, which copies them.
-        unsafe {
-            assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-            let set = libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program);
-            assert_eq!(set, 0, "{}", io::Error::last_os_error());
         }
     }
 
@@ -277,7 +235,7 @@ mod tests {
     fn a_kernel_without_nanoseconds_is_noticed() {
         for error in [libc::ENOSYS, libc::EPERM] {
             let epoll = std::thread::spawn(move || {
-                forbid_epoll_pwait2(error);
+                forbid(libc::SYS_epoll_pwait2, error);
                 let epoll = Epoll::new().unwrap();
                 assert_eq!(epoll.precision(), Precision::Nanoseconds);
                 let mut events = Events::new();

@@ -22,11 +22,47 @@ pub fn send_file(to: RawFd, file: RawFd, offset: u64, count: usize) -> io::Resul
 
 /// The size of a file in bytes, as `fstat` tells it: zero for what has none.
 pub fn size(fd: RawFd) -> io::Result<u64> {
+    Ok(stat(fd)?.st_size as u64)
+}
+
+fn stat(fd: RawFd) -> io::Result<libc::stat64> {
     let mut stat = std::mem::MaybeUninit::<libc::stat64>::uninit();
     // SAFETY: the kernel fills the record, or fails.
     once(|| unsafe { libc::fstat64(fd, stat.as_mut_ptr()) })?;
     // SAFETY: fstat has succeeded, so the record is filled.
-    Ok(unsafe { stat.assume_init() }.st_size as u64)
+    Ok(unsafe { stat.assume_init() })
+}
+
+/// Which file a descriptor stands for, and of what type: what tells a number from the same number later.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+    mode: u32,
+}
+
+impl Identity {
+    /// Errors: `EBADF`.
+    pub(super) fn of(fd: RawFd) -> io::Result<Self> {
+        let stat = stat(fd)?;
+        Ok(Self { device: stat.st_dev, inode: stat.st_ino, mode: stat.st_mode })
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_tests(inode: u64) -> Self {
+        Self { device: 0, inode, mode: 0 }
+    }
+
+    /// Whether epoll would watch it: `io_uring` calls a regular file always ready. Errors: `EPERM`.
+    pub(super) fn check_pollable(self, fd: RawFd) -> io::Result<()> {
+        if matches!(self.mode & libc::S_IFMT, libc::S_IFSOCK | libc::S_IFIFO) {
+            return Ok(());
+        }
+        // The type does not tell: a terminal can be polled and /dev/null cannot, and pidfds call themselves regular
+        // files. So epoll is asked; such descriptors are few.
+        let epoll = super::Epoll::new()?;
+        super::Backend::register(&epoll, fd, super::Token::from_u64(0), super::Interest::NONE)
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Waiting for file descriptors: what a backend must provide, and the choice between backends.
 //!
-//! A backend is one sibling file ([`epoll`] today) that implements [`Backend`]. This is the whole list of what the
-//! event loop relies on; a kqueue, `io_uring` or `poll(2)` backend that keeps these promises needs no other change:
+//! A backend is one sibling ([`epoll`], [`uring`]) that implements [`Backend`]. This is the whole list of what the event
+//! loop relies on; a kqueue or `poll(2)` backend that keeps these promises needs no other change:
 //!
 //! 1. **Level-triggered readiness.** As long as an fd stays readable (writable) and registered for it, every `poll`
 //!    reports it. Errors and hang-ups are reported as both readable and writable, whatever the interest was, the
@@ -46,13 +46,19 @@ pub mod datagram;
 pub mod epoll;
 mod event;
 pub mod file;
+pub mod files;
+pub mod resolve;
 pub mod socket;
 mod sys;
+#[cfg(test)]
+mod testing;
+pub mod uring;
 mod wakeup;
 
 pub use address::Address;
 pub use epoll::{Epoll, Precision};
 pub use event::{Event, Events, Interest, Token};
+pub use uring::{Availability, Uring};
 pub use wakeup::Waker;
 
 /// What a backend provides. The promises behind the signatures are listed at the head of this module.
@@ -84,6 +90,8 @@ pub enum DriverKind {
     Epoll,
     /// epoll held to millisecond timeouts: the path of kernels before 5.11, forced so that tests can run it.
     EpollMillis,
+    /// `io_uring` where the system has it, else epoll. Never chosen by itself: it is not faster on every load.
+    IoUring,
 }
 
 impl DriverKind {
@@ -108,9 +116,10 @@ impl FromStr for DriverKind {
             "" | "auto" => Ok(Self::Auto),
             "epoll" => Ok(Self::Epoll),
             "epoll-millis" => Ok(Self::EpollMillis),
+            "io_uring" => Ok(Self::IoUring),
             _ => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("unknown driver {name:?}: use auto, epoll or epoll-millis"),
+                format!("unknown driver {name:?} in {}: use epoll or io_uring", Self::ENV),
             )),
         }
     }
@@ -119,8 +128,11 @@ impl FromStr for DriverKind {
 /// The backend in use. An enum and not a `dyn Backend`, so that `poll` and registration are direct calls.
 #[derive(Debug)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "there is one per loop")]
 pub enum Driver {
     Epoll(Epoll),
+    /// Boxed, since it is twenty times the size of the other.
+    Uring(Box<Uring>),
 }
 
 impl Driver {
@@ -129,11 +141,15 @@ impl Driver {
         Self::with_kind(DriverKind::from_env()?)
     }
 
-    /// A driver of the given kind. Errors: those of the kernel (`EMFILE`, `ENFILE`, `ENOMEM`).
+    /// A driver of the given kind; epoll instead of an `io_uring` that the system refuses. Errors: those of the kernel (`EMFILE`, `ENFILE`, `ENOMEM`).
     pub fn with_kind(kind: DriverKind) -> io::Result<Self> {
         let precision = match kind {
             DriverKind::Auto | DriverKind::Epoll => Precision::Nanoseconds,
             DriverKind::EpollMillis => Precision::Milliseconds,
+            DriverKind::IoUring => match Uring::new() {
+                Err(error) if Availability::is_refusal(&error) => Precision::Nanoseconds,
+                made => return made.map(|uring| Self::Uring(Box::new(uring))),
+            },
         };
         Ok(Self::Epoll(Epoll::with_precision(precision)?))
     }
@@ -145,6 +161,7 @@ impl Driver {
                 Precision::Nanoseconds => "epoll",
                 Precision::Milliseconds => "epoll-millis",
             },
+            Self::Uring(_) => "io_uring",
         }
     }
 
@@ -152,6 +169,7 @@ impl Driver {
     pub fn register(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
         match self {
             Self::Epoll(epoll) => epoll.register(fd, token, interest),
+            Self::Uring(uring) => uring.register(fd, token, interest),
         }
     }
 
@@ -159,6 +177,7 @@ impl Driver {
     pub fn reregister(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
         match self {
             Self::Epoll(epoll) => epoll.reregister(fd, token, interest),
+            Self::Uring(uring) => uring.reregister(fd, token, interest),
         }
     }
 
@@ -166,6 +185,7 @@ impl Driver {
     pub fn deregister(&self, fd: RawFd) -> io::Result<()> {
         match self {
             Self::Epoll(epoll) => epoll.deregister(fd),
+            Self::Uring(uring) => uring.deregister(fd),
         }
     }
 
@@ -173,6 +193,7 @@ impl Driver {
     pub fn poll(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         match self {
             Self::Epoll(epoll) => epoll.poll(events, timeout),
+            Self::Uring(uring) => uring.poll(events, timeout),
         }
     }
 
@@ -180,6 +201,7 @@ impl Driver {
     pub fn waker(&self) -> Arc<Waker> {
         match self {
             Self::Epoll(epoll) => epoll.waker(),
+            Self::Uring(uring) => uring.waker(),
         }
     }
 }

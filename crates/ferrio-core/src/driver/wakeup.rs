@@ -39,9 +39,13 @@ impl Waker {
     /// Makes the `poll` in progress, or else the next one, return with [`Events::woken`](super::Events::woken) set.
     /// Async-signal-safe: one atomic, one write, no allocation, no lock, and `errno` is left as it was.
     pub fn wake(&self) {
-        if self.pending.swap(true, Ordering::AcqRel) {
-            return;
+        if !self.pending.swap(true, Ordering::AcqRel) {
+            self.nudge();
         }
+    }
+
+    /// Ends a wait of the kernel's without a wake-up to report: something was queued for the thread in `poll`.
+    pub(super) fn nudge(&self) {
         let one = 1_u64.to_ne_bytes();
         // SAFETY: errno is a thread-local that is always there.
         let errno = unsafe { libc::__errno_location() };
@@ -54,10 +58,10 @@ impl Waker {
         unsafe { *errno = saved };
     }
 
-    /// The owner's side: the wake-up is being reported, the next one must write again.
-    pub(super) fn acknowledge(&self) {
+    /// The owner's side: the wake-up is being reported, the next one must write again. Whether there was one.
+    pub(super) fn acknowledge(&self) -> bool {
         // A swap and not a store: it reads the waker's `true`, and so acquires what was published before it.
-        self.pending.swap(false, Ordering::AcqRel);
+        self.pending.swap(false, Ordering::AcqRel)
     }
 }
 

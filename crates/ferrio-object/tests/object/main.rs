@@ -11,6 +11,7 @@ mod calls;
 mod classes;
 mod collection;
 mod coroutines;
+mod descriptors;
 mod finalizers;
 mod freelists;
 mod memory;

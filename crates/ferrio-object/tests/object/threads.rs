@@ -153,8 +153,11 @@ fn contexts_are_entered_and_left() {
         let none = ThreadState::in_context(py, &Obj::none(py), || Ok::<_, PyErr>(()));
         assert!(none.unwrap_err().to_string().contains("Context"));
 
-        assert!(!ThreadState::is_empty_context(&context) && !ThreadState::is_empty_context(&Obj::none(py)));
-        assert!(ThreadState::is_empty_context(&ThreadState::new_context(py).unwrap()));
+        // A snapshot has what the current context has, and is made only if that is anything.
+        assert!(ThreadState::snapshot(py).unwrap().is_none());
+        let copy = ThreadState::in_context(py, &context, || ThreadState::snapshot(py)).unwrap().unwrap();
+        assert!(!copy.is(&context));
+        assert_eq!(ThreadState::in_context(py, &copy, || Ok::<_, PyErr>(value())).unwrap(), 7);
         assert!(PyErr::take(py).is_none());
     });
 }
@@ -225,5 +228,42 @@ fn misuse_is_noticed_in_debug_builds() {
         });
         assert!(noticed, "a reference was cloned on a detached thread");
         drop(smuggled);
+    });
+}
+
+#[test]
+fn empty_contexts_are_used_again() {
+    attached(|py, _| {
+        let var =
+            py.import("contextvars").unwrap().getattr("ContextVar").unwrap().call1(("recycled",)).unwrap();
+        let fresh = || ThreadState::empty_context(py).unwrap();
+        let first = fresh();
+        let address = first.as_ptr();
+        assert!(ThreadState::recycle_context(first).is_none());
+        let again = fresh();
+        assert_eq!(again.as_ptr(), address);
+
+        // Somebody else has it, in whichever way; or it is not as it was.
+        let held = again.clone();
+        assert!(ThreadState::recycle_context(held).is_some_and(|back| back.is(&again)));
+        let reference = py.import("weakref").unwrap().getattr("ref").unwrap().call1((&again,)).unwrap();
+        let again = ThreadState::recycle_context(again).unwrap();
+        assert!(again.is_bound(&reference.call0().unwrap()));
+        drop(reference);
+        let set = ThreadState::in_context(py, &again, || var.call_method1("set", (1,)).map(drop));
+        set.unwrap();
+        assert!(ThreadState::recycle_context(again).is_some());
+
+        // Variables that were set and reset leave nothing.
+        let clean = fresh();
+        let outcome = ThreadState::in_context(py, &clean, || {
+            let token = var.call_method1("set", (1,))?;
+            var.call_method1("reset", (token,)).map(drop)
+        });
+        outcome.unwrap();
+        let address = clean.as_ptr();
+        assert!(ThreadState::recycle_context(clean).is_none());
+        assert_eq!(fresh().as_ptr(), address);
+        assert!(ThreadState::recycle_context(Obj::none(py)).is_some());
     });
 }

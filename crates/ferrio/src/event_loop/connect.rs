@@ -139,7 +139,8 @@ pub(super) fn expect_unix_stream(py: Python<'_>, sock: &Obj) -> PyResult<()> {
     Err(PyValueError::new_err(format!("A UNIX Domain Stream Socket was expected, got {}", sock.repr()?)))
 }
 
-/// Makes protocol and transport of a connected socket and waits for `connection_made()`.
+/// Makes protocol and transport of a connected socket and waits for `connection_made()`. A socket that is `ours` is
+/// closed if it does not come to a transport; one of the user's stays open.
 ///
 /// # Errors
 /// What the factory raises, `CancelledError`.
@@ -147,11 +148,13 @@ pub(super) async fn begin_transport(
     co: &Co,
     this: &Obj<Loop>,
     sock: &Obj,
+    ours: bool,
     factory: &Obj,
     ssl: &Ssl,
 ) -> PyResult<Obj> {
     let (waiter, protocol, transport) = {
         let py = co.py();
+        let mut owned = ours.then(|| OwnedSocket::new(sock.clone()));
         sock.bind(py).call_method1(intern!(py, "setblocking"), (false,))?;
         let protocol: Obj = factory.bind(py).call0()?.into();
         if ssl.wanted(py)? {
@@ -167,6 +170,9 @@ pub(super) async fn begin_transport(
             server: None,
         };
         let transport = StreamTransport::open(py, this, opening)?;
+        if let Some(owned) = &mut owned {
+            owned.keep(py);
+        }
         (waiter, protocol, transport)
     };
     if let Err(err) = co.wait(waiter).await {
@@ -251,7 +257,8 @@ fn create_connection(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> Py
         if let Some(sock) = &sock {
             check_ssl_socket(co.py(), sock.bind(co.py()))?;
         }
-        let sock = if target.host.is_some() || target.port.is_some() {
+        let ours = target.host.is_some() || target.port.is_some();
+        let sock = if ours {
             if sock.is_some() {
                 return Err(PyValueError::new_err(
                     "host/port and sock can not be specified at the same time",
@@ -266,7 +273,7 @@ fn create_connection(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> Py
             expect_stream(co.py(), &sock)?;
             sock
         };
-        let pair = begin_transport(&co, &this, &sock, &factory, &ssl).await?;
+        let pair = begin_transport(&co, &this, &sock, ours, &factory, &ssl).await?;
         if this.debug.get() {
             log_connected(co.py(), &pair, &target)?;
         }
@@ -509,6 +516,7 @@ fn create_unix_connection(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) 
     let this = this.clone();
     coro::coroutine(py, "create_unix_connection", move |co| async move {
         ssl.check_unix_client(co.py())?;
+        let ours = path.is_some();
         let sock = if let Some(path) = path {
             if sock.is_some() {
                 return Err(PyValueError::new_err("path and sock can not be specified at the same time"));
@@ -532,7 +540,7 @@ fn create_unix_connection(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) 
             expect_unix_stream(co.py(), &sock)?;
             sock
         };
-        begin_transport(&co, &this, &sock, &factory, &ssl).await
+        begin_transport(&co, &this, &sock, ours, &factory, &ssl).await
     })
 }
 

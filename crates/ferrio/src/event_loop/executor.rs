@@ -48,6 +48,7 @@ fn set_default_executor(this: &Obj<Loop>, py: Python<'_>, executor: &Bound<'_, P
         return Err(PyTypeError::new_err("executor must be ThreadPoolExecutor instance"));
     }
     this.default_executor.set(Some(executor.into()));
+    this.custom_executor.set(true);
     Ok(())
 }
 
@@ -165,7 +166,9 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
             the timeout since 3.12).")
         .getset("_default_executor", |this: &Obj<Loop>, _py: Python<'_>| this.default_executor.get(),
             |this: &Obj<Loop>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
-                this.default_executor.set(value.filter(|value| !value.is_none()).map(Obj::from));
+                let value = value.filter(|value| !value.is_none());
+                this.default_executor.set(value.map(Obj::from));
+                this.custom_executor.set(value.is_some());
                 Ok(())
             }, "")
         .getter("_executor_shutdown_called",

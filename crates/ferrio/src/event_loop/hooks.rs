@@ -27,8 +27,9 @@ impl Hooks {
     pub(crate) const CREATE_TASK: Hooks = Hooks(1 << 8);
     pub(crate) const CALL_LATER: Hooks = Hooks(1 << 9);
     pub(crate) const WRITE_TO_SELF: Hooks = Hooks(1 << 10);
+    pub(crate) const RUN_IN_EXECUTOR: Hooks = Hooks(1 << 11);
 
-    const NAMES: [(&'static str, Hooks); 10] = [
+    const NAMES: [(&'static str, Hooks); 11] = [
         ("call_soon", Hooks::CALL_SOON),
         ("call_at", Hooks::CALL_AT),
         ("time", Hooks::TIME),
@@ -39,6 +40,7 @@ impl Hooks {
         ("create_task", Hooks::CREATE_TASK),
         ("call_later", Hooks::CALL_LATER),
         ("_write_to_self", Hooks::WRITE_TO_SELF),
+        ("run_in_executor", Hooks::RUN_IN_EXECUTOR),
     ];
 
     #[inline]

@@ -5,7 +5,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::io;
 use std::os::fd::RawFd;
 
 use ferrio_core::driver::datagram::Inbox;
@@ -17,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
 use smallvec::SmallVec;
 
-use super::{FromIo, Loop, Polled, Ready};
+use super::{FromIo, Loop, Polled, Ready, calls};
 use crate::future::{self, Future};
 use crate::handle::Handle;
 use crate::loop_ref::LoopRef;
@@ -34,6 +33,8 @@ pub(crate) enum Source {
     Listener(Obj<Listener>),
     /// The pipe that signals are written to.
     Signals,
+    /// File operations have completed.
+    Files,
 }
 
 /// Who is told when a descriptor is ready.
@@ -42,9 +43,36 @@ pub(crate) struct Watch {
     reader: RefCell<Option<Waiter>>,
     writer: RefCell<Option<Waiter>>,
     interest: Cell<Interest>,
+    /// The polls that there had been when the waiter of each side came. An event out of the last of them is older than
+    /// the waiter, and meant for the one before it.
+    reader_since: Cell<u32>,
+    writer_since: Cell<u32>,
 }
 
 impl Watch {
+    fn new(fd: RawFd, interest: Interest) -> Self {
+        Watch {
+            fd,
+            reader: RefCell::new(None),
+            writer: RefCell::new(None),
+            interest: Cell::new(interest),
+            reader_since: Cell::new(0),
+            writer_since: Cell::new(0),
+        }
+    }
+
+    fn since(&self, side: Interest) -> &Cell<u32> {
+        if side.is_readable() { &self.reader_since } else { &self.writer_since }
+    }
+
+    /// Who is meant by an event of the poll before which there had been fewer than `polls`.
+    #[inline]
+    fn meant(&self, side: Interest, polls: u32) -> Option<Waiter> {
+        let waiter = self.side(side).borrow().clone();
+        // An operation only tries once more, and its like may have waited before.
+        waiter.filter(|waiter| matches!(waiter, Waiter::Futures(_)) || self.since(side).get() != polls)
+    }
+
     fn side(&self, side: Interest) -> &RefCell<Option<Waiter>> {
         if side.is_readable() { &self.reader } else { &self.writer }
     }
@@ -124,10 +152,15 @@ impl Sockets {
         Ok(())
     }
 
-    /// Forgets the transport of `fd`. Call it before the descriptor is closed.
-    pub(crate) fn release(&self, fd: RawFd) {
-        let old = self.transports.borrow_mut().remove(&fd);
-        drop(old);
+    /// Forgets that `transport` uses `fd`. Call it before the descriptor is closed.
+    pub(crate) fn release<T: 'static>(&self, py: Python<'_>, fd: RawFd, transport: &Obj<T>) {
+        let Some(weak) = self.transports.borrow().get(&fd).cloned() else { return };
+        // The descriptor may have been closed before, and its number be another transport's by now.
+        let ours = weak.bind(py).call0().is_ok_and(|user| user.is_none() || user.is(transport.bind(py)));
+        if ours {
+            let old = self.transports.borrow_mut().remove(&fd);
+            drop(old);
+        }
     }
 
     /// # Errors
@@ -168,23 +201,26 @@ impl Source {
             }
             Source::Stream(transport) => visit.obj(transport),
             Source::Listener(listener) => visit.obj(listener),
-            Source::Signals => {}
+            Source::Signals | Source::Files => {}
         }
     }
 }
 
 /// Queues what a poll brought.
 #[inline]
-pub(super) fn queue_events(this: &Obj<Loop>, _py: Python<'_>, events: &Events) -> PyResult<()> {
-    let mut ready = this.ready.borrow_mut();
-    for event in events.iter() {
-        ready.push_back_with(|| Ready::Io {
-            token: event.token,
-            readable: event.readable,
-            writable: event.writable,
-        });
+pub(super) fn queue_events(this: &Obj<Loop>, py: Python<'_>, events: &Events) -> PyResult<()> {
+    this.registrations.polled();
+    {
+        let mut ready = this.ready.borrow_mut();
+        for event in events.iter() {
+            ready.push_back_with(|| Ready::Io {
+                token: event.token,
+                readable: event.readable,
+                writable: event.writable,
+            });
+        }
     }
-    Ok(())
+    if events.woken() { calls::deliver(this, py) } else { Ok(()) }
 }
 
 /// Polls without waiting, for loops whose waiting is done elsewhere.
@@ -211,21 +247,24 @@ pub(super) fn dispatch(
         Stream(Obj<StreamTransport>),
         Listener(Obj<Listener>),
         Signals,
+        Files,
     }
     let target = match this.sources.borrow().get(token) {
         None => return Ok(()),
         Some(Source::Stream(transport)) => Target::Stream(transport.clone()),
         Some(Source::Listener(listener)) => Target::Listener(listener.clone()),
         Some(Source::Signals) => Target::Signals,
+        Some(Source::Files) => Target::Files,
         Some(Source::Watch(watch)) => Target::Waiters(
-            readable.then(|| watch.reader.borrow().clone()).flatten(),
-            writable.then(|| watch.writer.borrow().clone()).flatten(),
+            readable.then(|| watch.meant(Interest::READABLE, this.registrations.polls())).flatten(),
+            writable.then(|| watch.meant(Interest::WRITABLE, this.registrations.polls())).flatten(),
         ),
     };
     match target {
         Target::Stream(transport) => StreamTransport::ready(&transport, py, readable, writable),
         Target::Listener(listener) => Listener::ready(&listener, py),
         Target::Signals => crate::signals::arrived(this, py),
+        Target::Files => crate::files::arrived(this, py),
         Target::Waiters(reader, writer) => {
             for (waiter, side) in [(reader, Interest::READABLE), (writer, Interest::WRITABLE)] {
                 match waiter {
@@ -236,11 +275,7 @@ pub(super) fn dispatch(
                     Some(Waiter::Transport(transport)) => transport.ready(py, side)?,
                     Some(Waiter::Futures(futures)) => {
                         disarm(this, token, side)?;
-                        for fut in futures {
-                            if !fut.is_done() {
-                                future::set_result(&fut, py, Obj::none(py))?;
-                            }
-                        }
+                        tell_all(py, &futures)?;
                     }
                 }
             }
@@ -252,8 +287,12 @@ pub(super) fn dispatch(
 /// Flushes the transports written to in this turn.
 pub(super) fn flush_writes(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     let dirty = std::mem::take(&mut *this.dirty.borrow_mut());
-    for transport in &dirty {
-        StreamTransport::flush(transport, py)?;
+    for (done, transport) in dirty.iter().enumerate() {
+        if let Err(err) = StreamTransport::flush(transport, py) {
+            // The loop is to end, and may run again: the others' data is not to be lost by that.
+            this.dirty.borrow_mut().extend(dirty[done + 1..].iter().cloned());
+            return Err(err);
+        }
     }
     // The emptied vector goes back so that its memory is used again, unless a flush wrote to others.
     let mut dirty = dirty;
@@ -278,45 +317,12 @@ pub(super) fn close(this: &Obj<Loop>) {
         }
     }
     this.watched.borrow_mut().clear();
+    this.registrations.clear();
     drop(sources);
     let dirty = std::mem::take(&mut *this.dirty.borrow_mut());
     drop(dirty);
     this.sockets.clear();
-}
-
-impl Loop {
-    /// Registers a source of our own with the driver.
-    ///
-    /// # Errors
-    /// `OSError` from the kernel, `RuntimeError` if the loop is closed.
-    pub(crate) fn register(&self, fd: RawFd, interest: Interest, source: Source) -> PyResult<Token> {
-        let driver = self.driver()?;
-        let token = self.sources.borrow_mut().insert(source);
-        if let Err(err) = driver.register(fd, token, interest) {
-            let source = self.sources.borrow_mut().remove(token);
-            drop(source);
-            return Err(PyOSError::new_err_from_io(err));
-        }
-        Ok(token)
-    }
-
-    /// Changes what a source waits for.
-    ///
-    /// # Errors
-    /// `OSError` from the kernel.
-    pub(crate) fn reregister(&self, fd: RawFd, token: Token, interest: Interest) -> PyResult<()> {
-        self.driver()?.reregister(fd, token, interest).map_err(PyOSError::new_err_from_io)
-    }
-
-    /// Takes a source out. Call it before the descriptor is closed. Does nothing if the loop is closed.
-    pub(crate) fn deregister(&self, fd: RawFd, token: Token) {
-        if let Some(driver) = self.open_driver() {
-            // ENOENT and EBADF say that it is gone already, which is what is wanted.
-            let _ = driver.deregister(fd);
-        }
-        let source = self.sources.borrow_mut().remove(token);
-        drop(source);
-    }
+    this.calls.clear();
 }
 
 /// The descriptor of an int or of anything with `fileno()`.
@@ -350,41 +356,68 @@ fn ensure_no_transport(this: &Obj<Loop>, py: Python<'_>, fd: RawFd) -> PyResult<
 /// Changes who waits for one direction of `fd`: `change` gets what is there now and leaves what is to be there.
 fn arm<R>(
     this: &Obj<Loop>,
+    py: Python<'_>,
     fd: RawFd,
     side: Interest,
     change: impl FnOnce(&mut Option<Waiter>) -> R,
 ) -> PyResult<R> {
-    let driver = this.driver()?;
     let known = this.watched.borrow().get(&fd).copied();
-    let token = if let Some(token) = known {
-        token
-    } else {
-        let watch =
-            Watch { fd, reader: RefCell::new(None), writer: RefCell::new(None), interest: Cell::new(side) };
-        let token = this.sources.borrow_mut().insert(Source::Watch(watch));
-        if let Err(err) = driver.register(fd, token, side) {
-            this.sources.borrow_mut().remove(token);
-            return Err(PyOSError::new_err_from_io(err));
+    let token = match known {
+        Some(token) if widen(this, fd, token, side)? => token,
+        _ => {
+            if let Some(stale) = known {
+                abandon(this, py, fd, stale)?;
+            }
+            let token = this.register(fd, side, Source::Watch(Watch::new(fd, side)))?;
+            this.watched.borrow_mut().insert(fd, token);
+            token
         }
-        this.watched.borrow_mut().insert(fd, token);
-        token
     };
     let sources = this.sources.borrow();
     let Some(Source::Watch(watch)) = sources.get(token) else {
         return Err(PyRuntimeError::new_err(format!("File descriptor {fd} is not a watched one")));
     };
-    let (before, after) = (watch.interest.get(), watch.interest.get().with(side));
-    // Also if somebody is there already: the descriptor may have been closed without a word and used again, and then
-    // the kernel has forgotten the registration by itself.
-    if known.is_some() && (after != before || watch.side(side).borrow().is_some()) {
-        let changed = match driver.reregister(fd, token, after) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => driver.register(fd, token, after),
-            other => other,
-        };
-        changed.map_err(PyOSError::new_err_from_io)?;
+    watch.since(side).set(this.registrations.polls());
+    Ok(change(&mut watch.side(side).borrow_mut()))
+}
+
+/// Adds a direction to what a known descriptor is watched for. False if the descriptor was closed without a word: what
+/// has its number now is another one.
+fn widen(this: &Obj<Loop>, fd: RawFd, token: Token, side: Interest) -> PyResult<bool> {
+    let sources = this.sources.borrow();
+    let Some(Source::Watch(watch)) = sources.get(token) else { return Ok(false) };
+    // The kernel is told even if nothing changes for it: that is how a closed descriptor is found out.
+    let after = watch.interest.get().with(side);
+    let ours = this.try_reregister(fd, token, after)?;
+    if ours {
         watch.interest.set(after);
     }
-    Ok(change(&mut watch.side(side).borrow_mut()))
+    Ok(ours)
+}
+
+/// Lets go of a watch whose descriptor was closed without a word. Operations find that out when they try again.
+fn abandon(this: &Obj<Loop>, py: Python<'_>, fd: RawFd, token: Token) -> PyResult<()> {
+    this.watched.borrow_mut().remove(&fd);
+    let waiters = match this.sources.borrow().get(token) {
+        Some(Source::Watch(watch)) => [watch.reader.take(), watch.writer.take()],
+        _ => [None, None],
+    };
+    this.deregister(fd, token);
+    for waiter in waiters.into_iter().flatten() {
+        match waiter {
+            Waiter::Handle(handle) => Handle::cancel(&handle, py)?,
+            Waiter::Futures(futures) => tell_all(py, &futures)?,
+            Waiter::Transport(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn tell_all(py: Python<'_>, futures: &[Obj<Future>]) -> PyResult<()> {
+    for fut in futures.iter().filter(|fut| !fut.is_done()) {
+        future::set_result(fut, py, Obj::none(py))?;
+    }
+    Ok(())
 }
 
 /// Nobody waits for one direction of a watched descriptor any more. Hands out who did.
@@ -430,7 +463,7 @@ pub(crate) fn wait_ready(
 ) -> PyResult<Obj<Future>> {
     ensure_no_transport(this, py, fd)?;
     let fut = Future::create(py, LoopRef::Native(this.clone()))?;
-    let replaced = arm(this, fd, side, |place| match place {
+    let replaced = arm(this, py, fd, side, |place| match place {
         Some(Waiter::Futures(futures)) => {
             futures.push(fut.clone());
             None
@@ -476,7 +509,7 @@ pub(super) fn watch_transport(
     side: Interest,
     transport: Polled,
 ) -> PyResult<()> {
-    match arm(this, fd, side, |place| place.replace(Waiter::Transport(transport)))? {
+    match arm(this, py, fd, side, |place| place.replace(Waiter::Transport(transport)))? {
         Some(Waiter::Handle(old)) => Handle::cancel(&old, py),
         _ => Ok(()),
     }
@@ -518,7 +551,7 @@ fn watch(
     let arguments = rest.map(Obj::from).collect();
     let handle = Handle::new(callback.into(), arguments, Some(context), this.clone());
     let handle: Obj<Handle> = Obj::create(py, ((), handle))?;
-    let old = arm(this, fd, side, |place| place.replace(Waiter::Handle(handle.clone())))?;
+    let old = arm(this, py, fd, side, |place| place.replace(Waiter::Handle(handle.clone())))?;
     if let Some(Waiter::Handle(old)) = old {
         Handle::cancel(&old, py)?;
     }

@@ -59,7 +59,8 @@ fn run_until_complete(this: &Obj<Loop>, py: Python<'_>, future: &Bound<'_, PyAny
         // An exception raised here tells of itself; "destroyed but pending" would only add noise.
         future.bind(py).setattr(intern!(py, "_log_destroy_pending"), false)?;
     }
-    let stopper = StopWhenDone::callable(py)?;
+    // Always the same object: a library (anyio) knows by it which task the loop runs for.
+    let stopper = crate::library::module(py, "ferrio._ferrio")?.getattr(intern!(py, STOP_WHEN_DONE))?;
     future.bind(py).call_method1(intern!(py, "add_done_callback"), (&stopper,))?;
     let outcome = this.bind(py).call_method0(intern!(py, "run_forever"));
     let fut = future.bind(py);
@@ -79,28 +80,23 @@ fn run_until_complete(this: &Obj<Loop>, py: Python<'_>, future: &Bound<'_, PyAny
     Ok(fut.call_method0(intern!(py, "result"))?.into())
 }
 
-/// The done-callback of `run_until_complete`.
-struct StopWhenDone;
+/// What the module calls the done-callback of `run_until_complete`; asyncio's name.
+pub(crate) const STOP_WHEN_DONE: &str = "_run_until_complete_cb";
 
-impl StopWhenDone {
-    fn callable(py: Python<'_>) -> PyResult<Obj> {
-        crate::native_fn::function(py, "_run_until_complete_cb", Vec::new(), |py, _held, args| {
-            let Some(fut) = args.get(0) else { return Ok(()) };
-            if !fut.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
-                let exc = fut.call_method0(intern!(py, "exception"))?;
-                if !exc.is_none() {
-                    let err = PyErr::from_value(exc);
-                    // The loop has stopped already, by this very exception passing through it.
-                    if exceptions::is_exit(py, &err) {
-                        return Ok(());
-                    }
-                }
-            }
-            let event_loop = crate::future_likes::loop_of(py, fut)?;
-            event_loop.bind(py).call_method0(intern!(py, "stop"))?;
-            Ok(())
-        })
+/// The done-callback of `run_until_complete`.
+pub(crate) fn py_stop_when_done(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    let [fut] = args.bind(&Signature::new(STOP_WHEN_DONE, ["fut"]))?;
+    let Some(fut) = fut else { return Ok(()) };
+    if !fut.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+        let exc = fut.call_method0(intern!(py, "exception"))?;
+        // The loop has stopped already, by this very exception passing through it.
+        if !exc.is_none() && exceptions::is_exit(py, &PyErr::from_value(exc)) {
+            return Ok(());
+        }
     }
+    let event_loop = crate::future_likes::loop_of(py, fut)?;
+    event_loop.bind(py).call_method0(intern!(py, "stop"))?;
+    Ok(())
 }
 
 fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
@@ -129,12 +125,12 @@ fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     let timers: Vec<_> = this.timers.borrow_mut().drain().collect();
     for timer in &timers {
         if let super::Timer::Call(timer) = timer {
-            timer.key.set(None);
             timer.base().empty();
         }
     }
     drop(timers);
     super::io::close(this);
+    this.files.close();
     this.executor_shutdown_called.set(true);
     if let Some(executor) = this.default_executor.take() {
         let kwargs = PyDict::new(py);
@@ -143,6 +139,9 @@ fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     }
     let driver = this.driver.borrow_mut().take();
     drop(driver);
+    // It has a descriptor too, and a closed loop may be kept for as long as the process lives.
+    let waker = this.waker.borrow_mut().take();
+    drop(waker);
     signals
 }
 

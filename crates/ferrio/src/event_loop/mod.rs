@@ -4,8 +4,10 @@
 //! may push onto the ready queue while the loop's thread is in the driver without it. No `RefCell` of the loop may
 //! stay borrowed over code that can run Python.
 
+mod calls;
 mod connect;
 mod datagram;
+mod doctor;
 mod executor;
 mod handler;
 mod hooks;
@@ -15,14 +17,17 @@ mod lifecycle;
 mod names;
 mod pipes;
 mod polled;
+mod registration;
 mod replaced;
+mod resolve;
 mod schedule;
 mod sendfile;
 mod serve;
 mod sock;
+mod sock_message;
 mod turn;
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -32,11 +37,13 @@ use ferrio_core::registry::Registry;
 use ferrio_core::timers::{TimerKey, Timers};
 use ferrio_core::turn_queue::TurnQueue;
 use ferrio_object::{Any, Class, ClassBuilder, Obj, ObjCell, TypeCell, Visit};
-use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
+pub(crate) use doctor::py_driver_report;
 pub(crate) use hooks::{Hooks, py_rebind_methods};
 pub(crate) use io::{SCRATCH_LEN, Sockets, Source};
+pub(crate) use lifecycle::{STOP_WHEN_DONE, py_stop_when_done};
 pub(crate) use polled::Polled;
 pub(crate) use schedule::{Alarm, call_soon_native, resolve_later};
 pub(crate) use sendfile::SendfileFallback;
@@ -44,11 +51,12 @@ pub(crate) use sock::would_block;
 
 use crate::future::Future;
 use crate::gather::Gathering;
-use crate::handle::{Handle, TimerHandle};
+use crate::handle::Handle;
 use crate::native_fn::NativeFn;
 use crate::task::Task;
 use crate::taskgroups::TaskGroup;
 use crate::timeouts::Timeout;
+use crate::timer_handle::TimerHandle;
 use crate::transports::StreamTransport;
 
 /// Something to do in this turn.
@@ -88,10 +96,11 @@ pub struct Loop {
     pub(crate) ready: RefCell<TurnQueue<Ready>>,
     pub(crate) timers: RefCell<Timers<Timer>>,
     driver: RefCell<Option<Arc<Driver>>>,
-    waker: OnceCell<Arc<Waker>>,
+    waker: RefCell<Option<Arc<Waker>>>,
     events: RefCell<Events>,
     pub(crate) sources: RefCell<Registry<Source>>,
     pub(crate) watched: RefCell<HashMap<RawFd, Token>>,
+    registrations: registration::Registrations,
     hooks: Cell<Hooks>,
     pub(crate) debug: Cell<bool>,
     closed: Cell<bool>,
@@ -106,6 +115,8 @@ pub struct Loop {
     pub(crate) task_factory: ObjCell,
     pub(crate) exception_handler: ObjCell,
     pub(crate) default_executor: ObjCell,
+    /// Whether the default executor is one that somebody has set.
+    custom_executor: Cell<bool>,
     pub(crate) executor_shutdown_called: Cell<bool>,
     pub(crate) slow_callback_duration: Cell<f64>,
     pub(crate) clock_resolution: Cell<f64>,
@@ -117,6 +128,8 @@ pub struct Loop {
     /// Transports with writes to flush at the end of the turn.
     pub(crate) dirty: RefCell<Vec<Obj<StreamTransport>>>,
     pub(crate) sockets: Sockets,
+    calls: calls::Calls,
+    pub(crate) files: crate::files::Engine,
 }
 
 impl Loop {
@@ -142,7 +155,7 @@ impl Loop {
     #[inline]
     pub(crate) fn wake(&self) {
         if self.polling.get()
-            && let Some(waker) = self.waker.get()
+            && let Some(waker) = &*self.waker.borrow()
         {
             waker.wake();
         }
@@ -179,8 +192,12 @@ impl Loop {
         if self.driver.borrow().is_some() {
             return Ok(());
         }
-        let driver = Driver::new().map_err(PyOSError::new_err_from_io)?;
-        let _ = self.waker.set(driver.waker());
+        let driver = Driver::new().map_err(|err| match err.raw_os_error() {
+            // A name in the environment that is none.
+            None => PyValueError::new_err(err.to_string()),
+            Some(_) => PyOSError::new_err_from_io(err),
+        })?;
+        *self.waker.borrow_mut() = Some(driver.waker());
         *self.driver.borrow_mut() = Some(Arc::new(driver));
         Ok(())
     }
@@ -226,10 +243,11 @@ impl Class for Loop {
             ready: RefCell::new(TurnQueue::new()),
             timers: RefCell::new(Timers::default()),
             driver: RefCell::new(None),
-            waker: OnceCell::new(),
+            waker: RefCell::new(None),
             events: RefCell::new(Events::new()),
             sources: RefCell::new(Registry::default()),
             watched: RefCell::new(HashMap::new()),
+            registrations: registration::Registrations::default(),
             hooks: Cell::new(Hooks::NONE),
             debug: Cell::new(false),
             closed: Cell::new(false),
@@ -241,6 +259,7 @@ impl Class for Loop {
             task_factory: ObjCell::empty(),
             exception_handler: ObjCell::empty(),
             default_executor: ObjCell::empty(),
+            custom_executor: Cell::new(false),
             executor_shutdown_called: Cell::new(false),
             slow_callback_duration: Cell::new(0.1),
             clock_resolution: Cell::new(ferrio_core::clock::resolution()),
@@ -251,6 +270,8 @@ impl Class for Loop {
             signals: crate::signals::Signals::default(),
             dirty: RefCell::new(Vec::new()),
             sockets: Sockets::default(),
+            calls: calls::Calls::default(),
+            files: crate::files::Engine::default(),
         }
     }
 
@@ -306,6 +327,8 @@ impl Class for Loop {
         }
         self.signals.traverse(visit);
         self.sockets.traverse(visit);
+        self.calls.traverse(visit);
+        self.files.traverse(visit);
     }
 
     fn clear(&self) {
@@ -324,6 +347,7 @@ impl Class for Loop {
             cell.set(None);
         }
         self.signals.clear();
+        self.calls.clear();
     }
 
     const FINALIZE: bool = true;
@@ -338,6 +362,7 @@ impl Class for Loop {
 
     fn define(class: &mut ClassBuilder<Self>) {
         hooks::define(class);
+        doctor::define(class);
         lifecycle::define(class);
         schedule::define(class);
         turn::define(class);
@@ -346,6 +371,7 @@ impl Class for Loop {
         io::define(class);
         names::define(class);
         sock::define(class);
+        sock_message::define(class);
         connect::define(class);
         serve::define(class);
         datagram::define(class);

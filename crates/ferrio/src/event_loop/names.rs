@@ -9,7 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
-use super::Loop;
+use super::{Loop, resolve};
 use crate::coro::{self, Co};
 
 /// The `socket` module, imported when first needed.
@@ -184,10 +184,15 @@ fn getaddrinfo(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult
     let this = this.clone();
     coro::coroutine(py, "getaddrinfo", move |co| async move {
         let started = clock::monotonic();
-        let resolve: Obj = socket_module(co.py())?.getattr("getaddrinfo")?.into();
         let shown = if this.debug.get() { Some(described(co.py(), &passed)?) } else { None };
-        let pending = in_executor(&this, co.py(), resolve, passed)?;
-        let infos = co.wait(pending).await?;
+        let infos = match resolve::infos(&co, &this, &passed).await? {
+            Some(infos) => infos,
+            None => {
+                let function: Obj = socket_module(co.py())?.getattr("getaddrinfo")?.into();
+                let pending = in_executor(&this, co.py(), function, passed)?;
+                co.wait(pending).await?
+            }
+        };
         if let Some(shown) = shown {
             log_lookup(&this, co.py(), &shown, clock::monotonic() - started, &infos)?;
         }
@@ -227,8 +232,12 @@ fn getnameinfo(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult
     let flags = flags.map_or_else(|| zero(py), |flags| Ok(flags.into()))?;
     let this = this.clone();
     coro::coroutine(py, "getnameinfo", move |co| async move {
-        let resolve: Obj = socket_module(co.py())?.getattr("getnameinfo")?.into();
-        let pending = in_executor(&this, co.py(), resolve, vec![sockaddr, flags])?;
+        let passed = vec![sockaddr, flags];
+        if let Some(names) = resolve::names(&co, &this, &passed).await? {
+            return Ok(names);
+        }
+        let function: Obj = socket_module(co.py())?.getattr("getnameinfo")?.into();
+        let pending = in_executor(&this, co.py(), function, passed)?;
         co.wait(pending).await
     })
 }
@@ -256,13 +265,14 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
             "getaddrinfo",
             getaddrinfo,
             "getaddrinfo($self, host, port, *, family=0, type=0, proto=0, flags=0)\n--\n\n\
-             Coroutine: socket.getaddrinfo() in a thread.",
+             Coroutine: socket.getaddrinfo() without blocking the loop.\n\n\
+             In a thread of the default executor if one was set or the function was replaced, else without Python.",
         )
         .method(
             "getnameinfo",
             getnameinfo,
             "getnameinfo($self, sockaddr, flags=0)\n--\n\n\
-             Coroutine: socket.getnameinfo() in a thread.",
+             Coroutine: socket.getnameinfo() without blocking the loop; in threads as getaddrinfo().",
         )
         .method("_ensure_resolved", py_ensure_resolved, "");
 }

@@ -9,10 +9,11 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::{Hooks, Loop, Ready, Timer};
 use crate::future::Future;
-use crate::handle::{Handle, TimerHandle};
+use crate::handle::Handle;
 use crate::handle_args::HandleArgs;
 use crate::loop_ref::LoopRef;
-use crate::{debug, native_fn, task};
+use crate::timer_handle::TimerHandle;
+use crate::{debug, task};
 
 /// `call_soon` for callers in Rust: no checks of debug mode, the context given or a copy of the current one.
 #[inline]
@@ -42,7 +43,8 @@ fn make_handle(
     args: HandleArgs,
     context: Option<Obj>,
 ) -> PyResult<Obj<Handle>> {
-    let handle: Obj<Handle> = Obj::create(py, ((), Handle::new(callback, args, context, this.clone())))?;
+    let handle: Obj<Handle> =
+        Obj::create_with(py, || ((), Handle::new(callback, args, context, this.clone())))?;
     if this.debug.get() {
         handle.set_source_traceback(Some(debug::extract_stack(py)?));
     }
@@ -189,8 +191,10 @@ fn schedule_at(this: &Obj<Loop>, py: Python<'_>, when: f64, call: Call) -> PyRes
         debug::check_thread(this)?;
         debug::check_callback(py, &call.callback, "call_at")?;
     }
-    let handle = Handle::new(call.callback, call.args, call.context, this.clone());
-    let timer: Obj<TimerHandle> = Obj::create(py, (((), handle), TimerHandle::new(when)))?;
+    let timer: Obj<TimerHandle> = Obj::create_with(py, || {
+        let handle = Handle::new(call.callback, call.args, call.context, this.clone());
+        (((), handle), TimerHandle::new(when))
+    })?;
     if this.debug.get() {
         timer.base().set_source_traceback(Some(debug::extract_stack(py)?));
     }
@@ -227,7 +231,7 @@ fn create_task(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult
         // The factory gets whatever keywords were given, and none that were not: a new keyword of asyncio's must not
         // break an old factory (uvloop 0.23 did that). Until 3.13 factories are not given the name, but the task is;
         // ours take it, so that an eager task has its name in its first step.
-        let takes_name = cfg!(Py_3_14) || native_fn::is_native(factory.bind(py));
+        let takes_name = cfg!(Py_3_14) || Obj::<task::EagerFactory>::from_bound(factory.bind(py)).is_some();
         let kwargs = PyDict::new(py);
         let mut name = None;
         args.each_keyword(|key, value| {

@@ -87,7 +87,8 @@ fn create_server(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResu
         if let Some(sock) = &sock {
             check_ssl_socket(co.py(), sock.bind(co.py()))?;
         }
-        let sockets = if host.is_some() || !bind.port.is_none() {
+        let ours = host.is_some() || !bind.port.is_none();
+        let sockets = if ours {
             if sock.is_some() {
                 return Err(PyValueError::new_err(
                     "host/port and sock can not be specified at the same time",
@@ -102,7 +103,7 @@ fn create_server(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResu
             expect_stream(co.py(), &sock)?;
             vec![sock]
         };
-        let server = serve(&co, &this, sockets, factory, &ssl, backlog, start).await?;
+        let server = serve(&co, &this, sockets, Plan { factory, ssl, backlog, start, ours }).await?;
         if this.debug.get() {
             let py = co.py();
             let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
@@ -112,16 +113,19 @@ fn create_server(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResu
     })
 }
 
-/// The server of sockets that are bound.
-async fn serve(
-    co: &Co,
-    this: &Obj<Loop>,
-    sockets: Vec<Obj>,
+/// What a server is made of, besides its sockets.
+struct Plan {
     factory: Option<Obj>,
-    ssl: &Ssl,
+    ssl: Ssl,
     backlog: i32,
+    /// Whether to begin to listen.
     start: bool,
-) -> PyResult<Obj<Server>> {
+    /// Whether the sockets are ours to close if that fails.
+    ours: bool,
+}
+
+/// The server of sockets that are bound. If nobody gets it, it does not go on listening.
+async fn serve(co: &Co, this: &Obj<Loop>, sockets: Vec<Obj>, plan: Plan) -> PyResult<Obj<Server>> {
     let server = {
         let py = co.py();
         for sock in &sockets {
@@ -129,15 +133,23 @@ async fn serve(
         }
         let serving = Serving {
             sockets: PyList::new(py, sockets)?.into(),
-            protocol_factory: factory.unwrap_or_else(|| Obj::none(py)),
-            ssl_context: ssl.context(),
-            backlog,
+            protocol_factory: plan.factory.unwrap_or_else(|| Obj::none(py)),
+            ssl_context: plan.ssl.context(),
+            backlog: plan.backlog,
         };
         Server::create(py, this, serving)?
     };
-    if start {
-        Server::listen(&server, co.py())?;
-        co.wait(sleep::yield_once(co.py())?).await?;
+    if plan.start {
+        if let Err(err) = Server::listen(&server, co.py()) {
+            if plan.ours {
+                Server::close(&server, co.py())?;
+            }
+            return Err(err);
+        }
+        if let Err(err) = co.wait(sleep::yield_once(co.py())?).await {
+            Server::close(&server, co.py())?;
+            return Err(err);
+        }
     }
     Ok(server)
 }
@@ -342,11 +354,12 @@ fn create_unix_server(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> P
     let this = this.clone();
     coro::coroutine(py, "create_unix_server", move |co| async move {
         ssl.check_server(co.py())?;
+        let ours = path.is_some();
         let sock = unix_listener(co.py(), path, sock)?;
         if cleanup {
             remember_path(&this, co.py(), &sock)?;
         }
-        let server = serve(&co, &this, vec![sock], factory, &ssl, backlog, start).await?;
+        let server = serve(&co, &this, vec![sock], Plan { factory, ssl, backlog, start, ours }).await?;
         Ok(server.into_any())
     })
 }
@@ -479,7 +492,7 @@ fn connect_accepted_socket(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>)
         expect_stream(co.py(), &sock)?;
         ssl.check_timeouts(co.py())?;
         check_ssl_socket(co.py(), sock.bind(co.py()))?;
-        let pair = begin_transport(&co, &this, &sock, &factory, &ssl).await?;
+        let pair = begin_transport(&co, &this, &sock, false, &factory, &ssl).await?;
         if this.debug.get() {
             let py = co.py();
             let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;

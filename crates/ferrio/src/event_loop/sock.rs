@@ -70,8 +70,11 @@ pub(super) async fn ready(co: &Co, this: &Obj<Loop>, sock: &Obj, side: Interest)
     co.wait(&waiting.fut).await.map(drop)
 }
 
-/// Tries `attempt` until it does not block.
-async fn retry(
+/// Tries `attempt` until it does not block. It does not wait after it, so what it has received is not lost.
+///
+/// # Errors
+/// What `attempt` raises, `CancelledError`.
+pub(super) async fn retry(
     co: &Co,
     this: &Obj<Loop>,
     sock: &Obj,
@@ -113,7 +116,7 @@ fn owned<const N: usize>(py: Python<'_>, bound: [Option<&Bound<'_, PyAny>>; N]) 
 }
 
 fn sock_recv(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
-    let [sock, n] = owned(py, args.bind(&Signature::new("sock_recv", ["sock", "nbytes"]))?);
+    let [sock, n] = owned(py, args.bind(&Signature::new("sock_recv", ["sock", "n"]))?);
     operation(this, py, "sock_recv", "recv", Interest::READABLE, sock, vec![n])
 }
 
@@ -247,8 +250,8 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
         .method(
             "sock_recv",
             sock_recv,
-            "sock_recv($self, sock, nbytes)\n--\n\n\
-            Coroutine: receive at most nbytes from a non-blocking socket; returns bytes.",
+            "sock_recv($self, sock, n)\n--\n\n\
+            Coroutine: receive at most n bytes from a non-blocking socket; returns bytes.",
         )
         .method(
             "sock_recv_into",

@@ -154,26 +154,14 @@ fn poll_driver(
 
 /// Moves the timers that are due at `until` (seconds) to the ready queue.
 pub(super) fn queue_due_timers(this: &Obj<Loop>, until: f64) {
-    loop {
-        let due = {
-            let mut timers = this.timers.borrow_mut();
-            match timers.pop_due(until) {
-                Some((_, timer)) => timer,
-                None => return,
-            }
-        };
-        match due {
-            Timer::Call(timer) => {
-                timer.key.set(None);
-                this.push(|| Ready::Call(timer.into_base()));
-            }
-            Timer::Resolve(fut) => this.push(|| Ready::Resolve(fut)),
-            Timer::Timeout(timeout) => {
-                let setting = timeout.setting();
-                this.push(|| Ready::Expire(timeout, setting));
-            }
+    this.timers.borrow_mut().drain_due(until, |_, timer| match timer {
+        Timer::Call(timer) => this.push(|| Ready::Call(timer.into_base())),
+        Timer::Resolve(fut) => this.push(|| Ready::Resolve(fut)),
+        Timer::Timeout(timeout) => {
+            let setting = timeout.setting();
+            this.push(|| Ready::Expire(timeout, setting));
         }
-    }
+    });
 }
 
 /// Runs everything that is ready now; what is queued meanwhile waits for the next turn.

@@ -270,12 +270,12 @@ impl Class for RateLimiter {
                 Self::try_acquire,
                 "try_acquire($self, /, n=1)\n--\n\nTake n tokens if that needs no waiting; whether it did.",
             )
-            .method0(
+            .special0(
                 "__aenter__",
                 |this: &Obj<Self>, py: Python<'_>| ready::<Enter>(py, this),
                 "__aenter__($self, /)\n--\n\nTake a token.",
             )
-            .method(
+            .special(
                 "__aexit__",
                 |this: &Obj<Self>, py: Python<'_>, _args: Args<'_, '_>| ready::<Exit>(py, this),
                 "__aexit__($self, exc_type, exc, tb, /)\n--\n\nNothing: tokens are not given back.",

@@ -100,7 +100,7 @@ impl Future {
     #[inline]
     pub(crate) fn create(py: Python<'_>, event_loop: LoopRef) -> PyResult<Obj<Future>> {
         let debug = event_loop.get_debug(py)?;
-        let fut: Obj<Future> = Obj::create(py, ((), Future::new(event_loop)))?;
+        let fut: Obj<Future> = Obj::create_with(py, || ((), Future::new(event_loop)))?;
         if debug {
             fut.source_traceback.set(Some(crate::debug::extract_stack(py)?));
         }

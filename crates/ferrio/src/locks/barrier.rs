@@ -293,9 +293,9 @@ impl Class for Barrier {
             .method0("abort", |this: &Obj<Self>, py: Python<'_>| ready::<Abort>(py, this),
                 "abort($self, /)\n--\n\nCoroutine: break it.\n\n\
                  Every wait(), now and later, raises BrokenBarrierError.")
-            .method0("__aenter__", |this: &Obj<Self>, py: Python<'_>| ready::<Enter>(py, this),
+            .special0("__aenter__", |this: &Obj<Self>, py: Python<'_>| ready::<Enter>(py, this),
                 "__aenter__($self, /)\n--\n\nwait().")
-            .method("__aexit__", |this: &Obj<Self>, py: Python<'_>, _args: Args<'_, '_>| ready::<Exit>(py, this),
+            .special("__aexit__", |this: &Obj<Self>, py: Python<'_>, _args: Args<'_, '_>| ready::<Exit>(py, this),
                 "__aexit__($self, /, *args)\n--\n\nNothing.")
             .method0("_get_loop", |this: &Obj<Self>, py: Python<'_>| {
                 this.bound.get_loop(py, this.as_any()).map(|event_loop| event_loop.as_any().clone())

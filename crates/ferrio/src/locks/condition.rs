@@ -442,8 +442,8 @@ impl Class for Condition {
                 They go on when they get the lock. Raises RuntimeError if the lock is free.")
             .method0("notify_all", Self::notify_all, "notify_all($self, /)\n--\n\nWake all waiting tasks.\n\n\
                 Raises RuntimeError if the lock is free.")
-            .method0("__aenter__", Self::enter, "__aenter__($self, /)\n--\n\nAcquire the lock.")
-            .method("__aexit__", Self::aexit, "__aexit__($self, exc_type, exc, tb, /)\n--\n\nRelease the lock.")
+            .special0("__aenter__", Self::enter, "__aenter__($self, /)\n--\n\nAcquire the lock.")
+            .special("__aexit__", Self::aexit, "__aexit__($self, exc_type, exc, tb, /)\n--\n\nRelease the lock.")
             .method1("_notify", |this: &Obj<Self>, py: Python<'_>, n: &Bound<'_, PyAny>| {
                 let count = usize::try_from(n.extract::<i64>()?).unwrap_or(0);
                 this.line.wake(py, count).map(drop)

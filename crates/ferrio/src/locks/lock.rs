@@ -276,8 +276,8 @@ impl Class for Lock {
                 nothing.")
             .method0("release", Self::release, "release($self, /)\n--\n\nFree the lock.\n\n\
                 The first task that waits gets it. Raises RuntimeError if the lock is free.")
-            .method0("__aenter__", Self::aenter, "__aenter__($self, /)\n--\n\nAcquire.")
-            .method("__aexit__", Self::aexit, "__aexit__($self, exc_type, exc, tb, /)\n--\n\nRelease.")
+            .special0("__aenter__", Self::aenter, "__aenter__($self, /)\n--\n\nAcquire.")
+            .special("__aexit__", Self::aexit, "__aexit__($self, exc_type, exc, tb, /)\n--\n\nRelease.")
             .method0("_get_loop", |this: &Obj<Self>, py: Python<'_>| {
                 this.bound.get_loop(py, this.as_any()).map(|event_loop| event_loop.as_any().clone())
             }, "")

@@ -337,8 +337,8 @@ impl Class for Semaphore {
                 "release($self, /)\n--\n\nGive a place back.\n\n\
                 The first task that waits gets it.",
             )
-            .method0("__aenter__", Self::aenter, "__aenter__($self, /)\n--\n\nAcquire.")
-            .method("__aexit__", Self::aexit, "__aexit__($self, exc_type, exc, tb, /)\n--\n\nRelease.")
+            .special0("__aenter__", Self::aenter, "__aenter__($self, /)\n--\n\nAcquire.")
+            .special("__aexit__", Self::aexit, "__aexit__($self, exc_type, exc, tb, /)\n--\n\nRelease.")
             .method0(
                 "_get_loop",
                 |this: &Obj<Self>, py: Python<'_>| {

@@ -5,7 +5,9 @@ use std::io;
 use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 
 use ferrio_core::driver::{Address, Interest, Token, socket};
-use ferrio_object::{Any, Class, ClassBuilder, Obj, ObjCell, ThreadState, TypeCell, Visit};
+use ferrio_object::{
+    Any, Class, ClassBuilder, Obj, ObjCell, ThreadState, TypeCell, Visit, socket_descriptor,
+};
 use pyo3::exceptions::PyOSError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -51,6 +53,8 @@ impl Listener {
         backlog: i32,
     ) -> PyResult<()> {
         let fd: RawFd = sock.bind(py).call_method0(intern!(py, "fileno"))?.extract()?;
+        // While it is surely open: see there.
+        socket_descriptor(py, sock);
         let contents = Listener {
             event_loop: ObjCell::new(event_loop.clone()),
             sock: ObjCell::new(sock.clone()),
@@ -82,6 +86,12 @@ impl Listener {
         Ok(())
     }
 
+    /// The descriptor for a syscall: -1 if the socket was closed without a word. Its number may be another server's.
+    fn live_fd(&self, py: Python<'_>) -> RawFd {
+        let Some(sock) = self.sock.get() else { return -1 };
+        socket_descriptor(py, &sock).unwrap_or_else(|| self.fd.get())
+    }
+
     fn pause(&self) {
         if let (Some(token), Some(event_loop)) = (self.token.take(), self.event_loop.get()) {
             event_loop.deregister(self.fd.get(), token);
@@ -108,7 +118,7 @@ impl Listener {
             if this.stopped.get() {
                 return Ok(());
             }
-            match socket::accept(this.fd.get()) {
+            match socket::accept(this.live_fd(py)) {
                 Ok((fd, peer)) => Self::accepted(this, py, fd, peer)?,
                 Err(err) => {
                     use io::ErrorKind::{ConnectionAborted, WouldBlock};

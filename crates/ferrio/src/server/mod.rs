@@ -194,7 +194,11 @@ impl Server {
         Ok(())
     }
 
-    fn close(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+    /// Stops listening.
+    ///
+    /// # Errors
+    /// What a replaced `_stop_serving` raises.
+    pub(crate) fn close(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         let Some(sockets) = this.sockets.take() else { return Ok(()) };
         let event_loop = this.get_loop()?;
         for sock in sockets.bind(py).try_iter()? {

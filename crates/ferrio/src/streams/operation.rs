@@ -35,6 +35,8 @@ pub(super) enum Op {
     ReadLine,
     ReadUntil,
     ReadExactly,
+    ReadInto,
+    Peek,
     Next,
     WaitForData,
     Drain,
@@ -49,6 +51,8 @@ impl Op {
             Op::ReadLine => "StreamReader.readline",
             Op::ReadUntil => "StreamReader.readuntil",
             Op::ReadExactly => "StreamReader.readexactly",
+            Op::ReadInto => "StreamReader.readinto",
+            Op::Peek => "StreamReader.peek",
             Op::Next => "StreamReader.__anext__",
             Op::WaitForData => "StreamReader._wait_for_data",
             Op::Drain => "StreamWriter.drain",
@@ -392,6 +396,11 @@ impl Class for StreamOperation {
         visit.cell(&self.given);
         visit.cell(&self.awaiting);
         visit.cell(&self.waiter);
+        if let Ok(read) = self.read.try_borrow()
+            && let Some(Read::Into(buffer)) = &*read
+        {
+            visit.obj(buffer);
+        }
     }
 
     fn clear(&self) {

@@ -219,7 +219,19 @@ impl StreamReaderProtocol {
             if !done {
                 match exc {
                     None => super::wake(py, &closed)?,
-                    Some(exc) => super::fail(py, &closed, exc)?,
+                    Some(exc) => {
+                        super::fail(py, &closed, exc)?;
+                        // Reads and drains raise it; that nobody asked for it here is no news. Said at once: when
+                        // the collector finds both in a cycle, it may finalize the future before this protocol.
+                        if let Some(fut) = closed.cast_exact::<Future>() {
+                            fut.log_traceback.set(false);
+                        }
+                    }
+                }
+                // If nobody asks for it, it is no news: reads and drains have raised it. Not only when we are
+                // collected: the future may be the first of a cycle to be finalized.
+                if let Some(fut) = closed.cast_exact::<Future>() {
+                    fut.log_traceback.set(false);
                 }
             }
         }
@@ -337,7 +349,7 @@ impl Class for StreamReaderProtocol {
         self.closed.is_some()
     }
 
-    /// An exception of `_closed` that nobody asked for is no news: reads and drains have raised it.
+    /// As in [`StreamReaderProtocol::lost`], for a `_closed` that is not a future of ours or was failed by others.
     fn finalize(this: &Obj<Self>, py: Python<'_>) {
         let Some(closed) = this.closed.get() else { return };
         if let Some(fut) = closed.cast_exact::<Future>() {

@@ -18,6 +18,10 @@ pub(super) enum Read {
     /// Everything until the end; what has come so far.
     All(Vec<u8>),
     Exactly(usize),
+    /// As many as a buffer of the caller's takes, as soon as there is one.
+    Into(Obj),
+    /// So many bytes, or with `None` those that are there as soon as there is one; they stay where they are.
+    Peek(Option<usize>),
     /// A line, and whether it is the next of an `async for`.
     Line {
         search: SearchState,
@@ -67,6 +71,16 @@ impl Read {
                 }
                 Count::Of(n) => Read::Exactly(n),
             },
+            (Op::ReadInto, Some(buffer)) => {
+                // What cannot be written is refused before anything is waited for.
+                drop(Buffer::get(py, &buffer, true)?);
+                Read::Into(buffer)
+            }
+            (Op::Peek, None) => Read::Peek(None),
+            (Op::Peek, Some(n)) => match count(&n, py)? {
+                Count::Negative => Read::Peek(None),
+                Count::Of(n) => Read::Peek(Some(n)),
+            },
             (Op::WaitForData, Some(name)) => {
                 return Ok(Read::Data { name: name.bind(py).str()?.to_string(), waited: false });
             }
@@ -81,6 +95,8 @@ impl Read {
         match self {
             Read::UpTo(_) | Read::All(_) => "read",
             Read::Exactly(_) => "readexactly",
+            Read::Into(_) => "readinto",
+            Read::Peek(_) => "peek",
             Read::Line { .. } | Read::Until { .. } => "readuntil",
             Read::Data { name, .. } => name,
         }
@@ -95,7 +111,9 @@ impl Read {
     pub(super) fn attempt(&mut self, reader: &StreamReader, py: Python<'_>) -> PyResult<Option<Obj>> {
         let eof = reader.eof.get();
         let data = match self {
-            Read::UpTo(0) | Read::Exactly(0) => return Ok(Some(PyBytes::new(py, b"").into())),
+            Read::UpTo(0) | Read::Exactly(0) | Read::Peek(Some(0)) => {
+                return Ok(Some(PyBytes::new(py, b"").into()));
+            }
             Read::UpTo(most) => reader.with_buffer(py, |buffer| {
                 (eof || !buffer.is_empty()).then(|| taken(py, buffer, buffer.len().min(*most)))
             })?,
@@ -106,6 +124,15 @@ impl Read {
                     return Err(incomplete(reader, py, Some(*n))?);
                 }
                 data
+            }
+            Read::Into(buffer) => into(reader, py, buffer, eof)?,
+            Read::Peek(n) => {
+                return reader.with_buffer(py, |buffer| {
+                    let there = buffer.as_slice();
+                    let enough = there.len() >= n.unwrap_or(1);
+                    let most = n.unwrap_or(there.len()).min(there.len());
+                    (eof || enough).then(|| PyBytes::new(py, &there[..most]).into())
+                });
             }
             Read::All(blocks) => return all(reader, py, blocks, eof),
             Read::Line { search, next } => match line(reader, py, search, eof)? {
@@ -124,6 +151,23 @@ impl Read {
         }
         Ok(data)
     }
+}
+
+/// Fills as much of `buffer` as there are bytes for. The buffer is asked for anew each time: nobody is kept from
+/// resizing it while we wait.
+fn into(reader: &StreamReader, py: Python<'_>, buffer: &Obj, eof: bool) -> PyResult<Option<Obj>> {
+    let mut target = Buffer::get(py, buffer, true)?;
+    let there = reader.len(py)?;
+    if there == 0 && !target.is_empty() && !eof {
+        return Ok(None);
+    }
+    let count = there.min(target.len());
+    target.with_mut(py, |target| {
+        target[..count].copy_from_slice(reader.buffer.borrow_mut().consume(count));
+    });
+    drop(target);
+    reader.export(py)?;
+    Ok(Some(count.into_pyobject(py)?.into_any().into()))
 }
 
 /// Everything that was read so far, once the stream has ended. What comes meanwhile is taken out of the buffer, or

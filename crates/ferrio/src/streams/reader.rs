@@ -296,6 +296,18 @@ impl StreamReader {
         StreamOperation::make(py, Op::ReadExactly, this, n.map(Obj::from))
     }
 
+    fn readinto(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+        const SIGNATURE: Signature<1> = Signature::new("readinto", ["buffer"]);
+        let [buffer] = args.bind(&SIGNATURE)?;
+        StreamOperation::make(py, Op::ReadInto, this, buffer.map(Obj::from))
+    }
+
+    fn peek(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+        const SIGNATURE: Signature<1> = Signature::new("peek", ["n"]).required(0);
+        let [n] = args.bind(&SIGNATURE)?;
+        StreamOperation::make(py, Op::Peek, this, n.map(Obj::from))
+    }
+
     #[inline]
     fn readuntil(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
         const SIGNATURE: Signature<1> = Signature::new("readuntil", ["separator"]).required(0);
@@ -423,6 +435,13 @@ impl Class for StreamReader {
             .method("readexactly", Self::readexactly,
                 "readexactly($self, n)\n--\n\nCoroutine: read exactly n bytes, more than the limit if need be.\n\n\
                  Raises IncompleteReadError if the stream ends before.")
+            .method("readinto", Self::readinto,
+                "readinto($self, buffer)\n--\n\nCoroutine: read into a writable buffer, as much as there is room for, as \
+                 soon as there is a byte.\n\nReturns the number of bytes; 0 at the end of the stream. ferrio only.")
+            .method("peek", Self::peek,
+                "peek($self, n=-1)\n--\n\nCoroutine: look at the next n bytes without reading them, more than the limit \
+                 if need be.\n\nReturns fewer only if the stream ends before. For n < 0: what is there, as soon as there \
+                 is a byte. ferrio only.")
             .method("_wait_for_data", Self::wait_for_data, "_wait_for_data($self, func_name)\n--\n\n")
             .method0("_wakeup_waiter", |this: &Obj<Self>, py: Python<'_>| this.wake_waiter(py), "")
             .method0("_maybe_resume_transport", |this: &Obj<Self>, py: Python<'_>| this.resume_if_low(py), "");

@@ -96,6 +96,17 @@ fn build(
     if !is_coroutine(py, coro)? {
         return Err(not_a_coroutine(coro));
     }
+    build_checked(py, event_loop, coro, options)
+}
+
+/// As [`build`], of what is known to be a coroutine.
+#[inline]
+fn build_checked(
+    py: Python<'_>,
+    event_loop: LoopRef,
+    coro: &Bound<'_, PyAny>,
+    options: &Options<'_, '_>,
+) -> PyResult<Obj<Task>> {
     let name = match options.name {
         None => Name::Number(next_number(py)),
         given => name_of(py, given)?,
@@ -103,7 +114,7 @@ fn build(
     let context = context_of(py, options.context)?;
     let debug = event_loop.get_debug(py)?;
     let task: Obj<Task> =
-        Obj::create(py, (((), Future::new(event_loop)), Task::new(coro.into(), context, name)))?;
+        Obj::create_with(py, || (((), Future::new(event_loop)), Task::new(coro.into(), context, name)))?;
     if debug {
         task.base().source_traceback.set(Some(crate::debug::extract_stack(py)?));
     }
@@ -189,15 +200,15 @@ pub(crate) fn ensure_future(
     obj: &Bound<'_, PyAny>,
     event_loop: Option<&LoopRef>,
 ) -> PyResult<Obj> {
-    let known = Obj::from(obj);
-    let coroutine = is_python_coroutine(&known) || crate::coro::is_native(&known);
+    let coroutine = is_python_coroutine(Obj::of(obj)) || crate::coro::is_native(Obj::of(obj));
     if coroutine
         && let Some(LoopRef::Native(native)) = event_loop
         && !native.hooked(Hooks::CREATE_TASK)
         && native.task_factory.is_none()
         && !native.is_closed()
     {
-        return Ok(create(py, LoopRef::Native(native.clone()), obj)?.into_any());
+        let options = Options { name: None, context: None, eager: false };
+        return Ok(build_checked(py, LoopRef::Native(native.clone()), obj, &options)?.into_any());
     }
     if !coroutine && future_likes::is_future(py, obj)? {
         if let Some(event_loop) = event_loop

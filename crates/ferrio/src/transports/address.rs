@@ -7,6 +7,18 @@ use ferrio_object::Obj;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
 
+/// An IPv6 address as the C library writes it. Rust's own way differs in the addresses that only contain one of IPv4.
+pub(crate) fn host_text(ip: Ipv6Addr) -> String {
+    match ip.segments() {
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => {
+            let [a, b] = high.to_be_bytes();
+            let [c, d] = low.to_be_bytes();
+            format!("::{a}.{b}.{c}.{d}")
+        }
+        _ => ip.to_string(),
+    }
+}
+
 /// The address as Python shows it; `None` for those that only Python's own socket module can show.
 ///
 /// # Errors
@@ -16,9 +28,9 @@ pub(crate) fn shown(py: Python<'_>, address: &Address) -> PyResult<Option<Obj>> 
         Address::Inet(SocketAddr::V4(address)) => {
             Some((address.ip().to_string(), address.port()).into_pyobject(py)?.into_any().into())
         }
-        // A scoped address is shown with its interface's name, which the resolver has to be asked for.
-        Address::Inet(SocketAddr::V6(address)) if address.scope_id() == 0 => Some(
-            (address.ip().to_string(), address.port(), address.flowinfo(), 0)
+        // The zone is in the scope, not in the text (since Python 3.7).
+        Address::Inet(SocketAddr::V6(address)) => Some(
+            (host_text(*address.ip()), address.port(), address.flowinfo(), address.scope_id())
                 .into_pyobject(py)?
                 .into_any()
                 .into(),
@@ -30,24 +42,8 @@ pub(crate) fn shown(py: Python<'_>, address: &Address) -> PyResult<Option<Obj>> 
                 crate::library::module(py, "os")?.call_method1("fsdecode", (PyBytes::new(py, path),))?.into(),
             ),
         },
-        Address::Inet(_) | Address::Other { .. } => None,
+        Address::Other { .. } => None,
     })
-}
-
-/// An address that [`shown`] leaves to Python: a scoped one of IPv6 as the resolver writes it (`fe80::1%eth0`), and
-/// `None` for a sender without an address.
-///
-/// # Errors
-/// What the resolver raises.
-pub(crate) fn shown_scoped(py: Python<'_>, address: &Address) -> PyResult<Obj> {
-    let Address::Inet(SocketAddr::V6(address)) = address else { return Ok(Obj::none(py)) };
-    let (port, flowinfo, scope) = (address.port(), address.flowinfo(), address.scope_id());
-    let socket = crate::library::module(py, "socket")?;
-    let flags: i32 = socket.getattr("NI_NUMERICHOST")?.extract()?;
-    let flags = flags | socket.getattr("NI_NUMERICSERV")?.extract::<i32>()?;
-    let named =
-        socket.call_method1("getnameinfo", ((address.ip().to_string(), port, flowinfo, scope), flags))?;
-    Ok((named.get_item(0)?, port, flowinfo, scope).into_pyobject(py)?.into_any().into())
 }
 
 /// The families whose addresses are understood here.

@@ -12,7 +12,9 @@ use std::os::fd::RawFd;
 use ferrio_core::driver::datagram::INET_SLOT;
 use ferrio_core::driver::{Address, Interest, socket};
 use ferrio_core::write_queue::FlowControl;
-use ferrio_object::{Any, Args, Class, ClassBuilder, GilStatic, Obj, ObjCell, Signature, TypeCell, Visit};
+use ferrio_object::{
+    Any, Args, Class, ClassBuilder, GilStatic, Obj, ObjCell, Signature, TypeCell, Visit, socket_descriptor,
+};
 use pyo3::exceptions::{PyOSError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -138,6 +140,8 @@ impl DatagramTransport {
         event_loop.sockets.claim(py, fd, this)?;
         this.fd.set(fd);
         this.sock.set(Some(sock.clone()));
+        // While it is surely open: see there.
+        socket_descriptor(py, sock);
         this.shown_sock.set(Some(sock.clone()));
         let (local, peer) = (socket::local_address(fd).ok(), socket::peer_address(fd).ok());
         this.family.set(local.as_ref().map_or(Family::Other, Family::of));
@@ -185,6 +189,13 @@ impl DatagramTransport {
         }
     }
 
+    /// The descriptor for a syscall: -1 if the socket is closed, also if that was not our doing.
+    #[inline]
+    pub(super) fn live_fd(&self, py: Python<'_>) -> RawFd {
+        let Some(sock) = self.sock.get() else { return -1 };
+        socket_descriptor(py, &sock).unwrap_or_else(|| self.fd.get())
+    }
+
     /// Serves an event.
     ///
     /// # Errors
@@ -209,7 +220,7 @@ impl DatagramTransport {
         };
         let Some(event_loop) = this.attached.event_loop() else { return Ok(()) };
         let mut inbox = event_loop.sockets.take_inbox();
-        let count = match inbox.receive(this.fd.get(), slot) {
+        let count = match inbox.receive(this.live_fd(py), slot) {
             Ok(count) => count,
             Err(err) => {
                 event_loop.sockets.put_inbox(inbox);
@@ -292,9 +303,8 @@ impl DatagramTransport {
         {
             return Ok(shown.clone());
         }
-        let Some(shown) = address::shown(py, &sender)? else {
-            return address::shown_scoped(py, &sender);
-        };
+        // A sender without an address, as one end of a socket pair, is shown as `None`.
+        let shown = address::shown(py, &sender)?.unwrap_or_else(|| Obj::none(py));
         let old = this.last.replace(Some((shown.clone(), sender)));
         drop(old);
         Ok(shown)
@@ -391,7 +401,7 @@ impl DatagramTransport {
     fn let_go(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         let Some(sock) = this.sock.take() else { return Ok(()) };
         if let Some(event_loop) = this.attached.event_loop() {
-            event_loop.sockets.release(this.fd.get());
+            event_loop.sockets.release(py, this.fd.get(), this);
         }
         let closed = sock.bind(py).call_method0(intern!(py, "close")).map(drop);
         this.attached.clear();

@@ -186,7 +186,7 @@ impl DatagramTransport {
 
     #[inline]
     fn attempt(this: &Obj<Self>, py: Python<'_>, data: &Data, to: &Destination) -> Attempt {
-        let fd = this.fd.get();
+        let fd = this.live_fd(py);
         match to {
             Destination::Connected => Attempt::of(py, data.with(py, |bytes| socket::send(fd, bytes))),
             Destination::To(address) => {
@@ -275,7 +275,7 @@ impl DatagramTransport {
             } else {
                 let outgoing: SmallVec<[Outgoing<'_>; BATCH]> =
                     queue.iter().take(BATCH).map_while(Queued::outgoing).collect();
-                Front::Batch(datagram::send_batch(this.fd.get(), &outgoing))
+                Front::Batch(datagram::send_batch(this.live_fd(py), &outgoing))
             }
         };
         match front {

@@ -147,7 +147,7 @@ impl StreamTransport {
         if let Some(event_loop) = &event_loop
             && sock.is_some()
         {
-            event_loop.sockets.release(this.fd.get());
+            event_loop.sockets.release(py, this.fd.get(), this);
         }
         let closed = match sock {
             Some(sock) => sock.bind(py).call_method0(intern!(py, "close")).map(drop),

@@ -16,6 +16,7 @@ mod send_file;
 mod stream;
 mod write;
 
+pub(crate) use address::host_text;
 pub use datagram::DatagramTransport;
 pub use pipe_read::ReadPipe;
 pub use pipe_write::WritePipe;

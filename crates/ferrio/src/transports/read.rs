@@ -37,7 +37,7 @@ impl StreamTransport {
             return Ok(());
         };
         let mut scratch = event_loop.sockets.take_scratch();
-        let received = socket::recv(this.fd.get(), &mut scratch);
+        let received = socket::recv(this.live_fd(py), &mut scratch);
         let outcome = match received {
             Ok(0) => {
                 event_loop.sockets.put_scratch(scratch);
@@ -103,7 +103,7 @@ impl StreamTransport {
         if this.conn_lost.get() > 0 {
             return Ok(());
         }
-        let received = buffer.with_mut(py, |bytes| socket::recv(this.fd.get(), bytes));
+        let received = buffer.with_mut(py, |bytes| socket::recv(this.live_fd(py), bytes));
         // Let go of before the protocol is told: a bytearray cannot be resized while it is exported.
         drop(buffer);
         match received {

@@ -28,7 +28,7 @@ impl StreamTransport {
         count: usize,
     ) -> PyResult<io::Result<usize>> {
         this.check_connected()?;
-        let fd = this.fd.get();
+        let fd = this.live_fd(py);
         // Reading the file can wait for the disk.
         Ok(py.detach(|| file::send_file(fd, source, offset, count)))
     }

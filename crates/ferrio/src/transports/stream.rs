@@ -14,6 +14,7 @@ use ferrio_core::driver::{Address, Interest, Token, socket};
 use ferrio_core::write_queue::{FlowControl, WriteQueue};
 use ferrio_object::{
     Any, Args, Class, ClassBuilder, GilStatic, Obj, ObjCell, Signature, ThreadState, TypeCell, Visit,
+    socket_descriptor,
 };
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
@@ -158,6 +159,8 @@ impl StreamTransport {
         this.fd.set(fd);
         this.event_loop.set(Some(event_loop.clone()));
         this.sock.set(Some(opening.sock.clone()));
+        // While it is surely open: see there.
+        socket_descriptor(py, opening.sock);
         this.shown_sock.set(Some(opening.sock.clone()));
         *this.local.borrow_mut() = socket::local_address(fd).ok();
         *this.peer.borrow_mut() = opening.peer.or_else(|| socket::peer_address(fd).ok());
@@ -239,6 +242,14 @@ impl StreamTransport {
             Self::write_ready(this, py)?;
         }
         Ok(())
+    }
+
+    /// The descriptor for a syscall: -1 if the socket is closed, also if that was not our doing. Its number may be
+    /// somebody else's by then, who would get our data.
+    #[inline]
+    pub(super) fn live_fd(&self, py: Python<'_>) -> RawFd {
+        let Some(sock) = self.sock.get() else { return -1 };
+        socket_descriptor(py, &sock).unwrap_or_else(|| self.fd.get())
     }
 
     /// Whether `close()` was called or the connection is lost.

@@ -63,7 +63,7 @@ impl StreamTransport {
         // A large buffer that must be copied is offered to the kernel first: mostly nothing is left to copy.
         let mut sent = 0;
         if pending == 0 && !this.interest.get().is_writable() {
-            match data.with(py, |bytes| socket::send(this.fd.get(), bytes)) {
+            match data.with(py, |bytes| socket::send(this.live_fd(py), bytes)) {
                 Ok(count) if count == len => return Ok(()),
                 Ok(count) => sent = count,
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
@@ -87,6 +87,10 @@ impl StreamTransport {
         }
         if this.empty_waiter.is_some() {
             return Err(PyRuntimeError::new_err("unable to writelines; sendfile is in progress"));
+        }
+        if !lines.is_truthy()? {
+            // Whatever it is, as in asyncio since 3.12.
+            return Ok(());
         }
         let mut chunks: Vec<Chunk> = Vec::new();
         for line in lines.try_iter()? {
@@ -209,7 +213,7 @@ impl StreamTransport {
     }
 
     fn send_queue(this: &Obj<Self>, py: Python<'_>, from_loop: bool) -> PyResult<()> {
-        match this.send_pending() {
+        match this.send_pending(py) {
             Sent::Failed(err) => return Self::write_failed(this, py, err),
             Sent::Some => Self::want(this, this.interest.get().with(Interest::WRITABLE))?,
             Sent::All => {}
@@ -235,8 +239,8 @@ impl StreamTransport {
     }
 
     /// Offers the queue to the kernel.
-    fn send_pending(&self) -> Sent {
-        let fd = self.fd.get();
+    fn send_pending(&self, py: Python<'_>) -> Sent {
+        let fd = self.live_fd(py);
         loop {
             let sent = {
                 let queue = self.queue.borrow();

@@ -142,11 +142,11 @@ fn sock_sendfile(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResu
     })
 }
 
-/// The descriptor and the size of a file that the kernel can read.
+/// The size of a file that the kernel can read.
 ///
 /// # Errors
 /// `SendfileNotAvailableError` for a file that is only a Python object.
-fn source_of(py: Python<'_>, file: &Obj) -> PyResult<(RawFd, u64)> {
+fn size_of(py: Python<'_>, file: &Obj) -> PyResult<u64> {
     let fd = match file.bind(py).call_method0(intern!(py, "fileno")) {
         Ok(fd) => fd.extract()?,
         Err(err) => {
@@ -155,13 +155,12 @@ fn source_of(py: Python<'_>, file: &Obj) -> PyResult<(RawFd, u64)> {
             return Err(if expected { not_available(py, "not a regular file") } else { err });
         }
     };
-    let size = file::size(fd).map_err(|_| not_available(py, "not a regular file"))?;
-    Ok((fd, size))
+    file::size(fd).map_err(|_| not_available(py, "not a regular file"))
 }
 
 /// How far a file has been sent.
 struct Progress {
-    source: RawFd,
+    file: Obj,
     offset: u64,
     /// Bytes to send in all, if that was said.
     count: Option<u64>,
@@ -207,23 +206,32 @@ impl Progress {
         }
     }
 
+    /// The file's descriptor, asked for anew each time: if the file is closed meanwhile, its number may be that of
+    /// another one, whose contents are nobody's business.
+    ///
+    /// # Errors
+    /// `ValueError` if it is closed.
+    fn source(&self, py: Python<'_>) -> PyResult<RawFd> {
+        self.file.bind(py).call_method0(intern!(py, "fileno"))?.extract()
+    }
+
     /// Leaves the file where the sending ended.
     fn update_position(&self, py: Python<'_>) -> PyResult<()> {
         if self.sent == 0 {
             return Ok(());
         }
         crate::library::module(py, "os")?
-            .call_method1("lseek", (self.source, self.offset + self.sent, 0))
+            .call_method1("lseek", (self.source(py)?, self.offset + self.sent, 0))
             .map(drop)
     }
 
     fn begin(py: Python<'_>, part: &Part) -> PyResult<Option<Self>> {
-        let (source, size) = source_of(py, &part.file)?;
+        let size = size_of(py, &part.file)?;
         let (offset, count) = part.numbers(py)?;
         if count.is_none() && size == 0 {
             return Ok(None);
         }
-        Ok(Some(Progress { source, offset, count, sent: 0 }))
+        Ok(Some(Progress { file: part.file.clone(), offset, count, sent: 0 }))
     }
 
     /// Sends until all is sent; `attempt` asks the kernel, `wait` waits for the socket.
@@ -245,8 +253,8 @@ impl Progress {
             }
         };
         let py = co.py();
-        self.update_position(py)?;
-        outcome?;
+        let positioned = self.update_position(py);
+        outcome.and(positioned)?;
         Ok(self.sent.into_pyobject(py)?.into_any().into())
     }
 }
@@ -261,7 +269,7 @@ fn sock_sendfile_native(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) ->
         let attempt = |py: Python<'_>, progress: &Progress| {
             let fd: RawFd = part.target.bind(py).call_method0(intern!(py, "fileno"))?.extract()?;
             let (source, offset, count) =
-                (progress.source, progress.offset + progress.sent, progress.wanted());
+                (progress.source(py)?, progress.offset + progress.sent, progress.wanted());
             // Reading the file can wait for the disk.
             Ok(py.detach(|| file::send_file(fd, source, offset, count)))
         };
@@ -446,7 +454,7 @@ async fn transmit(co: &Co, transport: &Obj<StreamTransport>, part: &Part) -> PyR
     let Some(mut progress) = progress else { return Ok(0_i32.into_pyobject(co.py())?.into_any().into()) };
     let attempt = |py: Python<'_>, progress: &Progress| {
         let offset = progress.offset + progress.sent;
-        StreamTransport::send_file(transport, py, progress.source, offset, progress.wanted())
+        StreamTransport::send_file(transport, py, progress.source(py)?, offset, progress.wanted())
     };
     let wait = async || {
         let room = StreamTransport::wait_for_room(transport, co.py())?;

@@ -1,0 +1,111 @@
+//! Registering descriptors with the driver, and whose a registration is.
+//!
+//! The driver knows a descriptor by its number, and the number may have gone to somebody else without a word: a
+//! program closed a socket that an operation still waited on, and opened another. Whoever waited then takes *its*
+//! registration back when it gives up; taking the next owner's would make that one deaf. So every number's
+//! registration has an owner, the token that it was made with, and whoever is not the owner changes nothing.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::RawFd;
+
+use ferrio_core::driver::{Interest, Token};
+use pyo3::exceptions::PyOSError;
+use pyo3::prelude::*;
+
+use super::{FromIo, Loop, Source};
+
+/// What a loop knows about the driver's registrations.
+#[derive(Default)]
+pub(crate) struct Registrations {
+    /// The owner by descriptor; `Token::WAKE`, which is nobody's, where there is none.
+    owners: RefCell<Vec<Token>>,
+    /// Polls so far: whoever began to wait after the last one is not meant by its events.
+    polls: Cell<u32>,
+}
+
+impl Registrations {
+    fn owner(&self, fd: RawFd) -> Token {
+        let owners = self.owners.borrow();
+        usize::try_from(fd).ok().and_then(|fd| owners.get(fd)).copied().unwrap_or(Token::WAKE)
+    }
+
+    fn set_owner(&self, fd: RawFd, token: Token) {
+        let Ok(fd) = usize::try_from(fd) else { return };
+        let mut owners = self.owners.borrow_mut();
+        if fd >= owners.len() {
+            owners.resize(fd + 1, Token::WAKE);
+        }
+        owners[fd] = token;
+    }
+
+    #[inline]
+    pub(super) fn polls(&self) -> u32 {
+        self.polls.get()
+    }
+
+    #[inline]
+    pub(super) fn polled(&self) {
+        self.polls.set(self.polls.get().wrapping_add(1));
+    }
+
+    pub(super) fn clear(&self) {
+        let owners = self.owners.take();
+        drop(owners);
+    }
+}
+
+impl Loop {
+    /// Registers a source of our own with the driver.
+    ///
+    /// # Errors
+    /// `OSError` from the kernel, `RuntimeError` if the loop is closed.
+    pub(crate) fn register(&self, fd: RawFd, interest: Interest, source: Source) -> PyResult<Token> {
+        let driver = self.driver()?;
+        let token = self.sources.borrow_mut().insert(source);
+        if let Err(err) = driver.register(fd, token, interest) {
+            let source = self.sources.borrow_mut().remove(token);
+            drop(source);
+            return Err(PyOSError::new_err_from_io(err));
+        }
+        self.registrations.set_owner(fd, token);
+        Ok(token)
+    }
+
+    /// Changes what a source waits for. Does nothing for a source whose descriptor was closed and is another's now.
+    ///
+    /// # Errors
+    /// `OSError` from the kernel.
+    pub(crate) fn reregister(&self, fd: RawFd, token: Token, interest: Interest) -> PyResult<()> {
+        self.try_reregister(fd, token, interest).map(drop)
+    }
+
+    /// The same; false if there is no registration of this source any more.
+    ///
+    /// # Errors
+    /// `OSError` from the kernel.
+    pub(super) fn try_reregister(&self, fd: RawFd, token: Token, interest: Interest) -> PyResult<bool> {
+        if self.registrations.owner(fd) != token {
+            return Ok(false);
+        }
+        match self.driver()?.reregister(fd, token, interest) {
+            Ok(()) => Ok(true),
+            // Closed without a word: the kernel has forgotten the registration by itself.
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(err) => Err(PyOSError::new_err_from_io(err)),
+        }
+    }
+
+    /// Takes a source out. Call it before the descriptor is closed. Does nothing if the loop is closed.
+    pub(crate) fn deregister(&self, fd: RawFd, token: Token) {
+        if self.registrations.owner(fd) == token {
+            self.registrations.set_owner(fd, Token::WAKE);
+            if let Some(driver) = self.open_driver() {
+                // ENOENT and EBADF say that it is gone already, which is what is wanted.
+                let _ = driver.deregister(fd);
+            }
+        }
+        let source = self.sources.borrow_mut().remove(token);
+        drop(source);
+    }
+}

@@ -1,0 +1,163 @@
+//! A loop's engine for file operations: who waits for which, and what is done when one completes.
+//!
+//! The engine is made with the loop's first file; its eventfd is a source like any descriptor. An operation on a file
+//! changes the file's buffers when it *completes*, not when its waiter is resumed: a waiter that was cancelled
+//! meanwhile changes nothing about where the file is.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+
+use ferrio_core::driver::files::{Completed, Files, FilesKind, Operation, Value};
+use ferrio_core::driver::{Interest, Token};
+use ferrio_object::{Obj, Visit};
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+
+use super::file::File;
+use crate::coro::Co;
+use crate::event_loop::{FromIo, Loop, Ready, Source};
+use crate::future::{self, Future};
+use crate::loop_ref::LoopRef;
+
+/// Where an outcome is put for its waiter.
+type Place = Rc<Cell<Option<io::Result<Value>>>>;
+
+struct Pending {
+    fut: Option<Obj<Future>>,
+    place: Place,
+    file: Option<Obj<File>>,
+}
+
+/// Part of every loop; empty until its first file.
+#[derive(Default)]
+pub(crate) struct Engine {
+    files: RefCell<Option<Files>>,
+    token: Cell<Option<Token>>,
+    pending: RefCell<HashMap<u64, Pending>>,
+}
+
+impl Engine {
+    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
+        if let Ok(pending) = self.pending.try_borrow() {
+            for pending in pending.values() {
+                pending.fut.iter().for_each(|fut| visit.obj(fut));
+                pending.file.iter().for_each(|file| visit.obj(file));
+            }
+        }
+    }
+
+    /// The loop is closed. What is under way is ended or waited for, so that no buffer is left to the kernel.
+    pub(crate) fn close(&self) {
+        let files = self.files.take();
+        drop(files);
+        let pending = self.pending.take();
+        drop(pending);
+    }
+
+    /// Which engine it is.
+    pub(crate) fn name(&self) -> Option<&'static str> {
+        self.files.borrow().as_ref().map(Files::name)
+    }
+
+    fn begin(this: &Obj<Loop>, operation: Operation, pending: Pending) -> PyResult<u64> {
+        this.check_closed()?;
+        let engine = &this.files;
+        if engine.files.borrow().is_none() {
+            let kind = FilesKind::from_env().map_err(|err| PyValueError::new_err(err.to_string()))?;
+            let files = Files::new(kind).map_err(PyOSError::new_err_from_io)?;
+            engine.token.set(Some(this.register(files.fd(), Interest::READABLE, Source::Files)?));
+            *engine.files.borrow_mut() = Some(files);
+        }
+        let submitted = engine.files.borrow_mut().as_mut().map(|files| files.submit(operation));
+        let id = submitted.unwrap_or(Err(io::ErrorKind::NotConnected.into()));
+        let id = id.map_err(PyOSError::new_err_from_io)?;
+        engine.pending.borrow_mut().insert(id, pending);
+        Ok(id)
+    }
+
+    fn cancel(&self, id: u64) {
+        if let Some(files) = &mut *self.files.borrow_mut() {
+            files.cancel(id);
+        }
+    }
+
+    /// Does `operation` and waits for it. With a file, its buffers are brought up to date and it is told when nothing
+    /// is under way any more. `endless` operations are ended when the waiter is cancelled.
+    ///
+    /// # Errors
+    /// What is thrown in; the outer result. The inner one is the operation's own.
+    pub(super) async fn perform(
+        co: &Co,
+        this: &Obj<Loop>,
+        operation: Operation,
+        file: Option<&Obj<File>>,
+        endless: bool,
+    ) -> PyResult<io::Result<Value>> {
+        let place = Place::default();
+        let (fut, id) = {
+            let py = co.py();
+            let fut = Future::create(py, LoopRef::Native(this.clone()))?;
+            let pending = Pending { fut: Some(fut.clone()), place: Rc::clone(&place), file: file.cloned() };
+            let id = Self::begin(this, operation, pending)?;
+            if let Some(file) = file {
+                file.in_flight.set(true);
+            }
+            // What the page cache has is read already. It is handed out in the next turn all the same: a task that
+            // reads a large file would otherwise keep the loop to itself.
+            drain(this, py, |fut| {
+                this.push(Ready::Resolve(fut));
+                Ok(())
+            })?;
+            (fut, id)
+        };
+        if let Err(err) = co.wait(&fut).await {
+            if endless {
+                this.files.cancel(id);
+            }
+            return Err(err);
+        }
+        Ok(place.take().unwrap_or(Err(io::ErrorKind::NotConnected.into())))
+    }
+
+    /// Begins an operation that nobody waits for.
+    ///
+    /// # Errors
+    /// `RuntimeError` if the loop is closed, `OSError` if it could not be begun.
+    pub(super) fn detach(this: &Obj<Loop>, operation: Operation) -> PyResult<()> {
+        let pending = Pending { fut: None, place: Place::default(), file: None };
+        Self::begin(this, operation, pending).map(drop)
+    }
+}
+
+/// The eventfd was readable.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn arrived(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    if let Some(files) = &mut *this.files.files.borrow_mut() {
+        files.acknowledge();
+    }
+    drain(this, py, |fut| if fut.is_done() { Ok(()) } else { future::set_result(&fut, py, Obj::none(py)) })
+}
+
+/// Takes in what has completed, and has `tell` tell each waiter.
+///
+/// # Errors
+/// Those of `tell`.
+fn drain(this: &Obj<Loop>, py: Python<'_>, tell: impl Fn(Obj<Future>) -> PyResult<()>) -> PyResult<()> {
+    loop {
+        let completed = this.files.files.borrow_mut().as_mut().and_then(Files::completed);
+        let Some(Completed { id, operation, result }) = completed else { return Ok(()) };
+        let pending = this.files.pending.borrow_mut().remove(&id);
+        let Some(Pending { fut, place, file }) = pending else { continue };
+        if let Some(file) = &file {
+            File::operated(file, py, operation);
+        }
+        place.set(Some(result));
+        if let Some(fut) = fut {
+            tell(fut)?;
+        }
+    }
+}

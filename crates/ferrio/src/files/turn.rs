@@ -1,0 +1,94 @@
+//! One operation at a time on a file: those of several tasks take turns, in the order in which they came.
+//!
+//! A turn ends when its task is through with it *and* nothing of it is under way: a task that is cancelled in the
+//! middle of a read leaves, and the next one begins after that read.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use ferrio_object::{Obj, Visit};
+use pyo3::prelude::*;
+
+use super::file::File;
+use crate::coro::Co;
+use crate::event_loop::Loop;
+use crate::future::{self, Future};
+use crate::loop_ref::LoopRef;
+
+/// Who has the turn, and who waits.
+#[derive(Default)]
+pub(super) struct Turns {
+    taken: Cell<bool>,
+    /// The turn's task is gone, but not its operation.
+    left: Cell<bool>,
+    waiting: RefCell<VecDeque<Obj<Future>>>,
+}
+
+impl Turns {
+    pub(super) fn traverse(&self, visit: &mut Visit<'_>) {
+        if let Ok(waiting) = self.waiting.try_borrow() {
+            waiting.iter().for_each(|fut| visit.obj(fut));
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        let waiting = self.waiting.try_borrow_mut().map(|mut waiting| std::mem::take(&mut *waiting));
+        drop(waiting);
+    }
+
+    /// Nothing is under way any more.
+    pub(super) fn operated(&self, py: Python<'_>) {
+        if self.left.take() {
+            self.pass_on(py);
+        }
+    }
+
+    fn pass_on(&self, py: Python<'_>) {
+        loop {
+            let next = self.waiting.borrow_mut().pop_front();
+            let Some(next) = next else { break };
+            if !next.is_done() && future::set_result(&next, py, Obj::none(py)).is_ok() {
+                return;
+            }
+        }
+        self.taken.set(false);
+    }
+}
+
+/// The turn.
+pub(super) struct Turn {
+    file: Obj<File>,
+}
+
+impl Turn {
+    /// Waits for the turn.
+    ///
+    /// # Errors
+    /// What is thrown in.
+    pub(super) async fn of(co: &Co, event_loop: &Obj<Loop>, file: &Obj<File>) -> PyResult<Turn> {
+        if file.turns.taken.replace(true) {
+            let fut = Future::create(co.py(), LoopRef::Native(event_loop.clone()))?;
+            file.turns.waiting.borrow_mut().push_back(fut.clone());
+            if let Err(err) = co.wait(&fut).await {
+                if fut.is_done() && !fut.is_cancelled() {
+                    // It was given the turn and cancelled at once.
+                    file.turns.pass_on(co.py());
+                } else {
+                    file.turns.waiting.borrow_mut().retain(|known| !known.is(&fut));
+                }
+                return Err(err);
+            }
+        }
+        Ok(Turn { file: file.clone() })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.file.in_flight.get() {
+            self.file.turns.left.set(true);
+        } else {
+            self.file.turns.pass_on(self.file.py());
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Reading and writing a whole file with one call.
+
+use ferrio_object::{Args, Buffer, Obj, Signature};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use super::file::File;
+use super::methods::write_bytes;
+use super::opening::{self, Request};
+use super::text::{Options, Text};
+use crate::coro;
+
+fn given(arg: Option<&Bound<'_, PyAny>>) -> Option<Obj> {
+    arg.filter(|arg| !arg.is_none()).map(Obj::from)
+}
+
+fn named(py: Python<'_>, path: Option<&Bound<'_, PyAny>>) -> Obj {
+    path.map_or_else(|| Obj::none(py), Obj::from)
+}
+
+/// The outcome, unless closing failed where nothing else did.
+fn closed(outcome: PyResult<Obj>, closed: PyResult<()>) -> PyResult<Obj> {
+    outcome.and_then(|value| closed.map(|()| value))
+}
+
+pub(super) fn py_read_bytes(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    let [path] = args.bind(&Signature::new("read_bytes", ["path"]))?;
+    let request = Request::simple(py, named(py, path), "rb", Options::default())?;
+    coro::coroutine(py, "read_bytes", move |co| async move {
+        let file = opening::open(&co, &request).await?;
+        let read = File::fill_to_end(&co, &file).await;
+        let outcome = read.map(|()| file.taken(co.py(), usize::MAX));
+        closed(outcome, File::close(&co, &file).await)
+    })
+}
+
+pub(super) fn py_read_text(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    const SIGNATURE: Signature<4> =
+        Signature::new("read_text", ["path", "encoding", "errors", "newline"]).required(1);
+    let [path, encoding, errors, newline] = args.bind(&SIGNATURE)?;
+    let options = Options { encoding: given(encoding), errors: given(errors), newline: given(newline) };
+    let request = Request::simple(py, named(py, path), "r", options)?;
+    coro::coroutine(py, "read_text", move |co| async move {
+        let text = Text::open(&co, &request).await?;
+        let outcome = Text::read(&co, &text, None).await;
+        closed(outcome, Text::close(&co, &text).await)
+    })
+}
+
+pub(super) fn py_write_bytes(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    let [path, data] = args.bind(&Signature::new("write_bytes", ["path", "data"]))?;
+    let data = Buffer::get(py, &named(py, data), false)?.to_vec(py);
+    let request = Request::simple(py, named(py, path), "wb", Options::default())?;
+    coro::coroutine(py, "write_bytes", move |co| async move {
+        let file = opening::open(&co, &request).await?;
+        let outcome = match write_bytes(&co, &file, &data).await {
+            Ok(()) => Ok(data.len().into_pyobject(co.py())?.into_any().into()),
+            Err(err) => Err(err),
+        };
+        closed(outcome, File::close(&co, &file).await)
+    })
+}
+
+pub(super) fn py_write_text(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    const SIGNATURE: Signature<5> =
+        Signature::new("write_text", ["path", "data", "encoding", "errors", "newline"]).required(2);
+    let [path, data, encoding, errors, newline] = args.bind(&SIGNATURE)?;
+    let data = named(py, data);
+    if !data.bind(py).is_instance_of::<PyString>() {
+        let name = data.bind(py).get_type().name()?;
+        return Err(PyTypeError::new_err(format!("data must be str, not {name}")));
+    }
+    let options = Options { encoding: given(encoding), errors: given(errors), newline: given(newline) };
+    let request = Request::simple(py, named(py, path), "w", options)?;
+    coro::coroutine(py, "write_text", move |co| async move {
+        let text = Text::open(&co, &request).await?;
+        let outcome = match Text::write(&co, &text, &data).await {
+            Ok(count) => Ok(count.into_pyobject(co.py())?.into_any().into()),
+            Err(err) => Err(err),
+        };
+        closed(outcome, Text::close(&co, &text).await)
+    })
+}
