@@ -82,7 +82,7 @@ def test_binary(loop, path, mode, buffering, contents, script):
         return await play(await files.open(path, mode, buffering), script)
 
     async def theirs():
-        return await play(open(theirs_path, mode, buffering), script)  # noqa: SIM115
+        return await play(open(theirs_path, mode, buffering), script)
 
     assert loop.run_until_complete(ours()) == loop.run_until_complete(theirs())
     assert path.read_bytes() == theirs_path.read_bytes()
@@ -153,7 +153,7 @@ def test_text(loop, path, mode, newline, encoding, contents, script):
         return await play_text(await files.open(path, mode, **options), script)
 
     async def theirs():
-        return await play_text(open(theirs_path, mode, **options), script)  # noqa: SIM115
+        return await play_text(open(theirs_path, mode, **options), script)
 
     assert loop.run_until_complete(ours()) == loop.run_until_complete(theirs())
     assert path.read_bytes() == theirs_path.read_bytes()
