@@ -136,8 +136,7 @@ impl FromStr for DriverKind {
 #[non_exhaustive]
 pub enum Driver {
     Epoll(Epoll),
-    /// Boxed, since it is twenty times the size of the other.
-    Uring(Box<Uring>),
+    Uring(Uring),
 }
 
 impl Driver {
@@ -153,7 +152,7 @@ impl Driver {
             DriverKind::EpollMillis => Precision::Milliseconds,
             DriverKind::IoUring => match Uring::new() {
                 Err(error) if Availability::is_refusal(&error) => Precision::Nanoseconds,
-                made => return made.map(|uring| Self::Uring(Box::new(uring))),
+                made => return made.map(Self::Uring),
             },
         };
         Ok(Self::Epoll(Epoll::with_precision(precision)?))
