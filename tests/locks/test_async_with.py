@@ -1,6 +1,7 @@
 """`__aenter__` and `__aexit__` of native classes, as attributes: whatever binds them, they are methods.
 
-Before 3.14 they are bound by a descriptor of ferrio's own (``crates/ferrio-object/src/special.rs``), which must not show.
+Before 3.14 they are bound by a descriptor of ferrio's own (``crates/ferrio-object/src/special.rs``), which must not
+show.
 """
 
 import gc

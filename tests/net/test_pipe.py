@@ -172,8 +172,8 @@ def test_one_terminal_read_and_written(asyncio, clean_run, protocol):
         master, slave = pty.openpty()
         tty.setraw(slave)
         with open(slave, "r+b", 0) as other:
-            there = await reading(asyncio, protocol, open(master, "rb", 0))
-            here = await writing(asyncio, protocol, open(os.dup(master), "wb", 0))
+            there = await reading(asyncio, protocol, open(master, "rb", 0))  # noqa: SIM115 - the transport's
+            here = await writing(asyncio, protocol, open(os.dup(master), "wb", 0))  # noqa: SIM115 - the transport's
             other.write(b"from the terminal")
             here.transport.write(b"to the terminal")
             assert other.read(100) == b"to the terminal"
@@ -191,7 +191,7 @@ def test_the_same_descriptor_for_both_directions(asyncio, clean_run, protocol):
     async def main():
         master, slave = pty.openpty()
         tty.setraw(slave)
-        file = open(master, "r+b", 0)
+        file = open(master, "r+b", 0)  # noqa: SIM115 - the transport's
         there, here = await reading(asyncio, protocol, file), await writing(asyncio, protocol, file)
         here.transport.write(b"x" * 100_000)
         assert here.transport.get_write_buffer_size() > 0

@@ -257,9 +257,12 @@ def test_what_the_kernel_cannot_send(asyncio, clean_run):
         with pytest.raises(not_available):
             await loop.sendfile(transport, io.BytesIO(b"x"), fallback=False)
         r, w = os.pipe()
-        with open(r, "rb") as pipe, contextlib.closing(open(w, "wb")):
-            with pytest.raises(not_available, match="os.sendfile call failed"):
-                await loop.sock_sendfile(one, pipe, 0, 10, fallback=False)
+        with (
+            open(r, "rb") as pipe,
+            open(w, "wb"),
+            pytest.raises(not_available, match=r"os\.sendfile call failed"),
+        ):
+            await loop.sock_sendfile(one, pipe, 0, 10, fallback=False)
         transport.close()
         for sock in (other, one, far):
             sock.close()
@@ -294,7 +297,7 @@ def test_wrong_arguments(asyncio, clean_run, file):
             await loop.sendfile(transport, file)
         r, w = os.pipe()
         os.close(r)
-        pipe, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, open(w, "wb", 0))
+        pipe, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, open(w, "wb", 0))  # noqa: SIM115 - the transport's
         with contextlib.suppress(RuntimeError):
             await loop.sendfile(pipe, file)
             pytest.fail("pipes cannot send files")
