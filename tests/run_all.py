@@ -55,6 +55,11 @@ CONFORMANCE = [
     "test_waitfor",
 ]
 
+# The tests that are run once more with the other driver: those that wait for descriptors. Where the system refuses
+# io_uring, they run on epoll again, and tests/net/test_driver.py says by its skips that they did.
+UNDER_BOTH_DRIVERS = ["tests/net", "tests/streams", "tests/test_fairness.py"]
+CONFORMANCE_UNDER_BOTH_DRIVERS = ["test_buffered_proto", "test_server", "test_sock_lowlevel", "test_streams"]
+
 
 @dataclass
 class Count:
@@ -132,6 +137,7 @@ def stages() -> list[Stage]:
         "LD_LIBRARY_PATH": ":".join(filter(None, libraries)),
     }
     conformance = [*python, "tests/conformance/run.py", "--package", "ferrio", "--modules"]
+    uring = {"FERRIO_DRIVER": "io_uring"}
     return [
         Stage("core", "cargo test of ferrio-core", [*cargo, "-p", "ferrio-core"], of_cargo),
         Stage("object", "cargo test of ferrio-object", [*cargo, "-p", "ferrio-object"], of_cargo, embedding),
@@ -148,6 +154,20 @@ def stages() -> list[Stage]:
             of_conformance,
         ),
         Stage(
+            "uring",
+            "pytest of the network, with io_uring as the driver",
+            [*python, "-m", "pytest", "-q", *UNDER_BOTH_DRIVERS],
+            of_pytest,
+            uring,
+        ),
+        Stage(
+            "uring-conf",
+            "CPython's own tests of the network, with io_uring as the driver",
+            [*conformance, ",".join(conformance_modules(CONFORMANCE_UNDER_BOTH_DRIVERS))],
+            of_conformance,
+            uring,
+        ),
+        Stage(
             "ecosystem",
             "real programs, unmodified",
             [*python, "-m", "pytest", "-q", "tests/ecosystem"],
@@ -156,10 +176,10 @@ def stages() -> list[Stage]:
     ]
 
 
-def conformance_modules() -> list[str]:
-    """Those of CONFORMANCE that this Python has: some came with a later one."""
+def conformance_modules(wanted: list[str] = CONFORMANCE) -> list[str]:
+    """Those that this Python has: some came with a later one."""
     suite = Path(sysconfig.get_path("stdlib")) / "test" / "test_asyncio"
-    return [module for module in CONFORMANCE if (suite / f"{module}.py").exists()]
+    return [module for module in wanted if (suite / f"{module}.py").exists()]
 
 
 def lacking(stage: Stage) -> str:

@@ -6,6 +6,7 @@ threads: nothing of the asyncio under test runs on this side. Time-outs bound a 
 printed by then.
 """
 
+import contextlib
 import os
 import queue
 import re
@@ -39,7 +40,8 @@ def on_path(directory):
 class Program:
     """A running program: what it prints (both streams, line by line), and its end.
 
-    As a context manager it is killed on the way out if it still runs, so that a failing test leaves nothing behind.
+    As a context manager it is killed on the way out if it still runs, with the processes that it has started, so that a
+    failing test leaves nothing behind.
     """
 
     def __init__(self, impl, *arguments, env=None):
@@ -53,6 +55,7 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -66,10 +69,12 @@ class Program:
         return self
 
     def __exit__(self, *_):
-        if self._process.poll() is None:
-            self._process.kill()
+        # Its workers may be left when it is gone: as long as one of them holds its output, they are a group.
+        if self._process.poll() is None or self._reader.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
         self._process.wait(PATIENCE)
-        self._reader.join()
+        self._reader.join(PATIENCE)
         for stream in (self._process.stdin, self._process.stdout):
             stream.close()
 
@@ -113,8 +118,12 @@ class Program:
         try:
             status = self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
+            while not self._lines.empty():
+                self.output.append(str(self._lines.get()))
             raise AssertionError(f"did not end in {PATIENCE} s, after:\n{self.text}") from None
-        self._reader.join()
+        self._reader.join(PATIENCE)
+        if self._reader.is_alive():
+            raise AssertionError(f"ended, but left processes behind, after:\n{self.text}")
         while (line := self._lines.get()) is not None:
             self.output.append(line)
         return status

@@ -106,7 +106,14 @@ def test_curl(server, command, tmp_path):
     (tmp_path / "numbers").write_bytes(NUMBERS)
     assert command(*CURL, f"{server.url}/file/numbers", "--limit-rate", "20M") == NUMBERS
     assert command(*CURL, f"{server.url}/file/numbers", "--range", "1000000-") == NUMBERS[1_000_000:]
-    chunked = ("--header", "Transfer-Encoding: chunked", "--header", "Expect: 100-continue", "--data-binary", "@-")
+    chunked = (
+        "--header",
+        "Transfer-Encoding: chunked",
+        "--header",
+        "Expect: 100-continue",
+        "--data-binary",
+        "@-",
+    )
     assert command(*CURL, *chunked, f"{server.url}/echo", stdin=NUMBERS) == NUMBERS
     command(*CURL, "--upload-file", tmp_path / "numbers", f"{server.url}/file/copy")
     assert (tmp_path / "copy").read_bytes() == NUMBERS

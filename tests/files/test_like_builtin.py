@@ -71,6 +71,9 @@ async def play(file, script):
 @played
 @given(contents=st.binary(max_size=50) | st.just(b"ab\n" * 12), script=binary_steps())
 def test_binary(loop, path, mode, buffering, contents, script):
+    if mode == "a+b":
+        # The builtin loses count of where it is when it appends with something read ahead (3.11 to 3.13).
+        script = [s for step in script for s in ([("seek", 0, 2), step] if "write" in step[0] else [step])]
     theirs_path = path.with_name("theirs")
     for each in (path, theirs_path):
         each.write_bytes(contents)
@@ -90,7 +93,8 @@ def text_steps():
     reading = st.one_of(
         st.tuples(st.just("read"), small),
         st.tuples(st.just("readline"), small),
-        st.tuples(st.just("readlines"), small),
+        # With a hint the builtin's tell() is switched off afterwards ("disabled by next() call").
+        st.just(("readlines", -1)),
         st.just(("again",)),
     )
     writing = st.one_of(
@@ -98,9 +102,13 @@ def text_steps():
         st.tuples(st.just("writelines"), st.lists(text_data, min_size=1, max_size=3)),
         st.just(("flush",)),
     )
-    places = st.sampled_from([("seek", 0, 0), ("seek", 0, 2), ("seek", 1, 1), ("seek", 0, 3), ("seek", -1, 0)])
+    places = st.sampled_from(
+        [("seek", 0, 0), ("seek", 0, 2), ("seek", 1, 1), ("seek", 0, 3), ("seek", -1, 0)]
+    )
     block = st.tuples(places, st.lists(reading, max_size=5) | st.lists(writing, max_size=4))
-    return st.lists(block, max_size=4).map(lambda blocks: [s for place, body in blocks for s in (place, *body)])
+    return st.lists(block, max_size=4).map(
+        lambda blocks: [s for place, body in blocks for s in (place, *body)]
+    )
 
 
 async def play_text(file, script):
@@ -133,6 +141,9 @@ async def play_text(file, script):
 @settings(played, max_examples=max(EXAMPLES // 6, 1))
 @given(contents=text_data | st.just("line\r\nnext\rlast\n" * 3), script=text_steps())
 def test_text(loop, path, mode, newline, encoding, contents, script):
+    if mode in ("w", "a"):
+        # Refused, but that too switches the builtin's tell() off.
+        script = [step for step in script if step[0] != "readlines"]
     theirs_path = path.with_name("theirs")
     for each in (path, theirs_path):
         each.write_bytes(contents.encode(encoding, "replace"))
@@ -288,6 +299,19 @@ def test_what_a_file_was_not_opened_for(run, path, mode, wrong):
     run(main())
 
 
+@pytest.mark.parametrize("hint", [1, 4, 5, 100])
+def test_some_lines_of_a_text_file(run, path, hint):
+    path.write_text("one\ntwo\nthree\n")
+
+    async def main():
+        async with files.open(path) as ours:
+            with open(path) as theirs:
+                assert await ours.readlines(hint) == theirs.readlines(hint)
+                assert await ours.read() == theirs.read()
+
+    run(main())
+
+
 def test_attributes(run, path):
     path.write_bytes(b"one\r\ntwo\n")
 
@@ -303,6 +327,20 @@ def test_attributes(run, path):
             assert await text.readlines() == ["one\n", "two\n"]
             assert text.newlines == ("\n", "\r\n")
             assert os.get_inheritable(text.fileno()) is False
+
+    run(main())
+
+
+def test_a_place_keeps_the_byte_order(run, path):
+    """Without the decoder's state, the second seek would look for a byte order mark in the middle."""
+    path.write_bytes(b"\xfe\xff" + "one two three".encode("utf-16-be"))
+
+    async def main():
+        async with files.open(path, encoding="utf-16") as file:
+            await file.read(4)
+            await file.seek(await file.tell())
+            await file.seek(await file.tell())
+            assert await file.read() == "two three"
 
     run(main())
 

@@ -134,6 +134,30 @@ async def queue_joiners_cancelled(count):
     await cancelled(count, queue.join)
 
 
+CROWDED = []
+"""What has seen a crowd once, and lives on."""
+
+
+@waiting
+async def crowds_that_have_gone(count):
+    for kind in (asyncio.Event, asyncio.Semaphore, asyncio.Queue):
+        primitive = kind(0) if kind is asyncio.Semaphore else kind()
+        wait = getattr(primitive, {"Event": "wait", "Semaphore": "acquire", "Queue": "get"}[kind.__name__])
+        tasks = [asyncio.create_task(wait()) for _ in range(count // 2)]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        CROWDED.append(primitive)
+    for _ in range(4):
+        queue = asyncio.Queue()
+        for _ in range(count):
+            queue.put_nowait(None)
+        while not queue.empty():
+            queue.get_nowait()
+        CROWDED.append(queue)
+
+
 @waiting
 async def queues_of_every_kind(count):
     for _ in range(count // 20):

@@ -209,12 +209,29 @@ async def connecting_without_descriptors():
     with no_descriptors():
         await outcome("create_connection", loop.create_connection(Log, "127.0.0.1", 1))
         await outcome("open_connection", asyncio.open_connection("127.0.0.1", 1))
-        await outcome("create_server", loop.create_server(Log, "127.0.0.1", 1))
         await outcome("create_unix_connection", loop.create_unix_connection(Log, "\0nobody"))
         await outcome(
             "create_datagram_endpoint",
             loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 1)),
         )
+
+
+@scenario(
+    differs="3.13's error, for a server without sockets",
+    differs_in=[(3, 11), (3, 12)],
+    expected=[
+        [
+            "event",
+            "create_server",
+            "raised",
+            {"exception": "OSError", "message": "could not bind on any address out of [('127.0.0.1', PORT)]"},
+        ]
+    ],
+)
+async def create_server_without_descriptors():
+    with no_descriptors():
+        server = asyncio.get_running_loop().create_server(Log, "127.0.0.1", 1)
+        await outcome("create_server", server)
 
 
 @scenario(

@@ -2,7 +2,7 @@
 
     aiohttp_warehouse.py serve DIRECTORY [PATH]   serve until SIGTERM, at a port that it prints, or at a Unix socket
     aiohttp_warehouse.py visit URL [PATH]         ask it everything; prints what came of it as one line of JSON
-    aiohttp_warehouse.py visit URL --by-proxy     the same, where one between reads no answer before it has sent the body
+    aiohttp_warehouse.py visit URL --by-proxy     the same, past one that reads no answer while it sends the body
 
 Bodies that stream in both directions, files (by sendfile) and parts of them, forms with files, WebSockets, server-sent
 events, time-outs, clients that leave, 2,000 requests, an end that waits for who is being served.

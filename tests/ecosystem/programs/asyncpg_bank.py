@@ -35,13 +35,17 @@ async def transfers(dsn: str) -> dict[str, object]:
                     await connection.execute(
                         "UPDATE account SET balance = balance - $1 WHERE id = $2", amount, source
                     )
-                    await connection.execute("INSERT INTO journal VALUES ($1, $2, $3, $4)", number, source, target, amount)
+                    await connection.execute(
+                        "INSERT INTO journal VALUES ($1, $2, $3, $4)", number, source, target, amount
+                    )
             except asyncpg.CheckViolationError:
                 refused += 1
 
     chance = random.Random(4)
     async with asyncpg.create_pool(dsn, min_size=10, max_size=10) as pool:
-        await pool.executemany("INSERT INTO account VALUES ($1, 100)", [(number,) for number in range(ACCOUNTS)])
+        await pool.executemany(
+            "INSERT INTO account VALUES ($1, 100)", [(number,) for number in range(ACCOUNTS)]
+        )
         async with asyncio.TaskGroup() as group:
             for number in range(500):
                 source, target = chance.sample(range(ACCOUNTS), 2)
@@ -112,8 +116,10 @@ async def copy(connection: asyncpg.Connection) -> dict[str, object]:
             yield line
 
     await connection.copy_to_table("line_again", source=lines())
-    differ = await connection.fetchval("SELECT count(*) FROM line FULL JOIN line_again USING (id, words) "
-        "WHERE line.ctid IS NULL OR line_again.ctid IS NULL")
+    differ = await connection.fetchval(
+        "SELECT count(*) FROM line FULL JOIN line_again USING (id, words) "
+        "WHERE line.ctid IS NULL OR line_again.ctid IS NULL"
+    )
     return {"copied": received.getvalue().count(b"\n"), "differ": differ}
 
 
@@ -121,7 +127,9 @@ async def notifications(dsn: str) -> list[str]:
     """LISTEN on one connection, NOTIFY on another; only committed ones come."""
     heard: asyncio.Queue[str] = asyncio.Queue()
     listener, speaker = await asyncpg.connect(dsn), await asyncpg.connect(dsn)
-    await listener.add_listener("news", lambda _connection, _pid, _channel, payload: heard.put_nowait(payload))
+    await listener.add_listener(
+        "news", lambda _connection, _pid, _channel, payload: heard.put_nowait(payload)
+    )
     for number in range(3):
         await speaker.execute(f"NOTIFY news, '{number}'")
     transaction = speaker.transaction()

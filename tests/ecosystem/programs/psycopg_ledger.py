@@ -147,11 +147,13 @@ async def pool(dsn: str) -> dict[str, object]:
         async def client(number: int) -> int:
             async with connections.connection() as connection:
                 await connection.execute("INSERT INTO visit VALUES (%s)", [number])
-                return (await (await connection.execute("SELECT max(n) - max(n) + 1 FROM visit")).fetchone())[0]
+                return (await (await connection.execute("SELECT max(n) - max(n) + 1 FROM visit")).fetchone())[
+                    0
+                ]
 
         visits = sum(await asyncio.gather(*[client(number) for number in range(60)]))
         async with connections.connection() as connection:
-            counted = (await (await connection.execute("SELECT count(*), sum(n) FROM visit")).fetchone())
+            counted = await (await connection.execute("SELECT count(*), sum(n) FROM visit")).fetchone()
         held = [await connections.getconn() for _ in range(5)]
         try:
             await connections.getconn(timeout=0.05)

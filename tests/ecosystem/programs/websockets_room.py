@@ -65,7 +65,9 @@ async def converse(dial) -> dict[str, object]:
         seen["parts"] = await socket.recv()
         # All at once: the answers come back while these still go out.
         sent = asyncio.create_task(every(socket, 5000))
-        seen["at once"] = [await socket.recv() for _ in range(5000)] == [str(number) for number in range(5000)]
+        seen["at once"] = [await socket.recv() for _ in range(5000)] == [
+            str(number) for number in range(5000)
+        ]
         await sent
         seen["ping"] = await (await socket.ping()) >= 0
     seen["closed"] = [socket.close_code, socket.close_reason]

@@ -61,9 +61,10 @@ pub(super) async fn infos(co: &Co, this: &Obj<Loop>, args: &[Obj]) -> PyResult<O
             return Ok(None);
         }
         let [host, port, family, kind, protocol, flags] = args else { return Ok(None) };
-        let (Some(host), Some(service)) = (host_of(py, host)?, service_of(py, port)?) else {
+        let (host, service) = (host_of(py, host)?, service_of(py, port));
+        if matches!(host, Name::Unplain) || matches!(service, Name::Unplain) {
             return Ok(None);
-        };
+        }
         let number = |arg: &Obj| arg.bind(py).extract::<i32>().ok();
         let (Some(family), Some(kind), Some(protocol), Some(flags)) =
             (number(family), number(kind), number(protocol), number(flags))
@@ -73,7 +74,7 @@ pub(super) async fn infos(co: &Co, this: &Obj<Loop>, args: &[Obj]) -> PyResult<O
         // Without the flags, as CPython's function tells it.
         let event = intern!(py, "socket.getaddrinfo");
         audit(py, (event, &args[0], &args[1], family, kind, protocol))?;
-        (host, service, Hints { family, kind, protocol, flags })
+        (host.get(), service.get(), Hints { family, kind, protocol, flags })
     };
     let lookup = {
         let (host, service) = (host.clone(), service.clone());
@@ -100,25 +101,45 @@ fn asks_nobody(host: Option<&CString>, service: Option<&CString>) -> bool {
     host && service.is_none_or(|service| service.to_bytes().iter().all(u8::is_ascii_digit))
 }
 
-/// A host as the resolver takes it; the inner `None` is none. The outer: Python's own function has to see it.
-fn host_of(py: Python<'_>, host: &Obj) -> PyResult<Option<Option<CString>>> {
+/// A host or a service as the resolver takes it.
+enum Name {
+    Absent,
+    Text(CString),
+    /// Python's own function has to see it.
+    Unplain,
+}
+
+impl Name {
+    fn of(bytes: &[u8]) -> Self {
+        CString::new(bytes).map_or(Name::Unplain, Name::Text)
+    }
+
+    fn get(self) -> Option<CString> {
+        match self {
+            Name::Text(text) => Some(text),
+            Name::Absent | Name::Unplain => None,
+        }
+    }
+}
+
+fn host_of(py: Python<'_>, host: &Obj) -> PyResult<Name> {
     let host = host.bind(py);
     if host.is_none() {
-        return Ok(Some(None));
+        return Ok(Name::Absent);
     }
     if let Ok(bytes) = host.cast::<PyBytes>() {
-        return Ok(CString::new(bytes.as_bytes()).ok().map(Some));
+        return Ok(Name::of(bytes.as_bytes()));
     }
-    let Ok(text) = host.cast::<PyString>() else { return Ok(None) };
-    let Ok(plain) = text.to_str() else { return Ok(None) };
+    let Ok(text) = host.cast::<PyString>() else { return Ok(Name::Unplain) };
+    let Ok(plain) = text.to_str() else { return Ok(Name::Unplain) };
     if plain.is_ascii() && labels_fit(plain) {
-        return Ok(CString::new(plain).ok().map(Some));
+        return Ok(Name::of(plain.as_bytes()));
     }
     match text.call_method1(intern!(py, "encode"), (intern!(py, "idna"),)) {
-        Ok(encoded) => Ok(CString::new(encoded.cast::<PyBytes>()?.as_bytes()).ok().map(Some)),
+        Ok(encoded) => Ok(Name::of(encoded.cast::<PyBytes>()?.as_bytes())),
         Err(err) if err.is_instance_of::<pyo3::exceptions::PyUnicodeError>(py) => {
             ferrio_object::swallow(py, err);
-            Ok(None)
+            Ok(Name::Unplain)
         }
         Err(err) => Err(err),
     }
@@ -130,22 +151,22 @@ fn labels_fit(name: &str) -> bool {
     name.is_empty() || inner.split('.').all(|label| (1..64).contains(&label.len()))
 }
 
-/// The port, likewise.
-fn service_of(py: Python<'_>, port: &Obj) -> PyResult<Option<Option<CString>>> {
+fn service_of(py: Python<'_>, port: &Obj) -> Name {
     let port = port.bind(py);
     if port.is_none() {
-        return Ok(Some(None));
+        return Name::Absent;
     }
     if port.is_exact_instance_of::<PyInt>() {
         // Larger ones are refused in a way of each Python's own.
-        let Ok(port) = port.extract::<i64>() else { return Ok(None) };
-        return Ok(CString::new(port.to_string()).ok().map(Some));
+        return port.extract::<i64>().map_or(Name::Unplain, |port| Name::of(port.to_string().as_bytes()));
     }
     if let Ok(bytes) = port.cast::<PyBytes>() {
-        return Ok(CString::new(bytes.as_bytes()).ok().map(Some));
+        return Name::of(bytes.as_bytes());
     }
-    let Ok(text) = port.cast::<PyString>() else { return Ok(None) };
-    Ok(text.to_str().ok().and_then(|text| CString::new(text).ok()).map(Some))
+    match port.cast::<PyString>().map(|text| text.to_str()) {
+        Ok(Ok(text)) => Name::of(text.as_bytes()),
+        _ => Name::Unplain,
+    }
 }
 
 /// The infos as Python's function gives them.

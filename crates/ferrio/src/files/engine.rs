@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 
 use super::file::File;
 use crate::coro::Co;
-use crate::event_loop::{FromIo, Loop, Source};
+use crate::event_loop::{FromIo, Loop, Ready, Source};
 use crate::future::{self, Future};
 use crate::loop_ref::LoopRef;
 
@@ -104,8 +104,12 @@ impl Engine {
             if let Some(file) = file {
                 file.in_flight.set(true);
             }
-            // What the page cache has is read already.
-            drain(this, py)?;
+            // What the page cache has is read already. It is handed out in the next turn all the same: a task that
+            // reads a large file would otherwise keep the loop to itself.
+            drain(this, py, |fut| {
+                this.push(Ready::Resolve(fut));
+                Ok(())
+            })?;
             (fut, id)
         };
         if let Err(err) = co.wait(&fut).await {
@@ -130,19 +134,19 @@ impl Engine {
 /// The eventfd was readable.
 ///
 /// # Errors
-/// As [`drain`].
+/// `MemoryError`.
 pub(crate) fn arrived(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     if let Some(files) = &mut *this.files.files.borrow_mut() {
         files.acknowledge();
     }
-    drain(this, py)
+    drain(this, py, |fut| if fut.is_done() { Ok(()) } else { future::set_result(&fut, py, Obj::none(py)) })
 }
 
-/// Hands out what has completed.
+/// Takes in what has completed, and has `tell` tell each waiter.
 ///
 /// # Errors
-/// `MemoryError`.
-fn drain(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+/// Those of `tell`.
+fn drain(this: &Obj<Loop>, py: Python<'_>, tell: impl Fn(Obj<Future>) -> PyResult<()>) -> PyResult<()> {
     loop {
         let completed = this.files.files.borrow_mut().as_mut().and_then(Files::completed);
         let Some(Completed { id, operation, result }) = completed else { return Ok(()) };
@@ -152,10 +156,8 @@ fn drain(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
             File::operated(file, py, operation);
         }
         place.set(Some(result));
-        if let Some(fut) = fut
-            && !fut.is_done()
-        {
-            future::set_result(&fut, py, Obj::none(py))?;
+        if let Some(fut) = fut {
+            tell(fut)?;
         }
     }
 }

@@ -321,6 +321,10 @@ impl Text {
             if !Self::decode_more(co, this).await? {
                 // The end may have let out what the decoder held back.
                 let ahead = this.ahead(co.py())?;
+                if ahead == 0 {
+                    // So that the end of an empty file is its beginning, where a byte order mark belongs.
+                    this.forget_decoded();
+                }
                 return Ok(this.line_len(co.py())?.unwrap_or(ahead).min(limit));
             }
         }
@@ -448,6 +452,7 @@ impl Text {
     /// `io.UnsupportedOperation`, `ValueError` for what is no such place; `OSError`; what is thrown in.
     pub(super) async fn seek(co: &Co, this: &Text, cookie: &Obj, whence: i32) -> PyResult<Obj> {
         let file = this.file()?;
+        File::write_out(co, &file).await?;
         let cookie = {
             let py = co.py();
             if !file.seekable.get() {
@@ -493,8 +498,8 @@ impl Text {
             } else {
                 decoder.call_method1(intern!(py, "setstate"), ((PyBytes::new(py, b""), place.flags),))?;
             }
+            let bytes = file.unread.borrow_mut().take(place.bytes as usize, <[u8]>::to_vec);
             if place.skip > 0 {
-                let bytes = file.unread.borrow_mut().take(place.bytes as usize, <[u8]>::to_vec);
                 let input = PyBytes::new(py, &bytes);
                 let text = decoder.call_method1(intern!(py, "decode"), (input, place.at_end))?;
                 if (text.len()? as u64) < place.skip {
@@ -502,11 +507,12 @@ impl Text {
                 }
                 this.decoded.set(Some((&text).into()));
                 this.used.set(place.skip as usize);
-                let snapshot = Snapshot { flags: place.flags, bytes, at_end: place.at_end };
-                drop(this.snapshot.replace(Some(snapshot)));
             }
+            // Also where nothing is decoded: tell() is to name the decoder's state with the position.
+            let snapshot = Snapshot { flags: place.flags, bytes, at_end: place.at_end };
+            drop(this.snapshot.replace(Some(snapshot)));
         }
-        this.set_encoder(py, place.position == 0 && place.skip == 0)?;
+        this.set_encoder(py, place.position == 0 && place.flags == 0)?;
         Ok(cookie)
     }
 

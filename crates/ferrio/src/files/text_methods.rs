@@ -118,7 +118,11 @@ fn seek(this: &Obj<Text>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
 }
 
 fn tell(this: &Obj<Text>, py: Python<'_>) -> PyResult<Obj> {
-    operation(this, py, "TextFile.tell", None, move |co, this, _| async move { this.tell(co.py()) })
+    operation(this, py, "TextFile.tell", None, move |co, this, file| async move {
+        // What is appended ends up elsewhere than where we are.
+        File::write_out(&co, &file).await?;
+        this.tell(co.py())
+    })
 }
 
 fn truncate(this: &Obj<Text>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {

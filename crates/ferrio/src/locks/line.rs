@@ -29,6 +29,9 @@ pub(crate) struct Line {
 /// Fewer vacant places than this are not worth clearing away.
 const FEW: usize = 32;
 
+/// Room for more places than this is given back when nobody waits any more: a crowd may come only once.
+const CROWD: usize = 1024;
+
 impl Line {
     pub(crate) const fn new() -> Self {
         Line { places: RefCell::new(VecDeque::new()), vacant: Cell::new(0), next: Cell::new(0) }
@@ -67,6 +70,9 @@ impl Line {
         while places.front().is_some_and(|place| place.waiter.is_none()) {
             places.pop_front();
             self.vacant.set(self.vacant.get() - 1);
+        }
+        if places.is_empty() && places.capacity() > CROWD {
+            *places = VecDeque::new();
         }
         waiter
     }

@@ -29,6 +29,9 @@ enum Store {
     Missing(Obj),
 }
 
+/// Room for more items than this is given back when the last one is taken out: so many may come only once.
+const FLOOD: usize = 1024;
+
 /// The items.
 pub(super) struct Items {
     order: Cell<Order>,
@@ -133,6 +136,9 @@ impl Items {
     pub(super) fn get(&self, py: Python<'_>, order: Order) -> PyResult<Obj> {
         if let Store::Ring(ring) = &mut *self.store.borrow_mut() {
             let item = if order == Order::Fifo { ring.pop_front() } else { ring.pop_back() };
+            if ring.is_empty() && ring.capacity() > FLOOD {
+                *ring = VecDeque::new();
+            }
             return item.ok_or_else(|| PyIndexError::new_err("pop from an empty queue"));
         }
         let held = self.python(py)?;
