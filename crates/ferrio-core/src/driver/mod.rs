@@ -134,11 +134,9 @@ impl FromStr for DriverKind {
 /// The backend in use. An enum and not a `dyn Backend`, so that `poll` and registration are direct calls.
 #[derive(Debug)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "there is one per loop")]
 pub enum Driver {
     Epoll(Epoll),
-    /// Boxed, since it is twenty times the size of the other.
-    Uring(Box<Uring>),
+    Uring(Uring),
 }
 
 impl Driver {
@@ -154,7 +152,7 @@ impl Driver {
             DriverKind::EpollMillis => Precision::Milliseconds,
             DriverKind::IoUring => match Uring::new() {
                 Err(error) if Availability::is_refusal(&error) => Precision::Nanoseconds,
-                made => return made.map(|uring| Self::Uring(Box::new(uring))),
+                made => return made.map(Self::Uring),
             },
         };
         Ok(Self::Epoll(Epoll::with_precision(precision)?))
