@@ -105,12 +105,20 @@ def semaphore_director(value, script):
             elif kind == "grow":
                 released += 1
                 semaphore.release()
+            elif kind == "rush":
+                # Who comes now runs before those who are waked now: he finds a free place and somebody before him.
+                for _ in range(argument):
+                    stage.start(work)
+                for _ in range(argument + 1):
+                    released += 1
+                    semaphore.release()
             elif kind == "cancel":
                 stage.cancel(argument)
             elif kind == "turns":
                 await stage.turns(argument)
             stage.note(semaphore.locked(), semaphore._value)
         await stage.settle()
+        assert not (semaphore._value and stage.waiting()), "a place is free, and somebody waits for one"
         while holders:
             holders.pop(0)
             semaphore.release()
@@ -124,7 +132,8 @@ def semaphore_director(value, script):
 
 @played
 @given(
-    st.integers(0, 3), steps(kinds(numbers, "acquire") + kinds(soon, "release", "race"), kinds(soon, "grow"))
+    st.integers(0, 3),
+    steps(kinds(numbers, "acquire") + kinds(soon, "release", "race"), kinds(soon, "grow", "rush")),
 )
 def test_semaphore(value, script):
     trace = same_trace(semaphore_director(value, script), compared=NEWEST)

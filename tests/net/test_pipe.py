@@ -226,7 +226,9 @@ def test_what_is_no_pipe(asyncio, clean_run, protocol):
         with tempfile.TemporaryFile() as file:
             with pytest.raises(ValueError, match="Pipe transport is for pipes/sockets only"):
                 await loop.connect_read_pipe(protocol, file)
-            with pytest.raises(ValueError, match="Pipe transport is only for pipes, sockets and character devices"):
+            with pytest.raises(
+                ValueError, match="Pipe transport is only for pipes, sockets and character devices"
+            ):
                 await loop.connect_write_pipe(protocol, file)
             assert not file.closed
         r, w = ends()

@@ -40,7 +40,8 @@ async def received(asyncio, sock, count=None):
 
 
 @pytest.mark.parametrize(
-    ("offset", "count"), [(0, None), (1000, None), (0, 10), (2_999_990, 100), (5, 2_000_000), (3_000_000, None)]
+    ("offset", "count"),
+    [(0, None), (1000, None), (0, 10), (2_999_990, 100), (5, 2_000_000), (3_000_000, None)],
 )
 @pytest.mark.parametrize("over", ["transport", "socket"])
 def test_parts(asyncio, clean_run, file, offset, count, over):

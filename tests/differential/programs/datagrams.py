@@ -16,7 +16,9 @@ class Log(asyncio.DatagramProtocol):
 
     def connection_made(self, transport):
         # Stock's became one with 3.12.
-        emit("connection_made", sys.version_info < (3, 12) or isinstance(transport, asyncio.DatagramTransport))
+        emit(
+            "connection_made", sys.version_info < (3, 12) or isinstance(transport, asyncio.DatagramTransport)
+        )
         self.transport = transport
 
     def datagram_received(self, data, address):

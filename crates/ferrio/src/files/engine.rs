@@ -107,7 +107,7 @@ impl Engine {
             // What the page cache has is read already. It is handed out in the next turn all the same: a task that
             // reads a large file would otherwise keep the loop to itself.
             drain(this, py, |fut| {
-                this.push(Ready::Resolve(fut));
+                this.push(|| Ready::Resolve(fut));
                 Ok(())
             })?;
             (fut, id)
