@@ -128,7 +128,7 @@ async def telling_of_it_takes_no_descriptor():
     """With no handler of the program's the log says so: what that needs has to be there by then."""
     loop = asyncio.get_running_loop()
     made, told = [], io.StringIO()
-    server = await loop.create_server(noted(made), "127.0.0.1", 0)
+    server = await loop.create_server(noted(made), "127.0.0.1", 0, backlog=1)
     [client] = plain_clients(1)
     handler = loop.get_exception_handler()
     loop.set_exception_handler(None)

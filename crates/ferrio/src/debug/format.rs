@@ -34,6 +34,12 @@ impl Drop for ReprGuard<'_> {
     }
 }
 
+/// Whether what formatting needs is there or can be imported. In a process that has run out of descriptors it cannot,
+/// and the report of an error must not end the loop by an error of its own.
+fn is_equipped(py: Python<'_>) -> bool {
+    ["functools", "inspect", "reprlib"].into_iter().all(|name| crate::library::module(py, name).is_ok())
+}
+
 /// File and line of a function, unwrapped; `None` for what has no Python code.
 fn function_source(py: Python<'_>, func: &Bound<'_, PyAny>) -> PyResult<Option<(String, i64)>> {
     let func = crate::library::module(py, "inspect")?.call_method1("unwrap", (func,))?;
@@ -63,6 +69,9 @@ fn function_source(py: Python<'_>, func: &Bound<'_, PyAny>) -> PyResult<Option<(
 /// # Errors
 /// What a `repr` raises.
 pub(crate) fn format_callback(py: Python<'_>, func: &Bound<'_, PyAny>, args: &[Obj]) -> PyResult<String> {
+    if !is_equipped(py) {
+        return Ok(func.repr()?.to_string());
+    }
     format_call(py, func, (args, None), false, "")
 }
 
@@ -71,6 +80,9 @@ pub(crate) fn format_callback(py: Python<'_>, func: &Bound<'_, PyAny>, args: &[O
 /// # Errors
 /// What a `repr` raises.
 pub(crate) fn format_arguments(py: Python<'_>, args: &[Obj]) -> PyResult<String> {
+    if !is_equipped(py) {
+        return Ok("(...)".to_owned());
+    }
     format_args_and_kwargs(py, args, None, false)
 }
 
@@ -138,6 +150,9 @@ pub(crate) fn format_callback_source(
     args: &[Obj],
     debug: bool,
 ) -> PyResult<String> {
+    if !is_equipped(py) {
+        return Ok(func.repr()?.to_string());
+    }
     let mut text = format_call(py, func, (args, None), debug, "")?;
     if let Some((file, line)) = function_source(py, func)? {
         use std::fmt::Write as _;
