@@ -141,7 +141,7 @@ CROWDED = []
 @waiting
 async def crowds_that_have_gone(count):
     # More tasks at once than these would show what the free lists keep hold of, and not what the lines do.
-    for size in batches(count // 2, 5000):
+    for size in batches(min(count, 20_000), 5000):
         for kind, name in ((asyncio.Event, "wait"), (asyncio.Semaphore, "acquire"), (asyncio.Queue, "get")):
             primitive = kind(0) if kind is asyncio.Semaphore else kind()
             tasks = [asyncio.create_task(getattr(primitive, name)()) for _ in range(size)]
