@@ -101,6 +101,15 @@ bench: build $(STAMPS)/bench.installed  ## measure against stock asyncio, uvloop
 	@$(BIN)/python bench/run.py $(BENCH) --json bench/results/$(VERSION).json \
 		--table bench/results/$(VERSION).md --plot bench/results/$(VERSION).svg
 
+.PHONY: bench-net
+bench-net:  ## the network part of bench alone: servers under load
+	@$(MAKE) bench BENCH="$(BENCH) --network"
+
+# zuvloop and rsloop want 3.14, which this machine's Debian may not have.
+.PHONY: bench-3.14
+bench-3.14:  ## measure the network part on 3.14 (Debian forky), against zuvloop and rsloop as well
+	@sh tests/forky.sh make PYTHON=python3.14 BENCH="$(BENCH)" bench-net
+
 # ---------------------------------------------------------------------------------------------- testing
 
 .PHONY: test

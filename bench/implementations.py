@@ -1,6 +1,6 @@
 """The implementations under comparison: how a process becomes one of them, and whether it can.
 
-`stock`, `uvloop` and `rloop` are asyncio with that loop, which is all there is to them. `ferrio` is the
+`stock` is CPython's; the names in `LOOPS` are asyncio with that loop, which is all there is to them. `ferrio` is the
 whole package in asyncio's place, because that is how it is used (`ferrio run`). Imported in the measured
 process before asyncio, so asyncio is imported inside functions only.
 """
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     import asyncio
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("stock", "uvloop", "rloop", "ferrio")
+LOOPS = ("uvloop", "rloop", "zuvloop", "rsloop")
+"""Loops for stock asyncio; the last two need Python 3.14."""
+NAMES = ("stock", *LOOPS, "ferrio")
 LIMIT = "epoll"
 """The bare epoll server (`loadgen/src/serve.rs`): not an asyncio, only the limit for one."""
 
@@ -36,7 +38,7 @@ def become(name: str) -> Callable[[], asyncio.Runner]:
         import ferrio
 
         ferrio.install()
-    if name in ("uvloop", "rloop"):
+    if name in LOOPS:
         from asyncio import Runner
         from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""Echo servers under load: a server process on one core, the Rust load generator on another.
+"""Servers under load: a server process on one core, the Rust load generator on another.
 
 Two figures come out. Messages per second is what a user sees, but both processes and everything else on the
 machine have a part in it. The server's CPU time per message belongs to the implementation alone and is
@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -22,8 +23,12 @@ from bench.implementations import LIMIT, ROOT, last_line, python_environment
 from bench.scenario import Scenario
 
 CRATE = Path(__file__).resolve().parent / "loadgen"
-PROGRAM = CRATE / "target" / "release" / "ferrio-loadgen"
-WARM_UP_MS = 100
+TARGET = CRATE / "target" / "-".join(filter(None, platform.libc_ver()))
+"""One for each libc: a checkout may be used from inside of a newer system too (`tests/forky.sh`)."""
+PROGRAM = TARGET / "release" / "ferrio-loadgen"
+WARM_UP_SECONDS = 0.1
+SLOWEST_BYTES = 64e6
+"""With much under way at once, warm-up and measurement last long enough for it to come round at so many bytes/s."""
 START_SECONDS = 30
 
 
@@ -36,7 +41,7 @@ def build() -> str:
     if cargo is None:
         return "" if PROGRAM.exists() else "no cargo to build the load generator with"
     # `bench/loadgen` is a workspace of its own, with its own target directory, whatever the caller set.
-    environment = {key: value for key, value in os.environ.items() if key != "CARGO_TARGET_DIR"}
+    environment = os.environ | {"CARGO_TARGET_DIR": str(TARGET)}
     done = subprocess.run(
         [cargo, "build", "--release", "--quiet", "--locked"],
         cwd=CRATE,
@@ -65,7 +70,7 @@ def cores() -> tuple[int, int]:
 def _server(scenario: Scenario, implementation: str, core: int) -> Iterator[tuple[int, int]]:
     """A running server: its port and process id. Raises RuntimeError if it does not start."""
     if implementation == LIMIT:
-        command = [str(PROGRAM), "serve"]
+        command = [str(PROGRAM), "serve", scenario.load]
     else:
         command = [sys.executable, "-m", "bench.server", scenario.module, scenario.name, implementation]
     process = subprocess.Popen(
@@ -96,15 +101,24 @@ def measure(scenario: Scenario, implementation: str, budget: float) -> dict[str,
     if reason := build():
         raise RuntimeError(reason)
     server_core, load_core = cores()
+    round_seconds = scenario.connections * scenario.message_bytes / SLOWEST_BYTES
+    warm_up, budget = max(WARM_UP_SECONDS, round_seconds), max(budget, round_seconds)
     with _server(scenario, implementation, server_core) as (port, pid):
-        command = [str(PROGRAM), "drive", str(port), str(scenario.connections), str(scenario.message_bytes)]
-        command += [str(WARM_UP_MS), str(int(budget * 1000)), str(pid)]
+        numbers = [
+            port,
+            scenario.connections,
+            scenario.message_bytes,
+            int(warm_up * 1000),
+            int(budget * 1000),
+            pid,
+        ]
+        command = [str(PROGRAM), "drive", scenario.load, *map(str, numbers)]
         done = subprocess.run(
             _pinned(load_core, command),
             capture_output=True,
             text=True,
             check=False,
-            timeout=START_SECONDS + budget,
+            timeout=START_SECONDS + warm_up + budget,
         )
     if done.returncode != 0:
         raise RuntimeError(last_line(done.stderr) or f"exit status {done.returncode}")

@@ -20,9 +20,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from bench.results import Figure, Results, ScenarioResult, read_targets
+from bench.results import Figure, Results, ScenarioResult, targets_of
 
-COLOURS = {"uvloop": "#7c93b2", "rloop": "#c3b49a", "ferrio": "#c8451b"}
+COLOURS = {
+    "uvloop": "#7c93b2",
+    "rloop": "#c3b49a",
+    "zuvloop": "#8fae8b",
+    "rsloop": "#b79ac3",
+    "ferrio": "#c8451b",
+}
 TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
 BAND = 0.8
 """The part of a scenario's row that its bars fill."""
@@ -74,7 +80,6 @@ def _rows(results: Results, rivals: list[str]) -> list[Row]:
 
 def _bars(axes: Axes, rows: list[Row], rivals: list[str]) -> None:
     height = BAND / len(rivals)
-    targets = read_targets()
     for row, (scenario, ratios) in enumerate(rows):
         for position, name in enumerate(rivals):
             ratio = ratios.get(name)
@@ -84,7 +89,7 @@ def _bars(axes: Axes, rows: list[Row], rivals: list[str]) -> None:
                 continue
             value = ratio.value
             error = value * (ratio.spread or 0.0)
-            target = targets.get(scenario.name, {}).get("stock") if name == "ferrio" else None
+            target = targets_of(scenario.name).get("stock") if name == "ferrio" else None
             axes.barh(
                 centre,
                 value - 1,
@@ -136,8 +141,7 @@ def _axes(axes: Axes, rows: list[Row]) -> None:
 
 def _legend(figure: SavedFigure, rows: list[Row], rivals: list[str]) -> None:
     handles: list[Artist] = [Patch(color=COLOURS[name], label=name) for name in rivals]
-    targets = read_targets()
-    if any("ferrio" in ratios and "stock" in targets.get(scenario.name, {}) for scenario, ratios in rows):
+    if any("ferrio" in ratios and "stock" in targets_of(scenario.name) for scenario, ratios in rows):
         handles.append(Line2D([], [], color=TARGET_COLOUR, lw=2, label="ferrio's target"))
     # Outside: any corner inside may hold a bar.
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), fontsize=9, frameon=False)

@@ -7,12 +7,14 @@ ratios. Absolute figures are medians over the rounds, with half the interquartil
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
 import tomllib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -28,6 +30,8 @@ class ScenarioResult:
     name: str
     kind: str
     per: str
+    beside: str = ""
+    """The scenario under the same load whose cost ferrio's is held against."""
     samples: dict[str, list[Sample | None]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     """Implementation -> why it has no figure here."""
@@ -47,6 +51,11 @@ class ScenarioResult:
         if measure == "messages_per_second":
             ratios = [1 / ratio for ratio in ratios]
         return Figure.of(ratios)
+
+    def cost(self, against: ScenarioResult, implementation: str) -> Figure | None:
+        """How many times as much ferrio takes here as `implementation` takes in `against`."""
+        pairs = zip(self.samples.get("ferrio", []), against.samples.get(implementation, []), strict=False)
+        return Figure.of([a["ns"] / b["ns"] for a, b in pairs if a is not None and b is not None])
 
 
 @dataclass(frozen=True)
@@ -96,10 +105,22 @@ class Results:
         return cls(**document, scenarios=scenarios)
 
 
-def read_targets() -> dict[str, dict[str, float]]:
-    """Scenario -> implementation -> how many times faster than it ferrio is to be."""
+@functools.cache
+def _targets() -> dict[str, dict[str, float]]:
     with TARGETS.open("rb") as file:
         return tomllib.load(file)
+
+
+def targets_of(scenario: str) -> dict[str, float]:
+    """Implementation -> how many times faster than it ferrio is to be; of all patterns that match, the last wins.
+
+    `epoll` and `beside` say instead how many times as much CPU time ferrio may take.
+    """
+    found: dict[str, float] = {}
+    for pattern, targets in _targets().items():
+        if fnmatchcase(scenario, pattern):
+            found |= targets
+    return found
 
 
 def describe_machine() -> dict[str, Any]:

@@ -34,8 +34,11 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only", metavar="GLOB", action="append", default=[], help="only these scenarios (repeatable)"
     )
+    parser.add_argument("--network", action="store_true", help="only the servers under load")
     parser.add_argument(
-        "--impl", default=",".join(NAMES), help="comma-separated implementations (default: all)"
+        "--impl",
+        default=",".join((*NAMES, LIMIT)),
+        help="comma-separated implementations (default: all, where they are installed)",
     )
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds over everything")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all samples")
@@ -49,8 +52,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="list the scenarios and exit")
     options = parser.parse_args(argv)
     options.impl = [name.strip() for name in options.impl.split(",") if name.strip()]
-    if unknown := [name for name in options.impl if name not in NAMES]:
-        parser.error(f"no such implementation: {', '.join(unknown)} (there are {', '.join(NAMES)})")
+    if unknown := [name for name in options.impl if name not in (*NAMES, LIMIT)]:
+        known = ", ".join((*NAMES, LIMIT))
+        parser.error(f"no such implementation: {', '.join(unknown)} (there are {known})")
     if options.rounds is not None and options.rounds < 1:
         parser.error("--rounds must be at least 1")
     return options
@@ -98,20 +102,21 @@ def measure(scenario: Scenario, implementation: str, budget: float, result: Scen
 
 def run(scenarios: list[Scenario], implementations: list[str], rounds: int, budget: float) -> Results:
     """Measure every scenario on every implementation, `rounds` times."""
-    found = {name: probe(name) for name in implementations}
+    found = {name: probe(name) for name in implementations if name != LIMIT}
     results = Results(
         environment=describe_machine(),
         implementations={name: seen.version for name, seen in found.items() if seen.version},
         unavailable={name: seen.reason for name, seen in found.items() if not seen.version},
         rounds=rounds,
         budget=budget,
-        scenarios=[ScenarioResult(s.name, s.kind, s.per) for s in scenarios],
+        scenarios=[ScenarioResult(s.name, s.kind, s.per, s.beside) for s in scenarios],
     )
     for name, reason in results.unavailable.items():
         progress(f"{name} is left out: {reason}")
     for turn in range(rounds):
         for index, (scenario, result) in enumerate(zip(scenarios, results.scenarios, strict=True)):
-            columns = list(results.implementations) + ([LIMIT] if scenario.limit else [])
+            limited = scenario.kind == "server" and LIMIT in implementations
+            columns = [*results.implementations, *([LIMIT] if limited else [])]
             shift = (turn + index) % len(columns) if columns else 0
             for implementation in columns[shift:] + columns[:shift]:
                 samples = result.samples.setdefault(implementation, [])
@@ -119,7 +124,7 @@ def run(scenarios: list[Scenario], implementations: list[str], rounds: int, budg
                 sample = None if failed_at_first else measure(scenario, implementation, budget, result)
                 samples.append(sample)
                 shown = f"{sample['ns']:12,.0f} ns" if sample else f"n/a: {result.missing[implementation]}"
-                progress(f"round {turn + 1}/{rounds}  {scenario.name:24} {implementation:8} {shown}")
+                progress(f"round {turn + 1}/{rounds}  {scenario.name:26} {implementation:8} {shown}")
     return results
 
 
@@ -132,17 +137,17 @@ def main(argv: list[str] | None = None) -> int:
     """Run the suite; returns the exit status."""
     options = arguments(argv)
     mode = "quick" if options.quick else "full"
-    scenarios = select(options.only)
+    scenarios = [s for s in select(options.only) if s.kind == "server" or not options.network]
     if options.list:
         for scenario in scenarios:
-            print(f"{scenario.name:24} {scenario.kind:12} per {scenario.per}")
+            print(f"{scenario.name:26} {scenario.kind:12} per {scenario.per}")
         return 0
     if options.from_json is not None:
         results = Results.from_json(options.from_json.read_text())
     elif scenarios:
         results = run(scenarios, options.impl, options.rounds or ROUNDS[mode], BUDGET_SECONDS[mode])
     else:
-        print(f"no scenario matches {' '.join(options.only)}", file=sys.stderr)
+        print("no scenario matches", *options.only, file=sys.stderr)
         return 2
     if options.json is not None:
         write(options.json, results.to_json())

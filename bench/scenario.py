@@ -4,8 +4,8 @@ A scenario's code is the same for every implementation: it says `import asyncio`
 itself with one of three decorators, by how it has to be measured:
 
 - `in_process`: a coroutine function that does `n` operations; the measured process times it (`child.py`);
-- `echo_server`: a coroutine function that starts a server; a load generator measures it from outside
-  (`load.py`);
+- `server`: a coroutine function that starts a server; a load generator measures it from outside (`load.py`),
+  once for each number of connections and size of messages;
 - `cold_process`: a statement whose cost is that of whole new processes (`cold.py`).
 
 Imported in the measured process, so it may import neither asyncio nor anything that does.
@@ -40,10 +40,12 @@ class Scenario:
     fixed: int | None = None
     """If set, `n` is exactly this: the size is part of what is measured."""
     start: StartServer | None = None
+    load: str = ""
+    """What the load generator does: `echo`, `connect`, `send`, `receive` or `udp`."""
     connections: int = 1
     message_bytes: int = 64
-    limit: bool = False
-    """Measure the bare epoll server beside the implementations."""
+    beside: str = ""
+    """The scenario under the same load whose cost this one's is held against."""
     statements: dict[str, str] = field(default_factory=dict)
     """Implementation -> the statement that a cold process runs."""
 
@@ -83,26 +85,42 @@ def in_process(per: str, *, multiple: int = 1, fixed: int | None = None) -> Call
     return declare
 
 
-def echo_server(
-    *, connections: int, message_bytes: int = 64, limit: bool = False
+def server(
+    *,
+    load: str = "echo",
+    connections: tuple[int, ...] = (1, 64, 512),
+    sizes: tuple[int, ...] = (64, 1024, 65536),
+    beside: str = "",
 ) -> Callable[[StartServer], StartServer]:
-    """Declare a coroutine function that starts an echo server on a free loopback port and returns it."""
+    """Declare a coroutine function that starts a server on a free loopback port and returns it.
+
+    It becomes one scenario for each pair of `connections` and `sizes` (bytes per message), called
+    `NAME_SIZE_cCONNECTIONS`. `beside` names the function whose cost under the same load is the measure.
+    """
 
     def declare(start: StartServer) -> StartServer:
-        _add(
-            Scenario(
-                _name(start),
-                start.__module__.rpartition(".")[2],
-                "message",
-                start=start,
-                connections=connections,
-                message_bytes=message_bytes,
-                limit=limit,
-            )
-        )
+        for size in sizes:
+            for count in connections:
+                under = f"_{_size(size)}_c{count}"
+                _add(
+                    Scenario(
+                        _name(start) + under,
+                        start.__module__.rpartition(".")[2],
+                        "connection" if load == "connect" else "message",
+                        start=start,
+                        load=load,
+                        connections=count,
+                        message_bytes=size,
+                        beside=beside and beside + under,
+                    )
+                )
         return start
 
     return declare
+
+
+def _size(size: int) -> str:
+    return f"{size // 1024}k" if size % 1024 == 0 else str(size)
 
 
 def cold_process(name: str, per: str, module: str, statements: dict[str, str]) -> None:

@@ -1,24 +1,29 @@
-"""Stream I/O over TCP on the loopback, in messages of 64 bytes.
+"""The network, over the loopback.
 
 `streams_ping_pong` holds both ends in one process and is timed there. The others are servers under a load
 generator in another process on another core (`load.py`): what they cost is the server's CPU time per
-message. Small messages, because the cost per message is the loop's; the cost per byte is the kernel's.
+message. With small messages that is the loop's cost, with large ones the kernel's for the bytes; with one
+connection each message is a wait of its own, with many a wait brings several.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import cast
 
-from bench.scenario import echo_server, in_process
+from bench.scenario import in_process, server
 
 MESSAGE = b"x" * 64
 HOST = "127.0.0.1"
+BACKLOG = 1024
+"""Room for all of a load's connections at once, or their first packets are lost and sent again seconds later."""
+READ_BYTES = 65536
 
 
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
-        while data := await reader.read(65536):
+        while data := await reader.read(READ_BYTES):
             writer.write(data)
             await writer.drain()
     except ConnectionResetError:
@@ -40,12 +45,6 @@ async def streams_ping_pong(n: int) -> None:
     server.close()
 
 
-@echo_server(connections=64)
-async def streams_echo_64() -> asyncio.Server:
-    """`start_server`: `read`, `write`, `drain`."""
-    return await asyncio.start_server(_echo, HOST, 0)
-
-
 class EchoProtocol(asyncio.Protocol):
     """The least a protocol can do."""
 
@@ -56,10 +55,14 @@ class EchoProtocol(asyncio.Protocol):
         self.transport.write(data)
 
 
-@echo_server(connections=64, limit=True)
-async def protocol_echo_64() -> asyncio.Server:
+async def _serve(protocol: type[asyncio.BaseProtocol]) -> asyncio.Server:
+    return await asyncio.get_running_loop().create_server(protocol, HOST, 0, backlog=BACKLOG)
+
+
+@server()
+async def protocol_echo() -> asyncio.Server:
     """`create_server` with a Protocol whose `data_received` writes."""
-    return await asyncio.get_running_loop().create_server(EchoProtocol, HOST, 0)
+    return await _serve(EchoProtocol)
 
 
 class BufferedEchoProtocol(asyncio.BufferedProtocol):
@@ -78,10 +81,16 @@ class BufferedEchoProtocol(asyncio.BufferedProtocol):
         self.transport.write(self.buffer[:nbytes])
 
 
-@echo_server(connections=64)
-async def buffered_echo_64() -> asyncio.Server:
+@server()
+async def buffered_echo() -> asyncio.Server:
     """`create_server` with a BufferedProtocol."""
-    return await asyncio.get_running_loop().create_server(BufferedEchoProtocol, HOST, 0)
+    return await _serve(BufferedEchoProtocol)
+
+
+@server(beside="protocol_echo")
+async def streams_read_echo() -> asyncio.Server:
+    """`start_server`: `read`, `write`, `drain`."""
+    return await asyncio.start_server(_echo, HOST, 0, backlog=BACKLOG, limit=2 * READ_BYTES)
 
 
 async def _echo_lines(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -95,7 +104,154 @@ async def _echo_lines(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
         writer.close()
 
 
-@echo_server(connections=64)
-async def readline_echo_64() -> asyncio.Server:
+@server(beside="protocol_echo")
+async def streams_readline_echo() -> asyncio.Server:
     """`start_server`: `readline`, `write`, `drain`, the shape of every line protocol."""
-    return await asyncio.start_server(_echo_lines, HOST, 0)
+    return await asyncio.start_server(_echo_lines, HOST, 0, backlog=BACKLOG, limit=2 * READ_BYTES)
+
+
+class SocketServer:
+    """What `server.py` wants of a server, over a socket and whatever serves it."""
+
+    def __init__(self, sock: socket.socket, held: object) -> None:
+        self.sockets = [sock]
+        self._held = held
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.sockets[0].close()
+
+
+@server()
+async def sock_echo() -> SocketServer:
+    """`sock_accept`, then `sock_recv` and `sock_sendall` in a task for each connection."""
+    loop = asyncio.get_running_loop()
+    listener = socket.create_server((HOST, 0), backlog=BACKLOG)
+    listener.setblocking(False)
+    tasks = set()
+
+    async def echo(sock: socket.socket) -> None:
+        with sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while data := await loop.sock_recv(sock, READ_BYTES):
+                await loop.sock_sendall(sock, data)
+
+    async def accept() -> None:
+        while True:
+            sock, _ = await loop.sock_accept(listener)
+            task = loop.create_task(echo(sock))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    return SocketServer(listener, loop.create_task(accept()))
+
+
+class DatagramEchoProtocol(asyncio.DatagramProtocol):
+    """The least a datagram protocol can do."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.transport.sendto(data, addr)
+
+
+# A message from each of more sockets, or larger ones, would not fit into the receive buffer that a socket has.
+@server(load="udp", connections=(1, 64), sizes=(64, 1024))
+async def udp_echo() -> SocketServer:
+    """`create_datagram_endpoint` whose `datagram_received` answers with `sendto`."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind((HOST, 0))
+    loop = asyncio.get_running_loop()
+    return SocketServer(sock, await loop.create_datagram_endpoint(DatagramEchoProtocol, sock=sock))
+
+
+@server(load="connect", connections=(1, 64), sizes=(64,))
+async def protocol_connect() -> asyncio.Server:
+    """The protocol's server, for connections that bring one message each and end."""
+    return await _serve(EchoProtocol)
+
+
+@server(load="connect", connections=(1, 64), sizes=(64,))
+async def streams_connect() -> asyncio.Server:
+    """The streams' server, for connections that bring one message each and end."""
+    return await asyncio.start_server(_echo, HOST, 0, backlog=BACKLOG)
+
+
+class Sink(asyncio.Protocol):
+    """Takes what comes."""
+
+    def data_received(self, data: bytes) -> None:
+        pass
+
+
+@server(load="send", connections=(1, 64), sizes=(65536,))
+async def protocol_bulk_in() -> asyncio.Server:
+    """`data_received` that drops what it gets."""
+    return await _serve(Sink)
+
+
+async def _drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while await reader.read(READ_BYTES):
+            pass
+    except ConnectionResetError:
+        return
+    finally:
+        writer.close()
+
+
+@server(load="send", connections=(1, 64), sizes=(65536,))
+async def streams_bulk_in() -> asyncio.Server:
+    """`read` up to 64 KiB, and again."""
+    return await asyncio.start_server(_drop, HOST, 0, backlog=BACKLOG, limit=2 * READ_BYTES)
+
+
+BLOCK = b"x" * 65536
+
+
+class Source(asyncio.Protocol):
+    """Sends as long as it is not paused."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.paused = False
+        asyncio.get_running_loop().call_soon(self.pour)
+
+    def pause_writing(self) -> None:
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        self.pour()
+
+    def pour(self) -> None:
+        """Write, but let the loop have its turn if the other side reads as fast as this."""
+        for _ in range(16):
+            if self.paused or self.transport.is_closing():
+                return
+            self.transport.write(BLOCK)
+        asyncio.get_running_loop().call_soon(self.pour)
+
+
+@server(load="receive", connections=(1, 64), sizes=(65536,))
+async def protocol_bulk_out() -> asyncio.Server:
+    """`write` of 64 KiB until `pause_writing`, and on at `resume_writing`."""
+    return await _serve(Source)
+
+
+async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while True:
+            writer.write(BLOCK)
+            await writer.drain()
+    except ConnectionError:
+        return
+    finally:
+        writer.close()
+
+
+@server(load="receive", connections=(1, 64), sizes=(65536,))
+async def streams_bulk_out() -> asyncio.Server:
+    """`write` of 64 KiB and `drain`, and again."""
+    return await asyncio.start_server(_pour, HOST, 0, backlog=BACKLOG)

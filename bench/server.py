@@ -1,4 +1,4 @@
-"""The server process of an echo scenario: `python -m bench.server MODULE SCENARIO IMPLEMENTATION`.
+"""The server process of a scenario under load: `python -m bench.server MODULE SCENARIO IMPLEMENTATION`.
 
 It prints its port and serves until its standard input ends, so that it cannot outlive the run that started
 it.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from bench.implementations import LIMIT
-from bench.results import Figure, Results, ScenarioResult, read_targets
+from bench.implementations import LIMIT, LOOPS
+from bench.results import Figure, Results, ScenarioResult, targets_of
 
-RIVALS = ("stock", "uvloop", "rloop")
+RIVALS = ("stock", *LOOPS)
 Row = list[str]
 
 
@@ -20,10 +20,10 @@ def render(results: Results) -> str:
     if timed:
         parts += ["## Time per operation", _times(results, timed, marks)]
     if servers:
-        parts += ["## Echo servers, 64-byte messages", _servers(results, servers, marks)]
+        parts += ["## Servers under load", _servers(results, servers, marks)]
     if "ferrio" in results.implementations:
         counts = ", ".join(f"{marks[mark]} {mark}" for mark in ("met", "missed"))
-        parts.append(f"Targets (least ratio in brackets): {counts}.")
+        parts.append(f"Targets (least ratio, or most cost, in brackets): {counts}.")
     if notes := _notes(results):
         parts += ["## Not measured", "\n".join(notes)]
     return "\n\n".join(parts) + "\n"
@@ -39,7 +39,8 @@ def _heading(results: Results) -> str:
         f"load average {machine['load_average_at_start']} at the start.\n"
         f"{versions}.\n"
         f"{rounds}. Figures are medians over the rounds ± half the interquartile range; ratios are medians "
-        "of the rounds' own ratios; above 1, ferrio is faster."
+        "of the rounds' own ratios; above 1, ferrio is faster. A cost is the CPU time that ferrio takes for that of "
+        "the bare epoll server, or of its own protocol row."
     )
 
 
@@ -55,17 +56,41 @@ def _times(results: Results, scenarios: list[ScenarioResult], marks: Counter[str
 
 def _servers(results: Results, scenarios: list[ScenarioResult], marks: Counter[str]) -> str:
     columns = list(results.implementations)
+    rivals = _rivals(results)
+    heads = [f"ferrio vs {name}" for name in rivals]
     if any(LIMIT in scenario.samples for scenario in scenarios):
         columns.append(LIMIT)
-    rivals = _rivals(results)
-    rows = [["scenario", "measure", *columns, *[f"ferrio vs {name}" for name in rivals]]]
+        heads.append("cost of epoll's")
+    heads.append("cost of own protocol's")
+    named = {scenario.name: scenario for scenario in scenarios}
+    rows = [["scenario", "measure", *columns, *heads]]
     for scenario in scenarios:
         cpu = [_time(scenario.figure(name)) for name in columns]
         rate = [_rate(scenario.figure(name, "messages_per_second")) for name in columns]
         # Targets are marked on CPU time only, the steadier of the two.
-        rows.append([scenario.name, "server CPU per message", *cpu, *_ratios(scenario, rivals, "ns", marks)])
-        rows.append(["", "messages/s", *rate, *_ratios(scenario, rivals, "messages_per_second", None)])
+        costs = []
+        if LIMIT in columns:
+            costs.append(_cost(scenario, scenario, LIMIT, marks))
+        beside = named.get(scenario.beside)
+        costs.append(_cost(scenario, beside, "ferrio", marks) if beside else "")
+        ratios = _ratios(scenario, rivals, "ns", marks)
+        rows.append([scenario.name, f"server CPU per {scenario.per}", *cpu, *ratios, *costs])
+        ratios = _ratios(scenario, rivals, "messages_per_second", None)
+        rows.append(["", f"{scenario.per}s/s", *rate, *ratios, *[""] * len(costs)])
     return _markdown(rows, text_columns=2)
+
+
+def _cost(scenario: ScenarioResult, against: ScenarioResult, implementation: str, marks: Counter[str]) -> str:
+    cost = scenario.cost(against, implementation)
+    if cost is None:
+        return "n/a"
+    cell = f"{cost.value:.2f}×"
+    allowed = targets_of(scenario.name).get("beside" if implementation == "ferrio" else implementation)
+    if allowed is not None:
+        mark = "met" if cost.value <= allowed else "missed"
+        marks[mark] += 1
+        cell += f" (≤{allowed:g} {mark})"
+    return cell
 
 
 def _rivals(results: Results) -> list[str]:
@@ -77,7 +102,7 @@ def _rivals(results: Results) -> list[str]:
 def _ratios(
     scenario: ScenarioResult, rivals: list[str], measure: str, marks: Counter[str] | None
 ) -> list[str]:
-    targets = read_targets().get(scenario.name, {})
+    targets = targets_of(scenario.name)
     cells = []
     for rival in rivals:
         ratio = scenario.ratio("ferrio", rival, measure)

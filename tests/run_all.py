@@ -57,7 +57,7 @@ CONFORMANCE = [
 
 # The tests that are run once more with the other driver: those that wait for descriptors. Where the system refuses
 # io_uring, they run on epoll again, and tests/net/test_driver.py says by its skips that they did.
-UNDER_BOTH_DRIVERS = ["tests/net", "tests/streams", "tests/test_fairness.py"]
+UNDER_BOTH_DRIVERS = ["tests/net", "tests/streams", "tests/files/test_waiting.py", "tests/test_fairness.py"]
 CONFORMANCE_UNDER_BOTH_DRIVERS = ["test_buffered_proto", "test_server", "test_sock_lowlevel", "test_streams"]
 
 

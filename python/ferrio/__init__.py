@@ -74,6 +74,7 @@ from ._native import (
     wrap_future,
 )
 from ._submodules import LAZY as _LAZY
+from ._submodules import OWN as _OWN
 from ._submodules import SUBMODULES as _SUBMODULES
 from .install import install, install_as_asyncio
 
@@ -147,7 +148,7 @@ def __getattr__(name):
         value = getattr(_submodule(_LAZY[name]), name)
         globals()[name] = value
         return value
-    if name in _SUBMODULES:
+    if name in _SUBMODULES or name in _OWN:
         return _submodule(name)
     if name in ("AbstractEventLoopPolicy", "DefaultEventLoopPolicy"):
         # Here only from Python 3.14 on: before, these are ordinary names of the table above.
@@ -166,7 +167,7 @@ def _settle():
     """
     if sys.version_info >= (3, 14) or "__getattr__" not in globals():
         return
-    for name in (*_LAZY, *_SUBMODULES):
+    for name in (*_LAZY, *_SUBMODULES, *_OWN):
         if name not in globals():
             getattr(sys.modules[__name__], name)
     # Another thread may have been here at the same time.
@@ -174,7 +175,7 @@ def _settle():
 
 
 def __dir__():
-    return sorted({*globals(), *_LAZY, *_SUBMODULES})
+    return sorted({*globals(), *_LAZY, *_SUBMODULES, *_OWN})
 
 
 def _submodule(name):

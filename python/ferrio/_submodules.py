@@ -37,6 +37,9 @@ SUBMODULES = frozenset(
     }
 )
 
+# Those that asyncio does not have: they are never installed under its name.
+OWN = frozenset({"extras", "files"})
+
 # Everything public that is not native; the value is the submodule that has it.
 LAZY = {
     "ALL_COMPLETED": "tasks",

@@ -8,7 +8,7 @@
     data = await files.read_bytes("picture.png")
 
 Arguments, methods and errors are those of the builtin `open()`, the methods as coroutines.  They run on io_uring where
-the system has it and on threads elsewhere (`FERRIO_FILES=pool` chooses threads, `ferrio doctor` tells), with any driver.
+the system has it and on threads elsewhere, with any driver; `FERRIO_FILES=pool` chooses threads, `ferrio doctor` tells.
 """
 
 from ._native import BinaryFile, TextFile, read_bytes, read_text, write_bytes, write_text

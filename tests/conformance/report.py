@@ -54,7 +54,9 @@ class Report:
         self.excused = {t: reason for t in self.required if (reason := expectations.reason(t))}
         self.failing = [t for t in self.required if self.outcome(t) != "pass"]
         self.expected = [t for t in self.failing if t in self.excused]
-        self.unexpected_passes = [t for t in self.excused if self.outcome(t) == "pass"]
+        self.unexpected_passes = [
+            t for t in self.excused if self.outcome(t) == "pass" and not expectations.passes_sometimes(t)
+        ]
 
     def in_scope(self, test_id):
         if module_of(test_id) not in self.modules:

@@ -444,7 +444,7 @@ def test_with_either_driver(engine, driver, monkeypatch, path):
 
 def test_an_unknown_engine_is_refused(monkeypatch, path):
     monkeypatch.setenv("FERRIO_FILES", "tape")
-    with pytest.raises(ValueError, match="unknown engine .*tape.* in FERRIO_FILES: use io_uring or pool"):
+    with pytest.raises(ValueError, match=r"unknown engine .*tape.* in FERRIO_FILES: use io_uring or pool"):
         ferrio.run(files.write_bytes(path, b""))
 
 

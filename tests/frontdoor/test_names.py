@@ -4,6 +4,7 @@ import ast
 import importlib
 import json
 import pkgutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import ferrio
 import pytest
 from ferrio import _ferrio
 from ferrio._not_yet import NOT_YET, NotYet
-from ferrio._submodules import LAZY, SUBMODULES
+from ferrio._submodules import LAZY, OWN, SUBMODULES
 
 API = Path(__file__).parents[1] / "conformance" / "api"
 NEWEST = (3, 15)
@@ -33,6 +34,19 @@ def test_public_name(name):
     assert getattr(ferrio, name) is not None
     assert name in ferrio.__all__
     assert name in dir(ferrio)
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+def test_own_submodule(name):
+    """There without an import of its own, before the first loop and after, and not under asyncio's name."""
+    program = (
+        "import ferrio, sys\n"
+        f"ferrio.{name}; loop = ferrio.new_event_loop(); loop.close(); ferrio.{name}\n"
+        f"ferrio.install(); assert 'asyncio.{name}' not in sys.modules\n"
+        "for name in ferrio.NAME.__all__: assert not isinstance(getattr(ferrio.NAME, name), NotYet), name"
+    )
+    program = "from ferrio._not_yet import NotYet\n" + program.replace("NAME", name)
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_nothing_else_is_public():

@@ -39,7 +39,9 @@ def test_epoll_is_the_default(monkeypatch):
 
 def test_an_unknown_one_is_refused(monkeypatch):
     monkeypatch.setenv("FERRIO_DRIVER", "kqueue")
-    with pytest.raises(ValueError, match="unknown driver .*kqueue.* in FERRIO_DRIVER: use epoll or io_uring"):
+    with pytest.raises(
+        ValueError, match=r"unknown driver .*kqueue.* in FERRIO_DRIVER: use epoll or io_uring"
+    ):
         ferrio.new_event_loop()
 
 

@@ -200,3 +200,45 @@ def test_writing_in_resume_writing(run, loop, pair, recorder):
         assert protocol.calls.count("pause") == protocol.calls.count("resume") == 5
 
     run(main())
+
+
+@pytest.mark.parametrize("end", ["close", "abort", "write_eof"])
+def test_a_protocol_that_goes_on_when_it_is_resumed(run, loop, asyncio, recorder, end):
+    """What `resume_writing()` writes may go out in the same call; what it ends has to end."""
+    block = b"x" * 100_000
+    blocks = 60
+
+    async def main():
+        class Source(recorder):
+            written = 0
+            paused = False
+
+            def pause_writing(self):
+                self.paused = True
+
+            def resume_writing(self):
+                self.paused = False
+                while not self.paused and self.written < blocks:
+                    self.transport.write(block)
+                    self.written += 1
+                if self.written == blocks:
+                    self.written += 1
+                    getattr(self.transport, end)()
+
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        with theirs:
+            _, source = await loop.create_connection(Source, sock=ours)
+            source.resume_writing()
+            received = 0
+            while data := await loop.sock_recv(theirs, 1 << 20):
+                received += len(data)
+            if end == "abort":
+                assert received < blocks * len(block)
+            else:
+                assert received == blocks * len(block)
+            source.transport.abort()
+            await source.lost
+            assert source.transport.get_write_buffer_size() == 0
+
+    run(main())

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import gc
+import io
 import os
 import resource
 import signal
@@ -120,6 +121,46 @@ async def accepting_without_descriptors():
             server.close()
             await server.wait_closed()
         made.clear()
+
+
+@program
+async def telling_of_it_takes_no_descriptor():
+    """With no handler of the program's the log says so: what that needs has to be there by then."""
+    loop = asyncio.get_running_loop()
+    made, told = [], io.StringIO()
+    server = await loop.create_server(noted(made), "127.0.0.1", 0)
+    [client] = plain_clients(1)
+    handler = loop.get_exception_handler()
+    loop.set_exception_handler(None)
+    with contextlib.redirect_stderr(told):
+        with nearly_none():
+            await loop.sock_connect(client, server.sockets[0].getsockname())
+            await until(lambda: "Too many open files" in told.getvalue())
+        await until(lambda: made)
+    loop.set_exception_handler(handler)
+    assert MESSAGE in told.getvalue() and "socket: <" in told.getvalue()
+    client.close()
+    await made[0].until_lost()
+    server.close()
+    await server.wait_closed()
+    made.clear()
+
+
+@program
+async def an_error_that_cannot_be_logged():
+    """A client has not imported what a server has: its error is told somehow, and the loop goes on."""
+    loop = asyncio.get_running_loop()
+    told, unraisable = io.StringIO(), []
+    handler, hook = loop.get_exception_handler(), sys.unraisablehook
+    loop.set_exception_handler(None)
+    sys.unraisablehook = lambda what: unraisable.append(repr(what.exc_value))
+    with contextlib.redirect_stderr(told), nearly_none():
+        loop.call_soon(int, "no number")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    sys.unraisablehook = hook
+    loop.set_exception_handler(handler)
+    assert "no number" in told.getvalue() or any("Too many open files" in error for error in unraisable)
 
 
 @program(beyond="tries to listen on the closed socket")

@@ -1,22 +1,33 @@
-//! Command line of the load generator: `drive` measures an echo server, `serve` is one.
+//! Command line of the load generator: `drive` measures a server, `serve` is one.
 //!
 //! It is a program of its own, in Rust, because a generator in Python would be the slower side and the
 //! benchmark would measure it instead of the server.
 
+mod bulk;
+mod connect;
 mod cpu_clock;
 mod drive;
+mod echo;
 mod serve;
+mod serve_udp;
+mod udp;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: ferrio-loadgen serve
-       ferrio-loadgen drive PORT CONNECTIONS MESSAGE_BYTES WARM_UP_MS MEASURE_MS SERVER_PID";
+const USAGE: &str = "usage: ferrio-loadgen serve LOAD
+       ferrio-loadgen drive LOAD PORT CONNECTIONS MESSAGE_BYTES WARM_UP_MS MEASURE_MS SERVER_PID
+LOAD: echo, connect, send, receive (as the generator sees it), udp";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let outcome = match args.first().map(String::as_str) {
-        Some("serve") if args.len() == 1 => serve::run(),
-        Some("drive") if args.len() == 7 => match drive::Plan::parse(&args[1..]) {
+    let Some((command, args)) = args.split_first() else { return usage() };
+    let Some(kind) = args.first().and_then(|name| drive::Kind::parse(name)) else { return usage() };
+    let outcome = match command.as_str() {
+        "serve" if args.len() == 1 => match kind {
+            drive::Kind::Udp => serve_udp::run(),
+            _ => serve::run(kind),
+        },
+        "drive" => match drive::Plan::parse(kind, &args[1..]) {
             Some(plan) => drive::run(&plan),
             None => return usage(),
         },

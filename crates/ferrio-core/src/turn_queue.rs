@@ -63,6 +63,17 @@ impl<T> TurnQueue<T> {
         self.slots[at].take()
     }
 
+    /// Brings the newest item to the front.
+    pub fn newest_first(&mut self) {
+        if self.len < 2 {
+            return;
+        }
+        let mask = self.slots.len() - 1;
+        let newest = self.slots[(self.head + self.len - 1) & mask].take();
+        self.head = self.head.wrapping_sub(1) & mask;
+        self.slots[self.head] = newest;
+    }
+
     /// The items, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         (0..self.len).filter_map(|i| self.slots[(self.head + i) & (self.slots.len() - 1)].as_ref())
@@ -113,19 +124,24 @@ mod tests {
     }
 
     proptest! {
-        // Pushes (true) and pops, in numbers that make it wrap around and grow in every state.
+        // Pushes, pops and newest first, in numbers that make it wrap around and grow in every state.
         #[test]
-        fn as_a_deque(script in prop::collection::vec((any::<bool>(), 1_usize..100), 0..60)) {
+        fn as_a_deque(script in prop::collection::vec((0..3, 1_usize..100), 0..60)) {
             let (mut queue, mut model) = (TurnQueue::new(), VecDeque::new());
             let mut next = 0;
-            for (push, times) in script {
+            for (what, times) in script {
                 for _ in 0..times {
-                    if push {
-                        queue.push_back_with(|| next);
-                        model.push_back(next);
-                        next += 1;
-                    } else {
-                        prop_assert_eq!(queue.pop_front(), model.pop_front());
+                    match what {
+                        0 => {
+                            queue.push_back_with(|| next);
+                            model.push_back(next);
+                            next += 1;
+                        }
+                        1 => prop_assert_eq!(queue.pop_front(), model.pop_front()),
+                        _ => {
+                            queue.newest_first();
+                            model.rotate_right(usize::from(!model.is_empty()));
+                        }
                     }
                     prop_assert_eq!(queue.len(), model.len());
                 }

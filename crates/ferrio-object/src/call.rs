@@ -1,5 +1,7 @@
 //! Calls on the hot path: vectorcall without tuples, `send` into a coroutine, the thread's state.
 
+use std::mem::MaybeUninit;
+
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -190,6 +192,50 @@ pub fn bytes_of(obj: &Obj) -> Option<&[u8]> {
         }
         let data = ffi::PyBytes_AS_STRING(obj.as_ptr()).cast::<u8>();
         Some(std::slice::from_raw_parts(data, ffi::PyBytes_Size(obj.as_ptr()) as usize))
+    }
+}
+
+unsafe extern "C" {
+    // Public C API in spite of its name; PyO3 does not declare it.
+    fn _PyBytes_Resize(bytes: *mut *mut ffi::PyObject, len: ffi::Py_ssize_t) -> std::ffi::c_int;
+}
+
+/// A new `bytes` object, filled in place: `fill` writes to the front of `capacity` bytes and tells how many it wrote.
+/// What is received in bulk is so copied once, by the kernel.
+///
+/// # Errors
+/// `MemoryError`; the inner result is what `fill` answers.
+///
+/// # Panics
+/// If `fill` claims more than there is.
+pub fn new_bytes<E>(
+    py: Python<'_>,
+    capacity: usize,
+    fill: impl FnOnce(&mut [MaybeUninit<u8>]) -> Result<usize, E>,
+) -> PyResult<Result<Obj, E>> {
+    // SAFETY: attached; without a source the contents are left as they are.
+    let mut raw = unsafe { ffi::PyBytes_FromStringAndSize(std::ptr::null(), capacity as ffi::Py_ssize_t) };
+    if raw.is_null() {
+        return Err(PyErr::fetch(py));
+    }
+    // SAFETY: nobody else knows the object yet, and it has room for `capacity` bytes.
+    let room =
+        unsafe { std::slice::from_raw_parts_mut(ffi::PyBytes_AS_STRING(raw).cast_mut().cast(), capacity) };
+    let filled = match fill(room) {
+        Ok(filled) => filled,
+        Err(err) => {
+            // SAFETY: ours alone.
+            unsafe { ffi::Py_DECREF(raw) };
+            return Ok(Err(err));
+        }
+    };
+    assert!(filled <= capacity, "{filled} bytes written of {capacity}");
+    // SAFETY: nobody else knows the object; what is left of it was written to. It may move.
+    unsafe {
+        if filled != capacity && _PyBytes_Resize(&raw mut raw, filled as ffi::Py_ssize_t) != 0 {
+            return Err(PyErr::fetch(py));
+        }
+        Ok(Ok(Obj::from_owned(raw)))
     }
 }
 

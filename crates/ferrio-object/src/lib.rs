@@ -40,8 +40,8 @@ mod trampoline;
 pub use args::{Args, Signature};
 pub use builder::{Class, ClassBuilder, ClassDef};
 pub use call::{
-    Buffer, Sent, ThreadState, await_iter, bytes_of, is_generator, is_python_coroutine, send, send_none,
-    vectorcall, vectorcall_drop,
+    Buffer, Sent, ThreadState, await_iter, bytes_of, is_generator, is_python_coroutine, new_bytes, send,
+    send_none, vectorcall, vectorcall_drop,
 };
 pub use class::{DictSlot, Instance, Layout, Parts, TypeCell, Visit, WeakList};
 pub use descriptor::socket_descriptor;

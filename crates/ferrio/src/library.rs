@@ -3,7 +3,8 @@
 //! A task, a future or a transport may be dropped when the interpreter has torn its import system down, and has to say
 //! what is wrong all the same. asyncio has its modules as globals; here they are kept at the first use, and those that
 //! no program has used are fetched when the interpreter begins to exit with a loop left open. Importing them earlier
-//! would make every program wait for what few need.
+//! would make every program wait for what few need; but servers have them from their start on, because what a server
+//! has to report may be that the process has run out of descriptors, and importing takes one.
 
 use std::cell::{Cell, RefCell};
 
@@ -17,6 +18,7 @@ const OF_REPORTS: [&str; 7] =
 
 static KEPT: GilStatic<RefCell<Vec<(&'static str, Obj)>>> = GilStatic::new(RefCell::new(Vec::new()));
 static OPEN_LOOPS: GilStatic<Cell<usize>> = GilStatic::new(Cell::new(0));
+static READY: GilStatic<Cell<bool>> = GilStatic::new(Cell::new(false));
 static REGISTERED: GilStatic<Cell<bool>> = GilStatic::new(Cell::new(false));
 
 /// The module `name`.
@@ -32,6 +34,23 @@ pub(crate) fn module<'py>(py: Python<'py>, name: &'static str) -> PyResult<Bound
     let module = py.import(name)?.into_any();
     KEPT.get(py).borrow_mut().push((name, (&module).into()));
     Ok(module)
+}
+
+/// Fetches what reports need now, while it can be imported.
+///
+/// # Errors
+/// What importing raises.
+pub(crate) fn ready_to_report(py: Python<'_>) -> PyResult<()> {
+    if READY.get(py).get() {
+        return Ok(());
+    }
+    for name in OF_REPORTS {
+        module(py, name)?;
+    }
+    // Not kept: it is looked up each time, because programs replace it. Its module is what has to be there.
+    module(py, "ferrio.base_events")?.getattr("logger")?;
+    READY.get(py).set(true);
+    Ok(())
 }
 
 /// A loop was made, which may still be open when the interpreter exits.

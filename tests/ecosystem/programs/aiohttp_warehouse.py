@@ -122,6 +122,12 @@ def serve(where: str, path: str | None = None) -> None:
             print("closing", flush=True)
             app[closing].set()
 
+        async def note_started(app: web.Application) -> None:
+            # From here on SIGTERM is what stops the server, and no longer what kills it.
+            if sock is not None:
+                print("port", sock.getsockname()[1], flush=True)
+
+        app.on_startup.append(note_started)
         app.on_shutdown.append(note_closing)
         app.add_routes(
             [
@@ -140,13 +146,9 @@ def serve(where: str, path: str | None = None) -> None:
         )
         return app
 
+    sock = None if path else socket.create_server(("127.0.0.1", 0))
     options = {"access_log": None, "handler_cancellation": True, "print": None}
-    if path is None:
-        sock = socket.create_server(("127.0.0.1", 0))
-        print("port", sock.getsockname()[1], flush=True)
-        web.run_app(application(), sock=sock, **options)
-    else:
-        web.run_app(application(), path=path, **options)
+    web.run_app(application(), sock=sock, path=path, **options)
     print("stopped", flush=True)
 
 

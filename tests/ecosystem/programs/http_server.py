@@ -114,9 +114,9 @@ async def main(style: str) -> None:
     else:
         kind = {"protocol": Web, "buffered": BufferedWeb}[style]
         server = await loop.create_server(kind, "127.0.0.1", 0)
-    print("port", server.sockets[0].getsockname()[1], flush=True)
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
+    print("port", server.sockets[0].getsockname()[1], flush=True)
     await stopped.wait()
     # Without waiting for the connections: a proxy keeps its own for later.
     server.close()

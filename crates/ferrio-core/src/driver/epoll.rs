@@ -130,6 +130,10 @@ impl Backend for Epoll {
         self.control(libc::EPOLL_CTL_ADD, fd, token, bits_of(interest))
     }
 
+    fn register_changes(&self, fd: RawFd, token: Token) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, token, libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLET)
+    }
+
     fn reregister(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_MOD, fd, token, bits_of(interest))
     }
@@ -228,6 +232,26 @@ mod tests {
             let error = interrupt(move || epoll.poll(&mut Events::new(), timeout)).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::Interrupted);
         }
+    }
+
+    #[test]
+    fn changes_are_reported_once() {
+        use std::io::Write;
+        let epoll = Epoll::new().unwrap();
+        let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+        epoll.register_changes(near.as_raw_fd(), Token::from_u64(7)).unwrap();
+        let mut events = Events::new();
+        let mut poll = || {
+            epoll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+            events.iter().map(|event| (event.token.to_u64(), event.readable)).collect::<Vec<_>>()
+        };
+        assert_eq!(poll(), [(7, false)]); // it can be written to
+        assert_eq!(poll(), []);
+        far.write_all(b"x").unwrap();
+        assert_eq!(poll(), [(7, true)]);
+        assert_eq!(poll(), []); // although it is still there
+        far.write_all(b"x").unwrap();
+        assert_eq!(poll(), [(7, true)]);
     }
 
     /// Old kernels say `ENOSYS`, old container runtimes `EPERM`.

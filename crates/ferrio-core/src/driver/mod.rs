@@ -67,6 +67,12 @@ pub trait Backend: Send + Sync {
     /// file), `EBADF`.
     fn register(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()>;
 
+    /// Begins to watch `fd` in both directions for changes: it is reported when it becomes ready, not as long as it is.
+    /// Errors: as [`Backend::register`], `Unsupported` from a backend that has no such thing.
+    fn register_changes(&self, _fd: RawFd, _token: Token) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Replaces token and interest of a watched `fd`. Errors: `ENOENT` if it is not watched, `EBADF`.
     fn reregister(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()>;
 
@@ -128,11 +134,9 @@ impl FromStr for DriverKind {
 /// The backend in use. An enum and not a `dyn Backend`, so that `poll` and registration are direct calls.
 #[derive(Debug)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "there is one per loop")]
 pub enum Driver {
     Epoll(Epoll),
-    /// Boxed, since it is twenty times the size of the other.
-    Uring(Box<Uring>),
+    Uring(Uring),
 }
 
 impl Driver {
@@ -148,7 +152,7 @@ impl Driver {
             DriverKind::EpollMillis => Precision::Milliseconds,
             DriverKind::IoUring => match Uring::new() {
                 Err(error) if Availability::is_refusal(&error) => Precision::Nanoseconds,
-                made => return made.map(|uring| Self::Uring(Box::new(uring))),
+                made => return made.map(Self::Uring),
             },
         };
         Ok(Self::Epoll(Epoll::with_precision(precision)?))
@@ -170,6 +174,14 @@ impl Driver {
         match self {
             Self::Epoll(epoll) => epoll.register(fd, token, interest),
             Self::Uring(uring) => uring.register(fd, token, interest),
+        }
+    }
+
+    /// See [`Backend::register_changes`].
+    pub fn register_changes(&self, fd: RawFd, token: Token) -> io::Result<()> {
+        match self {
+            Self::Epoll(epoll) => epoll.register_changes(fd, token),
+            Self::Uring(uring) => uring.register_changes(fd, token),
         }
     }
 

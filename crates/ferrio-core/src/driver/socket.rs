@@ -1,8 +1,8 @@
 //! The syscalls of the data path, on a descriptor that belongs to somebody else's object (a Python socket or file).
 //!
 //! Nothing here owns or closes the fd it is given; the caller keeps its owner alive through the call. All of them
-//! want a non-blocking fd, answer `WouldBlock` when it is not ready, and retry when a signal interrupts them, which
-//! on a non-blocking fd cannot delay Python's signal handlers.
+//! want a non-blocking fd (`recv` and `send` on a socket do without), answer `WouldBlock` when it is not ready, and retry
+//! when a signal interrupts them, which on a non-blocking fd cannot delay Python's signal handlers.
 //!
 //! Sockets are written with `MSG_NOSIGNAL`, so that a closed peer is `EPIPE` and never `SIGPIPE`: the disposition of
 //! that signal belongs to the program. Pipes have no such flag; the interpreter ignores `SIGPIPE` at start.
@@ -18,6 +18,9 @@ use super::sys::{once, retry};
 /// if the write had been short.
 pub const MAX_SLICES: usize = 1024;
 
+/// A socket that a user hands to `sock_sendall()` may be a blocking one.
+const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+
 /// What kind of file an fd is, as asyncio's pipe transports tell them apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FileKind {
@@ -31,14 +34,16 @@ pub enum FileKind {
 /// Receives into `buffer`. `Ok(0)` is the end of the stream, unless `buffer` is empty.
 pub fn recv(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the kernel writes at most the length of the slice.
-    let count = retry(|| unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) })?;
+    let count =
+        retry(|| unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) })?;
     Ok(count as usize)
 }
 
 /// Receives into memory that need not be initialised: the first `n` bytes are, after `Ok(n)`.
 pub fn recv_into_uninit(fd: RawFd, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
     // SAFETY: the kernel writes at most the length of the slice, and reads none of it.
-    let count = retry(|| unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) })?;
+    let count =
+        retry(|| unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) })?;
     Ok(count as usize)
 }
 
@@ -66,7 +71,7 @@ pub fn recv_from(fd: RawFd, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
 /// Sends what the socket takes of `data`.
 pub fn send(fd: RawFd, data: &[u8]) -> io::Result<usize> {
     // SAFETY: the kernel reads at most the length of the slice.
-    let count = retry(|| unsafe { libc::send(fd, data.as_ptr().cast(), data.len(), libc::MSG_NOSIGNAL) })?;
+    let count = retry(|| unsafe { libc::send(fd, data.as_ptr().cast(), data.len(), SEND_FLAGS) })?;
     Ok(count as usize)
 }
 

@@ -10,7 +10,7 @@
 
 mod search;
 
-pub use search::{BadSeparators, LimitOverrun, OverrunKind, Search, SearchState, check_separators};
+pub use search::{BadSeparators, LimitOverrun, OverrunKind, Search, SearchState, check_separators, newline};
 
 /// Received bytes, read from the front.
 #[derive(Debug, Default)]
@@ -109,6 +109,13 @@ impl ReadBuffer {
         self.consume(n).to_vec()
     }
 
+    /// Counts `n` bytes of the stream that were read without having been in here. Panics if there is data: those bytes
+    /// would have come before it.
+    pub fn passed_by(&mut self, n: usize) {
+        assert!(self.is_empty(), "bytes passed by {} that were there before", self.len());
+        self.position += n as u64;
+    }
+
     /// Discards the data.
     pub fn clear(&mut self) {
         self.consume(self.len());
@@ -134,6 +141,20 @@ impl ReadBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_that_passed_by_count() {
+        let mut buffer = ReadBuffer::new();
+        buffer.extend_from_slice(b"abc");
+        buffer.consume(3);
+        buffer.passed_by(5);
+        assert_eq!(buffer.position(), 8);
+        // A search that had looked as far as the end of what passed by looks at what came after.
+        let mut search = SearchState::new();
+        assert_eq!(buffer.find_line(100, false, &mut search), Search::NeedMore);
+        buffer.extend_from_slice(b"x\n");
+        assert_eq!(buffer.find_line(100, false, &mut search), Search::Found { end: 2 });
+    }
 
     #[test]
     fn spare_room_becomes_data_when_committed() {

@@ -19,6 +19,11 @@ use memchr::{memchr, memmem};
 
 use super::ReadBuffer;
 
+/// Where the first newline of `data` is.
+pub fn newline(data: &[u8]) -> Option<usize> {
+    memchr(b'\n', data)
+}
+
 /// How far a search got. A new one looks from the front; keep it while waiting for more bytes, and make a new one for
 /// the next message.
 #[derive(Clone, Copy, Debug, Default)]

@@ -51,12 +51,11 @@ fn call_exception_handler(this: &Obj<Loop>, py: Python<'_>, context: &Bound<'_, 
             match this.bind(py).call_method1(intern!(py, "default_exception_handler"), (wrapped,)) {
                 Ok(_) => Ok(()),
                 Err(err) if exceptions::is_exit(py, &err) => Err(err),
-                Err(err) => debug::log_handled(
-                    py,
-                    "Exception in default exception handler while handling an unexpected error in custom \
-                     exception handler",
-                    &exceptions::value_of(py, err),
-                ),
+                Err(err) => {
+                    let message = "Exception in default exception handler while handling an unexpected error in \
+                                   custom exception handler";
+                    log_at_last(this, py, message, err)
+                }
             }
         }
     }
@@ -66,9 +65,19 @@ fn call_default(this: &Obj<Loop>, py: Python<'_>, context: &Bound<'_, PyAny>) ->
     match this.bind(py).call_method1(intern!(py, "default_exception_handler"), (context,)) {
         Ok(_) => Ok(()),
         Err(err) if exceptions::is_exit(py, &err) => Err(err),
-        Err(err) => {
-            debug::log_handled(py, "Exception in default exception handler", &exceptions::value_of(py, err))
+        Err(err) => log_at_last(this, py, "Exception in default exception handler", err),
+    }
+}
+
+/// Logs an error of the default handler's. If that fails too (the logger has yet to be imported, and the process has run
+/// out of descriptors), it is an unraisable one: the loop goes on.
+fn log_at_last(this: &Obj<Loop>, py: Python<'_>, message: &str, err: PyErr) -> PyResult<()> {
+    match debug::log_handled(py, message, &exceptions::value_of(py, err)) {
+        Err(err) if !exceptions::is_exit(py, &err) => {
+            err.write_unraisable(py, Some(this.bind(py)));
+            Ok(())
         }
+        outcome => outcome,
     }
 }
 

@@ -1,4 +1,4 @@
-//! File descriptors: what the driver's events are for, and `add_reader`/`add_writer`.
+//! File descriptors: what the driver's events are for, and who waits for what.
 //!
 //! An event names a token, not a descriptor. Tokens carry a generation, so an event for something that was closed
 //! since is stale and finds nothing, even if the descriptor's number is in use again (uvloop #763, #738, #645).
@@ -9,13 +9,14 @@ use std::os::fd::RawFd;
 
 use ferrio_core::driver::datagram::Inbox;
 use ferrio_core::driver::{Events, Interest, Token};
-use ferrio_object::{Args, ClassBuilder, Obj, ThreadState, Visit};
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
+use ferrio_object::{Obj, Visit};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
 use smallvec::SmallVec;
 
+use super::kept::{self, Kept};
 use super::{FromIo, Loop, Polled, Ready, calls};
 use crate::future::{self, Future};
 use crate::handle::Handle;
@@ -27,6 +28,8 @@ use crate::transports::StreamTransport;
 pub(crate) enum Source {
     /// `add_reader`, `add_writer`.
     Watch(Watch),
+    /// A socket that `sock_recv()` and `sock_sendall()` wait for.
+    Kept(Kept),
     /// A stream transport.
     Stream(Obj<StreamTransport>),
     /// A listening socket of a server.
@@ -78,13 +81,16 @@ impl Watch {
     }
 }
 
+/// Futures of operations that wait for one direction of a descriptor: mostly one.
+pub(super) type Futures = SmallVec<[Obj<Future>; 1]>;
+
 /// Who waits for one direction of a descriptor.
 #[derive(Clone)]
 pub(crate) enum Waiter {
     /// A callback of the user's, called again and again.
     Handle(Obj<Handle>),
     /// Operations like `sock_recv()`, each of which tries again when its future is done.
-    Futures(SmallVec<[Obj<Future>; 1]>),
+    Futures(Futures),
     /// A transport that waits here like a callback of the user's would.
     Transport(Polled),
 }
@@ -107,6 +113,8 @@ pub(crate) const SCRATCH_LEN: usize = 256 * 1024;
 pub(crate) struct Sockets {
     /// Empty until the first read, and while it is in use.
     scratch: Cell<Vec<u8>>,
+    /// Whether the last `sock_recv()` brought much.
+    pub(super) bulk: Cell<bool>,
     /// What all datagram endpoints receive into; made with the first datagram.
     inbox: Cell<Option<Box<Inbox>>>,
     /// Weak references to the transports by descriptor: asked when somebody else wants to use the same one.
@@ -175,6 +183,11 @@ impl Sockets {
         Err(PyRuntimeError::new_err(format!("File descriptor {shown} is used by transport {transport}")))
     }
 
+    /// Whether a transport has the descriptor, or had it and has not let go of it.
+    pub(super) fn is_used(&self, fd: RawFd) -> bool {
+        self.transports.borrow().contains_key(&fd)
+    }
+
     pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
         if let Ok(listeners) = self.listeners.try_borrow() {
             listeners.values().for_each(|listener| visit.obj(listener));
@@ -199,6 +212,7 @@ impl Source {
                     }
                 }
             }
+            Source::Kept(kept) => kept.traverse(visit),
             Source::Stream(transport) => visit.obj(transport),
             Source::Listener(listener) => visit.obj(listener),
             Source::Signals | Source::Files => {}
@@ -243,6 +257,7 @@ pub(super) fn dispatch(
     writable: bool,
 ) -> PyResult<()> {
     enum Target {
+        Futures(Futures, Futures),
         Waiters(Option<Waiter>, Option<Waiter>),
         Stream(Obj<StreamTransport>),
         Listener(Obj<Listener>),
@@ -254,6 +269,10 @@ pub(super) fn dispatch(
         Some(Source::Stream(transport)) => Target::Stream(transport.clone()),
         Some(Source::Listener(listener)) => Target::Listener(listener.clone()),
         Some(Source::Signals) => Target::Signals,
+        Some(Source::Kept(kept)) => {
+            let (reader, writer) = kept.woken(readable, writable);
+            Target::Futures(reader, writer)
+        }
         Some(Source::Files) => Target::Files,
         Some(Source::Watch(watch)) => Target::Waiters(
             readable.then(|| watch.meant(Interest::READABLE, this.registrations.polls())).flatten(),
@@ -264,6 +283,10 @@ pub(super) fn dispatch(
         Target::Stream(transport) => StreamTransport::ready(&transport, py, readable, writable),
         Target::Listener(listener) => Listener::ready(&listener, py),
         Target::Signals => crate::signals::arrived(this, py),
+        Target::Futures(reader, writer) => {
+            tell_all(py, &reader)?;
+            tell_all(py, &writer)
+        }
         Target::Files => crate::files::arrived(this, py),
         Target::Waiters(reader, writer) => {
             for (waiter, side) in [(reader, Interest::READABLE), (writer, Interest::WRITABLE)] {
@@ -349,18 +372,19 @@ pub(crate) fn fileno(py: Python<'_>, file: &Bound<'_, PyAny>) -> PyResult<RawFd>
     Ok(fd)
 }
 
-fn ensure_no_transport(this: &Obj<Loop>, py: Python<'_>, fd: RawFd) -> PyResult<()> {
+pub(super) fn ensure_no_transport(this: &Obj<Loop>, py: Python<'_>, fd: RawFd) -> PyResult<()> {
     this.sockets.ensure_unused(py, fd, &fd.to_string())
 }
 
 /// Changes who waits for one direction of `fd`: `change` gets what is there now and leaves what is to be there.
-fn arm<R>(
+pub(super) fn arm<R>(
     this: &Obj<Loop>,
     py: Python<'_>,
     fd: RawFd,
     side: Interest,
     change: impl FnOnce(&mut Option<Waiter>) -> R,
 ) -> PyResult<R> {
+    keep_no_more(this, py, fd)?;
     let known = this.watched.borrow().get(&fd).copied();
     let token = match known {
         Some(token) if widen(this, fd, token, side)? => token,
@@ -413,9 +437,20 @@ fn abandon(this: &Obj<Loop>, py: Python<'_>, fd: RawFd, token: Token) -> PyResul
     Ok(())
 }
 
-fn tell_all(py: Python<'_>, futures: &[Obj<Future>]) -> PyResult<()> {
+pub(super) fn tell_all(py: Python<'_>, futures: &[Obj<Future>]) -> PyResult<()> {
     for fut in futures.iter().filter(|fut| !fut.is_done()) {
         future::set_result(fut, py, Obj::none(py))?;
+    }
+    Ok(())
+}
+
+/// Watches what is kept (`kept.rs`) like any other descriptor, for as long as somebody waits for it.
+pub(super) fn keep_no_more(this: &Obj<Loop>, py: Python<'_>, fd: RawFd) -> PyResult<()> {
+    let (reader, writer) = kept::release(this, fd);
+    for (futures, side) in [(reader, Interest::READABLE), (writer, Interest::WRITABLE)] {
+        if !futures.is_empty() {
+            arm(this, py, fd, side, |place| *place = Some(Waiter::Futures(futures)))?;
+        }
     }
     Ok(())
 }
@@ -429,7 +464,7 @@ fn disarm(this: &Obj<Loop>, token: Token, side: Interest) -> PyResult<Option<Wai
     fd.map_or(Ok(None), |fd| disarm_fd(this, fd, side))
 }
 
-fn disarm_fd(this: &Obj<Loop>, fd: RawFd, side: Interest) -> PyResult<Option<Waiter>> {
+pub(super) fn disarm_fd(this: &Obj<Loop>, fd: RawFd, side: Interest) -> PyResult<Option<Waiter>> {
     let Some(token) = this.watched.borrow().get(&fd).copied() else { return Ok(None) };
     let (old, left) = {
         let sources = this.sources.borrow();
@@ -528,101 +563,4 @@ pub(super) fn unwatch_transport(this: &Obj<Loop>, fd: RawFd, side: Interest, tra
         let old = disarm_fd(this, fd, side);
         drop(old);
     }
-}
-
-fn watch(
-    this: &Obj<Loop>,
-    py: Python<'_>,
-    args: Args<'_, '_>,
-    side: Interest,
-    name: &'static str,
-) -> PyResult<Obj<Handle>> {
-    if args.len() < 2 || args.has_keywords() {
-        return Err(PyTypeError::new_err(format!(
-            "{name}() takes a file descriptor, a callback and its arguments"
-        )));
-    }
-    this.check_closed()?;
-    let mut rest = args.iter();
-    let (Some(file), Some(callback)) = (rest.next(), rest.next()) else { unreachable!("checked above") };
-    let fd = fileno(py, file)?;
-    ensure_no_transport(this, py, fd)?;
-    let context = ThreadState::copy_context(py)?;
-    let arguments = rest.map(Obj::from).collect();
-    let handle = Handle::new(callback.into(), arguments, Some(context), this.clone());
-    let handle: Obj<Handle> = Obj::create(py, ((), handle))?;
-    let old = arm(this, py, fd, side, |place| place.replace(Waiter::Handle(handle.clone())))?;
-    if let Some(Waiter::Handle(old)) = old {
-        Handle::cancel(&old, py)?;
-    }
-    Ok(handle)
-}
-
-fn unwatch(this: &Obj<Loop>, py: Python<'_>, file: &Bound<'_, PyAny>, side: Interest) -> PyResult<bool> {
-    if this.is_closed() {
-        return Ok(false);
-    }
-    let fd = fileno(py, file)?;
-    ensure_no_transport(this, py, fd)?;
-    match disarm_fd(this, fd, side)? {
-        Some(Waiter::Handle(old)) => Handle::cancel(&old, py).map(|()| true),
-        Some(Waiter::Futures(_) | Waiter::Transport(_)) => Ok(true),
-        None => Ok(false),
-    }
-}
-
-fn add_reader(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
-    watch(this, py, args, Interest::READABLE, "add_reader").map(drop)
-}
-
-fn add_writer(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
-    watch(this, py, args, Interest::WRITABLE, "add_writer").map(drop)
-}
-
-fn add_reader_handle(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<Handle>> {
-    watch(this, py, args, Interest::READABLE, "_add_reader")
-}
-
-fn add_writer_handle(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<Handle>> {
-    watch(this, py, args, Interest::WRITABLE, "_add_writer")
-}
-
-fn remove_reader(this: &Obj<Loop>, py: Python<'_>, file: &Bound<'_, PyAny>) -> PyResult<bool> {
-    unwatch(this, py, file, Interest::READABLE)
-}
-
-fn remove_writer(this: &Obj<Loop>, py: Python<'_>, file: &Bound<'_, PyAny>) -> PyResult<bool> {
-    unwatch(this, py, file, Interest::WRITABLE)
-}
-
-pub(super) fn define(class: &mut ClassBuilder<Loop>) {
-    class
-        .method(
-            "add_reader",
-            add_reader,
-            "add_reader($self, fd, callback, /, *args)\n--\n\n\
-            Call callback(*args) whenever fd can be read. Replaces an earlier callback.",
-        )
-        .method(
-            "add_writer",
-            add_writer,
-            "add_writer($self, fd, callback, /, *args)\n--\n\n\
-            Call callback(*args) whenever fd can be written. Replaces an earlier callback.",
-        )
-        .method1(
-            "remove_reader",
-            remove_reader,
-            "remove_reader($self, fd, /)\n--\n\n\
-            Stop calling the reader of fd. Returns whether there was one.",
-        )
-        .method1(
-            "remove_writer",
-            remove_writer,
-            "remove_writer($self, fd, /)\n--\n\n\
-            Stop calling the writer of fd. Returns whether there was one.",
-        )
-        .method("_add_reader", add_reader_handle, "")
-        .method("_add_writer", add_writer_handle, "")
-        .method1("_remove_reader", remove_reader, "")
-        .method1("_remove_writer", remove_writer, "");
 }

@@ -13,7 +13,7 @@ use ferrio_core::driver::{Interest, Token};
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 
-use super::{FromIo, Loop, Source};
+use super::{FromIo, Loop, Source, kept};
 
 /// What a loop knows about the driver's registrations.
 #[derive(Default)]
@@ -61,6 +61,7 @@ impl Loop {
     /// # Errors
     /// `OSError` from the kernel, `RuntimeError` if the loop is closed.
     pub(crate) fn register(&self, fd: RawFd, interest: Interest, source: Source) -> PyResult<Token> {
+        kept::release(self, fd);
         let driver = self.driver()?;
         let token = self.sources.borrow_mut().insert(source);
         if let Err(err) = driver.register(fd, token, interest) {
@@ -70,6 +71,25 @@ impl Loop {
         }
         self.registrations.set_owner(fd, token);
         Ok(token)
+    }
+
+    /// Registers a source for changes in both directions. `None` if the driver has no such thing.
+    ///
+    /// # Errors
+    /// `OSError` from the kernel, `RuntimeError` if the loop is closed.
+    pub(super) fn register_changes(&self, fd: RawFd, source: Source) -> PyResult<Option<Token>> {
+        let driver = self.driver()?;
+        let token = self.sources.borrow_mut().insert(source);
+        if let Err(err) = driver.register_changes(fd, token) {
+            let source = self.sources.borrow_mut().remove(token);
+            drop(source);
+            return match err.kind() {
+                io::ErrorKind::Unsupported => Ok(None),
+                _ => Err(PyOSError::new_err_from_io(err)),
+            };
+        }
+        self.registrations.set_owner(fd, token);
+        Ok(Some(token))
     }
 
     /// Changes what a source waits for. Does nothing for a source whose descriptor was closed and is another's now.

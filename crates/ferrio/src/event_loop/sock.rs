@@ -1,19 +1,19 @@
 //! `sock_recv` and its family: operations on a non-blocking socket of the user's.
 //!
 //! Each is tried at once, and waits for readiness only when the socket says so. They go through the socket object's
-//! own methods, whatever class it is of.
+//! own methods, whatever class it is of; `sock_data.rs` has the short way for plain sockets.
 
 use std::os::fd::RawFd;
 
 use ferrio_core::driver::Interest;
-use ferrio_object::{Args, Buffer, ClassBuilder, Obj, Signature};
+use ferrio_object::{Args, Buffer, ClassBuilder, Obj, Signature, bytes_of};
 use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyOSError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyMemoryView, PyTuple};
 
 use super::names::{Wanted, ensure_resolved, socket_module};
-use super::{Loop, io};
+use super::{Loop, io, sock_data};
 use crate::coro::{self, Co};
 use crate::future::Future;
 
@@ -117,6 +117,9 @@ fn owned<const N: usize>(py: Python<'_>, bound: [Option<&Bound<'_, PyAny>>; N]) 
 
 fn sock_recv(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [sock, n] = owned(py, args.bind(&Signature::new("sock_recv", ["sock", "n"]))?);
+    if sock_data::is_plain(this, py, &sock)? && sock_data::size(py, &n).is_some() {
+        return coro::ready_with::<sock_data::Recv>(py, this, [Some(sock), Some(n)]);
+    }
     operation(this, py, "sock_recv", "recv", Interest::READABLE, sock, vec![n])
 }
 
@@ -151,6 +154,9 @@ fn sock_sendto(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult
 
 fn sock_sendall(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [sock, data] = owned(py, args.bind(&Signature::new("sock_sendall", ["sock", "data"]))?);
+    if sock_data::is_plain(this, py, &sock)? && bytes_of(&data).is_some() {
+        return coro::ready_with::<sock_data::SendAll>(py, this, [Some(sock), Some(data)]);
+    }
     let this = this.clone();
     coro::coroutine(py, "sock_sendall", move |co| async move {
         check(&this, co.py(), &sock)?;

@@ -52,6 +52,7 @@ impl Listener {
         server: Obj<Server>,
         backlog: i32,
     ) -> PyResult<()> {
+        crate::library::ready_to_report(py)?;
         let fd: RawFd = sock.bind(py).call_method0(intern!(py, "fileno"))?.extract()?;
         // While it is surely open: see there.
         socket_descriptor(py, sock);
@@ -119,7 +120,10 @@ impl Listener {
                 return Ok(());
             }
             match socket::accept(this.live_fd(py)) {
-                Ok((fd, peer)) => Self::accepted(this, py, fd, peer)?,
+                Ok((fd, peer)) => match Self::accepted(this, py, fd, peer) {
+                    Err(err) if !exceptions::is_exit(py, &err) => return Self::report(this, py, FAILED, err),
+                    outcome => outcome?,
+                },
                 Err(err) => {
                     use io::ErrorKind::{ConnectionAborted, WouldBlock};
                     if matches!(err.kind(), WouldBlock | ConnectionAborted) {
@@ -176,19 +180,23 @@ impl Listener {
         event_loop.bind(py).call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
     }
 
+    fn report(this: &Obj<Self>, py: Python<'_>, message: &str, err: PyErr) -> PyResult<()> {
+        let (Some(event_loop), Some(sock)) = (this.event_loop.get(), this.sock.get()) else { return Ok(()) };
+        let context = PyDict::new(py);
+        context.set_item("message", message)?;
+        context.set_item("exception", exceptions::value_of(py, err))?;
+        context.set_item("socket", crate::trsock::TransportSocket::wrap(py, &sock)?)?;
+        event_loop.bind(py).call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+    }
+
     /// There is nowhere to send an error of `accept()` but the exception handler. When descriptors or memory have
     /// run out, the driver would report the socket as ready for ever, so it is left alone for a while.
     #[cold]
     fn failed(this: &Obj<Self>, py: Python<'_>, err: io::Error) -> PyResult<()> {
-        let (Some(event_loop), Some(sock)) = (this.event_loop.get(), this.sock.get()) else { return Ok(()) };
+        let Some(event_loop) = this.event_loop.get() else { return Ok(()) };
         let exhausted = err.raw_os_error().is_some_and(|errno| OUT_OF_RESOURCES.contains(&errno));
-        let context = PyDict::new(py);
-        let message =
-            if exhausted { "socket.accept() out of system resource" } else { "socket.accept() failed" };
-        context.set_item("message", message)?;
-        context.set_item("exception", exceptions::value_of(py, PyOSError::new_err_from_io(err)))?;
-        context.set_item("socket", crate::trsock::TransportSocket::wrap(py, &sock)?)?;
-        event_loop.bind(py).call_method1(intern!(py, "call_exception_handler"), (context,))?;
+        let message = if exhausted { "socket.accept() out of system resource" } else { FAILED };
+        Self::report(this, py, message, PyOSError::new_err_from_io(err))?;
         if exhausted {
             this.pause();
             let again =
@@ -200,6 +208,9 @@ impl Listener {
         Ok(())
     }
 }
+
+/// What is said when a connection cannot be accepted, or cannot be made a socket of.
+const FAILED: &str = "socket.accept() failed";
 
 /// A Python socket for an accepted connection, without the syscalls by which Python would find out about it.
 fn python_socket(py: Python<'_>, listening: &Obj, fd: OwnedFd) -> PyResult<Obj> {

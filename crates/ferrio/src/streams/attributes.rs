@@ -41,6 +41,7 @@ impl StreamReader {
     }
 
     fn get_buffer(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        this.unpack();
         this.import(py)?;
         if let Some(exported) = this.exported.get() {
             return Ok(exported);
@@ -56,6 +57,7 @@ impl StreamReader {
             Ok(value) => value.into(),
             Err(_) => Obj::from(PyByteArray::from(value)?),
         };
+        this.whole.set(None);
         this.exported.set(Some(value));
         this.import(py)
     }

@@ -24,4 +24,19 @@ impl StreamReaderProtocol {
         }
         Ok(false)
     }
+
+    /// As [`Self::feed`], with a `bytes` object.
+    ///
+    /// # Errors
+    /// What it raises.
+    pub(crate) fn feed_whole(this: &Obj<Self>, py: Python<'_>, data: &Obj) -> PyResult<bool> {
+        if !this.base().replaced.get()
+            && let Some(reader) = this.reader(py)
+            && let Some(reader) = plain(&reader)
+        {
+            reader.feed_whole(py, data)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
 }

@@ -20,6 +20,7 @@ mod protocol;
 mod read;
 mod reader;
 mod replaced;
+mod whole;
 mod writer;
 
 use ferrio_object::{Args, ClassDef, Obj, Signature};

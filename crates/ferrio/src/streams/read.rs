@@ -114,9 +114,11 @@ impl Read {
             Read::UpTo(0) | Read::Exactly(0) | Read::Peek(Some(0)) => {
                 return Ok(Some(PyBytes::new(py, b"").into()));
             }
+            Read::UpTo(most) if reader.whole.is_some() => reader.take_whole(py, *most),
             Read::UpTo(most) => reader.with_buffer(py, |buffer| {
                 (eof || !buffer.is_empty()).then(|| taken(py, buffer, buffer.len().min(*most)))
             })?,
+            Read::Exactly(n) if reader.whole_len().is_some_and(|len| len >= *n) => reader.take_whole(py, *n),
             Read::Exactly(n) => {
                 let data =
                     reader.with_buffer(py, |buffer| (buffer.len() >= *n).then(|| taken(py, buffer, *n)))?;
@@ -162,8 +164,10 @@ fn into(reader: &StreamReader, py: Python<'_>, buffer: &Obj, eof: bool) -> PyRes
         return Ok(None);
     }
     let count = there.min(target.len());
-    target.with_mut(py, |target| {
-        target[..count].copy_from_slice(reader.buffer.borrow_mut().consume(count));
+    let whole = reader.take_whole(py, count);
+    target.with_mut(py, |target| match &whole {
+        Some(data) => target[..count].copy_from_slice(ferrio_object::bytes_of(data).unwrap_or_default()),
+        None => target[..count].copy_from_slice(reader.buffer.borrow_mut().consume(count)),
     });
     drop(target);
     reader.export(py)?;
@@ -184,6 +188,9 @@ fn all(reader: &StreamReader, py: Python<'_>, blocks: &mut Vec<u8>, eof: bool) -
 
 fn line(reader: &StreamReader, py: Python<'_>, search: &mut SearchState, eof: bool) -> PyResult<Option<Obj>> {
     let limit = reader.limit.get();
+    if let Some(len) = reader.whole_line(limit) {
+        return Ok(reader.take_whole(py, len));
+    }
     let found = reader.with_buffer(py, |buffer| match buffer.find_line(limit, eof, search) {
         Search::Found { end } => Ok(Some(taken(py, buffer, end))),
         Search::NeedMore => Ok(None),

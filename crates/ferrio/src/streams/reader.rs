@@ -21,6 +21,10 @@ use crate::transports::StreamTransport;
 pub struct StreamReader {
     pub(super) event_loop: RefCell<Option<LoopRef>>,
     pub(super) buffer: RefCell<ReadBuffer>,
+    /// A `bytes` object as it was received, of which [`Self::taken`] bytes have been read. The buffer is empty
+    /// meanwhile: whoever wants to see that moves the rest there first (`with_buffer`).
+    pub(super) whole: ObjCell,
+    pub(super) taken: Cell<usize>,
     /// The bytearray that somebody got as `_buffer`: as long as they hold it, it and the buffer are kept alike.
     pub(super) exported: ObjCell,
     pub(super) limit: Cell<usize>,
@@ -91,6 +95,9 @@ impl StreamReader {
     /// What the bytearray raises that was given out as `_buffer`.
     #[inline]
     pub(super) fn with_buffer<R>(&self, py: Python<'_>, f: impl FnOnce(&mut ReadBuffer) -> R) -> PyResult<R> {
+        if self.whole.is_some() {
+            self.unpack();
+        }
         if self.exported.is_none() {
             return Ok(f(&mut self.buffer.borrow_mut()));
         }
@@ -103,7 +110,10 @@ impl StreamReader {
     /// How many bytes are there to be read.
     #[inline]
     pub(super) fn len(&self, py: Python<'_>) -> PyResult<usize> {
-        self.with_buffer(py, |buffer| buffer.len())
+        match self.whole_len() {
+            Some(len) => Ok(len),
+            None => self.with_buffer(py, |buffer| buffer.len()),
+        }
     }
 
     /// Appends bytes, wakes the task that waits for them, and pauses the transport if there are too many.
@@ -119,6 +129,25 @@ impl StreamReader {
             return Ok(());
         }
         self.with_buffer(py, |buffer| buffer.extend_from_slice(data))?;
+        self.fed(py)
+    }
+
+    /// As [`Self::feed`], with a `bytes` object, which is kept as it is if nothing is buffered.
+    ///
+    /// # Errors
+    /// As [`Self::feed`].
+    pub(crate) fn feed_whole(&self, py: Python<'_>, data: &Obj) -> PyResult<()> {
+        let Some(bytes) = bytes_of(data) else { return Ok(()) };
+        if self.eof.get()
+            || bytes.is_empty()
+            || self.whole.is_some()
+            || self.exported.is_some()
+            || !self.buffer.borrow().is_empty()
+        {
+            return self.feed(py, bytes);
+        }
+        self.taken.set(0);
+        self.whole.set(Some(data.clone()));
         self.fed(py)
     }
 
@@ -371,6 +400,8 @@ impl Class for StreamReader {
         StreamReader {
             event_loop: RefCell::new(None),
             buffer: RefCell::new(ReadBuffer::new()),
+            whole: ObjCell::empty(),
+            taken: Cell::new(0),
             exported: ObjCell::empty(),
             limit: Cell::new(DEFAULT_LIMIT),
             eof: Cell::new(false),
@@ -391,6 +422,7 @@ impl Class for StreamReader {
         {
             event_loop.traverse(visit);
         }
+        visit.cell(&self.whole);
         visit.cell(&self.exported);
         visit.cell(&self.waiter);
         visit.cell(&self.exception);
@@ -399,6 +431,7 @@ impl Class for StreamReader {
     }
 
     fn clear(&self) {
+        self.whole.set(None);
         self.exported.set(None);
         self.waiter.set(None);
         self.exception.set(None);

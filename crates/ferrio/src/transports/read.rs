@@ -2,10 +2,12 @@
 //!
 //! One `recv` per event: with a level-triggered driver what is left is reported again, after the other connections
 //! have had their turn. The loop's scratch buffer takes what comes, and `data_received()` gets a `bytes` of exactly
-//! that size; a buffer of the full size for every read (asyncio's way) costs more than the read.
+//! that size; a buffer of the full size for every read (asyncio's way) costs more than the read. While much comes at a
+//! time it is the other way round: then the kernel writes into the `bytes` itself, which is cut to size, and a stream
+//! reader keeps that instead of a copy.
 
 use ferrio_core::driver::{Interest, socket};
-use ferrio_object::{Buffer, ClassBuilder, Obj};
+use ferrio_object::{Buffer, ClassBuilder, Obj, bytes_of, new_bytes};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -16,6 +18,21 @@ use super::reader;
 use super::stream::StreamTransport;
 use crate::event_loop::FromIo;
 use crate::exceptions;
+
+/// Bytes in one read from which on the next is expected to bring as many.
+const BULK: usize = 16 * 1024;
+/// The least and the most room that is made for a read in bulk.
+const BULK_ROOM: (usize, usize) = (64 * 1024, 256 * 1024);
+
+/// How much room to make for the next read after one that brought `count` bytes: none, if that is the loop's buffer's.
+#[inline]
+fn room_after(count: usize, room: usize) -> usize {
+    match count {
+        0..BULK => 0,
+        _ if count == room => (2 * room).min(BULK_ROOM.1),
+        _ => count.next_power_of_two().clamp(BULK_ROOM.0, BULK_ROOM.1),
+    }
+}
 
 impl StreamTransport {
     #[inline]
@@ -36,6 +53,9 @@ impl StreamTransport {
         let (Some(event_loop), Some(protocol)) = (this.event_loop.get(), this.protocol.get()) else {
             return Ok(());
         };
+        if this.room.get() > 0 {
+            return Self::read_bulk(this, py, kind, &protocol);
+        }
         let mut scratch = event_loop.sockets.take_scratch();
         let received = socket::recv(this.live_fd(py), &mut scratch);
         let outcome = match received {
@@ -44,6 +64,7 @@ impl StreamTransport {
                 return Self::read_eof(this, py);
             }
             Ok(count) => {
+                this.room.set(room_after(count, 0));
                 let fed = match kind {
                     ProtocolKind::Reader(fed) => reader::feed(fed, py, &scratch[..count]),
                     _ => Ok(false),
@@ -52,9 +73,7 @@ impl StreamTransport {
                 event_loop.sockets.put_scratch(scratch);
                 match data {
                     None => fed.map(drop),
-                    Some(data) => this.in_context(py, || {
-                        protocol.bind(py).call_method1(intern!(py, "data_received"), (data,)).map(drop)
-                    }),
+                    Some(data) => this.data_received(py, &protocol, data.as_any()),
                 }
             }
             Err(err) => {
@@ -62,6 +81,55 @@ impl StreamTransport {
                 return Self::read_failed(this, py, err);
             }
         };
+        Self::data_taken(this, py, outcome)
+    }
+
+    /// Receives into a `bytes` object of its own.
+    fn read_bulk(this: &Obj<Self>, py: Python<'_>, kind: &ProtocolKind, protocol: &Obj) -> PyResult<()> {
+        let room = this.room.get();
+        let data = match new_bytes(py, room, |room| socket::recv_into_uninit(this.live_fd(py), room))? {
+            Ok(data) => data,
+            Err(err) => return Self::read_failed(this, py, err),
+        };
+        let count = bytes_of(&data).map_or(0, <[u8]>::len);
+        if count == 0 {
+            return Self::read_eof(this, py);
+        }
+        this.room.set(room_after(count, room));
+        let fed = match kind {
+            ProtocolKind::Reader(fed) => Self::feed_next(this, py, fed, &data),
+            _ => Ok(false),
+        };
+        let outcome = match fed {
+            Ok(false) => this.data_received(py, protocol, data.bind(py)),
+            fed => fed.map(drop),
+        };
+        Self::data_taken(this, py, outcome)
+    }
+
+    /// Feeds a stream reader, and has the task that it wakes run next: before the other connections are read from, as
+    /// if the poll had reported this one alone. Much from each of many would be out of the processor's cache, and
+    /// in memory all at once, by the time the first of it is looked at.
+    fn feed_next(this: &Obj<Self>, py: Python<'_>, reader: &reader::Reader, data: &Obj) -> PyResult<bool> {
+        let Some(event_loop) = this.event_loop.get() else { return Ok(false) };
+        let before = event_loop.ready.borrow().len();
+        let fed = reader::feed_whole(reader, py, data);
+        let mut ready = event_loop.ready.borrow_mut();
+        if ready.len() == before + 1 {
+            ready.newest_first();
+        }
+        fed
+    }
+
+    #[inline]
+    fn data_received(&self, py: Python<'_>, protocol: &Obj, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.in_context(py, || {
+            protocol.bind(py).call_method1(intern!(py, "data_received"), (data,)).map(drop)
+        })
+    }
+
+    #[inline]
+    fn data_taken(this: &Obj<Self>, py: Python<'_>, outcome: PyResult<()>) -> PyResult<()> {
         match outcome {
             Ok(()) => Ok(()),
             Err(err) => {

@@ -25,6 +25,15 @@ pub(crate) fn feed(reader: &Reader, py: Python<'_>, data: &[u8]) -> PyResult<boo
     StreamReaderProtocol::feed(reader, py, data)
 }
 
+/// As [`feed`], with a `bytes` object, which the reader keeps instead of a copy if it can.
+///
+/// # Errors
+/// What `data_received` would raise.
+#[inline]
+pub(crate) fn feed_whole(reader: &Reader, py: Python<'_>, data: &Obj) -> PyResult<bool> {
+    StreamReaderProtocol::feed_whole(reader, py, data)
+}
+
 pub(crate) fn traverse(reader: &Reader, visit: &mut Visit<'_>) {
     visit.obj(reader);
 }

@@ -62,6 +62,8 @@ pub struct StreamTransport {
     pub(super) closing: Cell<bool>,
     pub(super) eof: Cell<bool>,
     pub(super) paused: Cell<bool>,
+    /// How much the next read is expected to bring at most, if that is much.
+    pub(super) room: Cell<usize>,
     /// Whether methods that streams call may mean something else than ours: a derived class, or one set on the instance.
     replaced: Cell<bool>,
 }
@@ -423,6 +425,7 @@ impl Class for StreamTransport {
             closing: Cell::new(false),
             eof: Cell::new(false),
             paused: Cell::new(false),
+            room: Cell::new(0),
             replaced: Cell::new(false),
         }
     }

@@ -24,6 +24,8 @@ use crate::future;
 const FLUSH_AT: usize = 32 * 1024;
 /// Slices for one vectored send; more of them go out with the next.
 const SLICES: usize = 64;
+/// Times that a queue is sent which its protocol has filled again when it was resumed.
+const ROUNDS: u32 = 8;
 /// asyncio's `constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES`.
 const WARN_AFTER: u32 = 5;
 
@@ -213,16 +215,30 @@ impl StreamTransport {
     }
 
     fn send_queue(this: &Obj<Self>, py: Python<'_>, from_loop: bool) -> PyResult<()> {
-        match this.send_pending(py) {
-            Sent::Failed(err) => return Self::write_failed(this, py, err),
-            Sent::Some => Self::want(this, this.interest.get().with(Interest::WRITABLE))?,
-            Sent::All => {}
+        // A protocol that has more to send writes it when it is resumed: it goes out at once, instead of waiting for
+        // a poll that would only say that there is room. Not without end, for the sake of the other connections.
+        for _ in 0..ROUNDS {
+            match this.send_pending(py) {
+                Sent::Failed(err) => return Self::write_failed(this, py, err),
+                Sent::Some => {
+                    Self::want(this, this.interest.get().with(Interest::WRITABLE))?;
+                    // The protocol may write again in here.
+                    return Self::resume_protocol(this, py, from_loop);
+                }
+                Sent::All => Self::resume_protocol(this, py, from_loop)?,
+            }
+            if this.conn_lost.get() > 0 {
+                return Ok(());
+            }
+            if this.queue.borrow().is_empty() {
+                return Self::all_sent(this, py, from_loop);
+            }
         }
-        // The protocol may write again in here.
-        Self::resume_protocol(this, py, from_loop)?;
-        if !this.queue.borrow().is_empty() || this.conn_lost.get() > 0 {
-            return Ok(());
-        }
+        Self::want(this, this.interest.get().with(Interest::WRITABLE))
+    }
+
+    /// The queue is empty.
+    fn all_sent(this: &Obj<Self>, py: Python<'_>, from_loop: bool) -> PyResult<()> {
         Self::want(this, this.interest.get().without(Interest::WRITABLE))?;
         if let Some(waiter) = this.empty_waiter.get()
             && !waiter.is_done()

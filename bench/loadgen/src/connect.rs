@@ -1,0 +1,111 @@
+//! Connections that live for one message: N at a time connect, have a message echoed, say that they will send no
+//! more, wait for the server to close, and begin again. What is counted is connections.
+//!
+//! This side ends first, so the ports that wait out `TIME_WAIT` are its own; some 28,000 are there for one server's
+//! port, which is enough for the second that a measurement lasts.
+
+use std::io::{self, Read};
+use std::net::{Shutdown, SocketAddr};
+use std::time::Instant;
+
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Registry, Token};
+
+use crate::drive::{Load, Meter, Plan, wait};
+use crate::echo::Exchange;
+
+enum State {
+    Connecting,
+    Echoing,
+    Ending,
+}
+
+struct Visit {
+    stream: TcpStream,
+    state: State,
+    started: Instant,
+    exchange: Exchange,
+}
+
+impl Visit {
+    fn begin(registry: &Registry, index: usize, address: SocketAddr) -> io::Result<Self> {
+        let started = Instant::now();
+        let mut stream = TcpStream::connect(address)?;
+        registry.register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
+        Ok(Self { stream, state: State::Connecting, started, exchange: Exchange::new() })
+    }
+
+    /// Goes on as far as it can; true at the end.
+    fn advance(&mut self, scratch: &mut [u8], message: &[u8]) -> io::Result<bool> {
+        if let State::Connecting = self.state {
+            if let Some(error) = self.stream.take_error()? {
+                return Err(error);
+            }
+            self.stream.set_nodelay(true)?;
+            self.exchange.begin(&mut self.stream, message)?;
+            self.state = State::Echoing;
+        }
+        if let State::Echoing = self.state {
+            self.exchange.send(&mut self.stream, message)?;
+            if !self.exchange.receive(&mut self.stream, scratch, message)? {
+                return Ok(false);
+            }
+            self.stream.shutdown(Shutdown::Write)?;
+            self.state = State::Ending;
+        }
+        match self.stream.read(scratch) {
+            Ok(0) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+            Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "the server sent more than it received")),
+        }
+    }
+}
+
+/// All that are under way.
+pub struct Connect {
+    poll: Poll,
+    events: Events,
+    scratch: Vec<u8>,
+    message: Vec<u8>,
+    address: SocketAddr,
+    visits: Vec<Visit>,
+}
+
+impl Connect {
+    pub fn start(plan: &Plan) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let visits = (0..plan.connections)
+            .map(|index| Visit::begin(poll.registry(), index, plan.address))
+            .collect::<io::Result<_>>()?;
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(1024),
+            scratch: vec![0; 64 * 1024],
+            message: plan.message(),
+            address: plan.address,
+            visits,
+        })
+    }
+}
+
+impl Load for Connect {
+    fn run(&mut self, until: Instant, meter: &mut Meter) -> io::Result<()> {
+        while Instant::now() < until {
+            wait(&mut self.poll, &mut self.events)?;
+            for event in &self.events {
+                let visit = &mut self.visits[event.token().0];
+                if let State::Connecting = visit.state
+                    && !event.is_writable()
+                {
+                    continue;
+                }
+                if visit.advance(&mut self.scratch, &self.message)? {
+                    meter.round_trip(visit.started);
+                    *visit = Visit::begin(self.poll.registry(), event.token().0, self.address)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! A closed loop over N connections: each sends a message, waits until it came back whole, sends the next.
+//!
+//! Closed, because an open loop at a fixed rate says nothing about a server that keeps up, and a pipelined one
+//! lets the server batch reads, which hides the cost per message that is the thing compared here.
+
+use std::io::{self, Read, Write};
+use std::time::Instant;
+
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::drive::{Load, Meter, Plan, STALL, wait};
+
+/// One end of an echoed message's way.
+pub struct Exchange {
+    pub sent_at: Instant,
+    sent: usize,
+    received: usize,
+}
+
+impl Exchange {
+    pub fn new() -> Self {
+        Self { sent_at: Instant::now(), sent: 0, received: 0 }
+    }
+
+    pub fn begin(&mut self, stream: &mut TcpStream, message: &[u8]) -> io::Result<()> {
+        *self = Self::new();
+        self.send(stream, message)
+    }
+
+    /// Sends what is left of the message, as far as the kernel takes it.
+    pub fn send(&mut self, stream: &mut TcpStream, message: &[u8]) -> io::Result<()> {
+        while self.sent < message.len() {
+            match stream.write(&message[self.sent..]) {
+                Ok(n) => self.sent += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what has arrived; true once the message is whole. After a whole message nothing more can be on
+    /// its way, so the edge-triggered poll needs no read up to `WouldBlock`.
+    pub fn receive(
+        &mut self,
+        stream: &mut TcpStream,
+        scratch: &mut [u8],
+        message: &[u8],
+    ) -> io::Result<bool> {
+        while self.received < message.len() {
+            match stream.read(scratch) {
+                Ok(0) => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "the server closed a connection",
+                    ));
+                }
+                Ok(n) => self.received += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.received > message.len() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the server sent more than it received"));
+        }
+        Ok(true)
+    }
+}
+
+/// Connects all; blocking, so that the handshakes are over before the first message and none is measured.
+pub fn connect_all(plan: &Plan, poll: &Poll) -> io::Result<Vec<TcpStream>> {
+    (0..plan.connections)
+        .map(|index| {
+            let blocking = std::net::TcpStream::connect_timeout(&plan.address, STALL)?;
+            blocking.set_nodelay(true)?;
+            blocking.set_nonblocking(true)?;
+            let mut stream = TcpStream::from_std(blocking);
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            poll.registry().register(&mut stream, Token(index), interest)?;
+            Ok(stream)
+        })
+        .collect()
+}
+
+/// All connections.
+pub struct Echo {
+    poll: Poll,
+    events: Events,
+    scratch: Vec<u8>,
+    message: Vec<u8>,
+    connections: Vec<(TcpStream, Exchange)>,
+}
+
+impl Echo {
+    /// Connects, and sends the first message everywhere.
+    pub fn connect(plan: &Plan) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let message = plan.message();
+        let mut connections = Vec::new();
+        for mut stream in connect_all(plan, &poll)? {
+            let mut exchange = Exchange::new();
+            exchange.begin(&mut stream, &message)?;
+            connections.push((stream, exchange));
+        }
+        let (events, scratch) = (Events::with_capacity(1024), vec![0_u8; 256 * 1024]);
+        Ok(Self { poll, events, scratch, message, connections })
+    }
+}
+
+impl Load for Echo {
+    fn run(&mut self, until: Instant, meter: &mut Meter) -> io::Result<()> {
+        while Instant::now() < until {
+            wait(&mut self.poll, &mut self.events)?;
+            for event in &self.events {
+                let (stream, exchange) = &mut self.connections[event.token().0];
+                if event.is_writable() {
+                    exchange.send(stream, &self.message)?;
+                }
+                if event.is_readable() && exchange.receive(stream, &mut self.scratch, &self.message)? {
+                    meter.round_trip(exchange.sent_at);
+                    exchange.begin(stream, &self.message)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
