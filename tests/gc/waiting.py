@@ -140,15 +140,16 @@ CROWDED = []
 
 @waiting
 async def crowds_that_have_gone(count):
-    for kind in (asyncio.Event, asyncio.Semaphore, asyncio.Queue):
-        primitive = kind(0) if kind is asyncio.Semaphore else kind()
-        wait = getattr(primitive, {"Event": "wait", "Semaphore": "acquire", "Queue": "get"}[kind.__name__])
-        tasks = [asyncio.create_task(wait()) for _ in range(count // 2)]
-        await asyncio.sleep(0)
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        CROWDED.append(primitive)
+    # More tasks at once than these would show what the free lists keep hold of, and not what the lines do.
+    for size in batches(min(count, 20_000), 5000):
+        for kind, name in ((asyncio.Event, "wait"), (asyncio.Semaphore, "acquire"), (asyncio.Queue, "get")):
+            primitive = kind(0) if kind is asyncio.Semaphore else kind()
+            tasks = [asyncio.create_task(getattr(primitive, name)()) for _ in range(size)]
+            await asyncio.sleep(0)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            CROWDED.append(primitive)
     for _ in range(4):
         queue = asyncio.Queue()
         for _ in range(count):
