@@ -153,7 +153,7 @@ impl Driver {
             DriverKind::EpollMillis => Precision::Milliseconds,
             DriverKind::IoUring => match Uring::new() {
                 Err(error) if Availability::is_refusal(&error) => Precision::Nanoseconds,
-                made => return made.map(|ring| Self::Uring(Box::new(ring))),
+                made => return made.map(|uring| Self::Uring(Box::new(uring))),
             },
         };
         Ok(Self::Epoll(Epoll::with_precision(precision)?))
