@@ -7,6 +7,7 @@ With ferrio that is native threads, unless somebody could tell the difference. A
 import concurrent.futures
 import gc
 import logging
+import os
 import socket
 import sys
 import threading
@@ -318,6 +319,18 @@ def test_the_loop_may_be_closed_with_a_lookup_in_flight(asyncio):
         if hasattr(loop, "sock_recvmsg"):
             assert noted() is None
             assert lookup() is None
+
+
+def test_a_closed_loop_that_has_resolved_keeps_no_descriptor(asyncio):
+    def opened():
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    before = opened()
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(loop.getaddrinfo("localhost", 80))
+    loop.close()
+    assert opened() == before
 
 
 def test_a_loop_that_stops_and_goes_on_gets_its_answer(asyncio, clean_run, loop):

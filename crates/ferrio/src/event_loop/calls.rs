@@ -5,7 +5,7 @@
 //! that number, and only as long as somebody waits: a call that was given up, or whose loop was closed, ends on its
 //! thread unheard.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -23,7 +23,8 @@ use crate::loop_ref::LoopRef;
 /// The calls of a loop that somebody waits for.
 #[derive(Default)]
 pub(super) struct Calls {
-    completions: OnceCell<Arc<Completions>>,
+    /// Made with the first call. It keeps the waker's descriptor open, so a closed loop has none.
+    completions: RefCell<Option<Arc<Completions>>>,
     waiting: RefCell<HashMap<u64, Obj<Future>>>,
     next: Cell<u64>,
 }
@@ -37,6 +38,8 @@ impl Calls {
 
     /// Nobody waits any more.
     pub(super) fn clear(&self) {
+        let completions = self.completions.borrow_mut().take();
+        drop(completions);
         let waiting = self.waiting.try_borrow_mut().map(|mut waiting| std::mem::take(&mut *waiting));
         drop(waiting);
     }
@@ -70,8 +73,10 @@ pub(super) async fn on_thread<T: Send + 'static>(
         let driver = this.driver()?;
         let number = this.calls.next.get();
         this.calls.next.set(number + 1);
-        let (ticket, slot) =
-            this.calls.completions.get_or_init(|| Completions::new(driver.waker())).ticket(number);
+        let completions = Arc::clone(
+            this.calls.completions.borrow_mut().get_or_insert_with(|| Completions::new(driver.waker())),
+        );
+        let (ticket, slot) = completions.ticket(number);
         let fut = Future::create(py, LoopRef::Native(this.clone()))?;
         let old = this.calls.waiting.borrow_mut().insert(number, fut.clone());
         drop(old);
@@ -87,7 +92,7 @@ pub(super) async fn on_thread<T: Send + 'static>(
 
 /// Tells those whose calls are done. To be called after the driver was woken.
 pub(super) fn deliver(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
-    let Some(completions) = this.calls.completions.get() else { return Ok(()) };
+    let Some(completions) = this.calls.completions.borrow().clone() else { return Ok(()) };
     for number in completions.take() {
         let fut = this.calls.waiting.borrow_mut().remove(&number);
         if let Some(fut) = fut
