@@ -64,12 +64,19 @@ impl Task {
     ///
     /// # Errors
     /// `MemoryError`.
-    #[inline]
+    #[expect(clippy::inline_always)] // a step asks for it, and as a call it was a hundredth of one
+    #[inline(always)]
     pub(crate) fn context(&self, py: Python<'_>) -> PyResult<Option<Obj>> {
-        if self.context.is_none() && self.has_context.get() {
-            self.context.set(Some(ThreadState::empty_context(py)?));
+        match self.context.get() {
+            None if self.has_context.get() => self.make_context(py).map(Some),
+            context => Ok(context),
         }
-        Ok(self.context.get())
+    }
+
+    fn make_context(&self, py: Python<'_>) -> PyResult<Obj> {
+        let context = ThreadState::empty_context(py)?;
+        self.context.set(Some(context.clone()));
+        Ok(context)
     }
 
     /// Gives `context`, the task's own, to whoever needs one next, if nobody can tell. The task is done.
