@@ -241,10 +241,12 @@ unsafe extern "C" fn getattro(obj: *mut ffi::PyObject, name: *mut ffi::PyObject)
             if name.eq("__class__")? {
                 return Ok(Bound::from_borrowed_ptr(py, ffi::Py_TYPE(obj).cast()).into_ptr());
             }
-            Ok(BoundSpecial::ordinary(&this, py)?
-                .bind(py)
-                .getattr(name.cast::<pyo3::types::PyString>()?)?
-                .into_ptr())
+            let ordinary = BoundSpecial::ordinary(&this, py)?;
+            // Before 3.13 `inspect` reads the signatures of the interpreter's own types of methods only.
+            if name.eq("__signature__")? {
+                return Ok(py.import("inspect")?.call_method1("signature", (ordinary,))?.into_ptr());
+            }
+            Ok(ordinary.bind(py).getattr(name.cast::<pyo3::types::PyString>()?)?.into_ptr())
         }
     })
 }
