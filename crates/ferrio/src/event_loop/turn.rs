@@ -106,12 +106,17 @@ fn poll(this: &Obj<Loop>, py: Python<'_>, idle: bool) -> PyResult<()> {
     };
     let blocks = timeout != Some(Duration::ZERO);
     let mut events = this.events.take();
-    let outcome = poll_driver(this, py, &mut events, timeout, blocks);
+    let polled = poll_driver(this, py, &mut events, timeout, blocks);
     if blocks {
         now = clock::monotonic();
     }
-    let outcome = outcome.and_then(|()| io::queue_events(this, py, &events));
+    // Queued before a signal handler may raise: changes that the kernel has reported once it does not report again.
+    let outcome = polled.and_then(|()| io::queue_events(this, py, &events));
     this.events.replace(events);
+    if blocks {
+        // A signal that arrived while we were in there has its Python handler called now.
+        py.check_signals()?;
+    }
     outcome?;
     this.pace.turns.set(0);
     this.pace.items.set(0);
@@ -123,6 +128,7 @@ fn poll(this: &Obj<Loop>, py: Python<'_>, idle: bool) -> PyResult<()> {
 /// asyncio's own bound on one wait; a deadline further away is waited for in steps.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 
+/// An interrupted wait has found nothing.
 fn poll_driver(
     this: &Obj<Loop>,
     py: Python<'_>,
@@ -136,19 +142,16 @@ fn poll_driver(
         this.polling.set(true);
         let polled = py.detach(|| driver.poll(events, timeout));
         this.polling.set(false);
-        // A signal that arrived while we were in there has its Python handler called now.
-        py.check_signals()?;
         polled
     } else {
         driver.poll(events, timeout)
     };
     match polled {
-        Ok(()) => Ok(()),
         Err(err) if err.kind() == std::io::ErrorKind::Interrupted => {
             events.clear();
-            py.check_signals()
+            Ok(())
         }
-        Err(err) => Err(PyOSError::new_err_from_io(err)),
+        polled => polled.map_err(PyOSError::new_err_from_io),
     }
 }
 
