@@ -13,7 +13,7 @@ use super::{Loop, names};
 use crate::coro::{self, Co, Local};
 use crate::future::Future;
 use crate::loop_ref::LoopRef;
-use crate::transports::{Opening, StreamTransport};
+use crate::transports::{Connected, Opening, StreamTransport};
 use crate::{exceptions, race};
 
 /// An argument that was given and is not `None`.
@@ -162,7 +162,7 @@ pub(super) async fn begin_transport(
         }
         let waiter = Future::create(py, LoopRef::Native(this.clone()))?;
         let opening = Opening {
-            sock,
+            sock: Connected::Socket(sock.clone()),
             protocol: &protocol,
             waiter: Some(waiter.clone().into_any()),
             peer: None,

@@ -56,6 +56,11 @@ impl Registrations {
 }
 
 impl Loop {
+    /// How many polls there have been; wraps around.
+    pub(crate) fn polls(&self) -> u32 {
+        self.registrations.polls()
+    }
+
     /// Registers a source of our own with the driver.
     ///
     /// # Errors

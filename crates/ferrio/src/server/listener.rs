@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 
 use ferrio_core::driver::{Address, Interest, Token, socket};
 use ferrio_object::{
@@ -15,13 +15,11 @@ use pyo3::types::PyDict;
 
 use super::Server;
 use crate::event_loop::{FromIo, Loop, Source};
-use crate::transports::{Opening, StreamTransport, address};
+use crate::transports::{Connected, Opening, SocketKind, StreamTransport, address};
 use crate::{exceptions, native_fn};
 
 /// Seconds to wait when the process has run out of descriptors: asyncio's `constants.ACCEPT_RETRY_DELAY`.
 const RETRY_DELAY: i32 = 1;
-/// Linux' `SOCK_NONBLOCK`: in the type given to `socket.socket` it says that the descriptor is non-blocking already.
-const SOCK_NONBLOCK: i32 = 0o4000;
 /// `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM` of Linux.
 const OUT_OF_RESOURCES: [i32; 4] = [24, 23, 105, 12];
 
@@ -30,6 +28,10 @@ pub struct Listener {
     event_loop: ObjCell<Loop>,
     sock: ObjCell,
     fd: Cell<RawFd>,
+    /// The number of the poll that last brought a connection.
+    last_poll: Cell<u32>,
+    /// What accepted connections are; found out with the first.
+    kind: Cell<Option<SocketKind>>,
     token: Cell<Option<Token>>,
     protocol_factory: ObjCell,
     server: ObjCell<Server>,
@@ -60,6 +62,8 @@ impl Listener {
             event_loop: ObjCell::new(event_loop.clone()),
             sock: ObjCell::new(sock.clone()),
             fd: Cell::new(fd),
+            last_poll: Cell::new(0),
+            kind: Cell::new(None),
             token: Cell::new(None),
             protocol_factory: ObjCell::new(protocol_factory),
             server: ObjCell::new(server),
@@ -109,12 +113,16 @@ impl Listener {
         this.server.set(None);
     }
 
-    /// Accepts what has arrived, at most as many connections as the backlog holds.
+    /// Accepts what has arrived: one connection, since looking for another costs a syscall and there mostly is none; as
+    /// many as the backlog holds where the poll before this one brought some too.
     ///
     /// # Errors
     /// `KeyboardInterrupt`, `SystemExit`.
     pub(crate) fn ready(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        for _ in 0..this.backlog.max(1) {
+        let poll = this.event_loop.get().map_or(0, |event_loop| event_loop.polls());
+        let in_a_row = this.last_poll.replace(poll).wrapping_add(1) == poll;
+        let most = if in_a_row { this.backlog.max(1) } else { 1 };
+        for _ in 0..most {
             // The protocol factory may have closed the server.
             if this.stopped.get() {
                 return Ok(());
@@ -142,17 +150,28 @@ impl Listener {
         else {
             return Ok(());
         };
-        let sock = python_socket(py, &listening, fd)?;
-        if event_loop.debug.get() {
+        let kind = match this.kind.get() {
+            Some(kind) => kind,
+            None => SocketKind::of(listening.bind(py))?,
+        };
+        this.kind.set(Some(kind));
+        // The log shows a Python socket; else there is none until somebody asks.
+        let shown = ObjCell::empty();
+        let connected = if event_loop.debug.get() {
+            let sock = kind.python_socket(py, fd)?;
+            shown.set(Some(sock.clone()));
             log_connection(this, py, &peer, &sock)?;
-        }
+            Connected::Socket(sock)
+        } else {
+            Connected::Descriptor(fd, kind)
+        };
         let context: Obj = context.bind(py).call_method0(intern!(py, "copy"))?.into();
         let protocol: ObjCell = ObjCell::empty();
         let made = ThreadState::in_context(py, &context, || {
             let made: Obj = factory.bind(py).call0()?.into();
             protocol.set(Some(made.clone()));
             let opening = Opening {
-                sock: &sock,
+                sock: connected,
                 protocol: &made,
                 waiter: None,
                 peer: Some(peer),
@@ -162,8 +181,10 @@ impl Listener {
             StreamTransport::open(py, &event_loop, opening)
         });
         let Err(err) = made else { return Ok(()) };
-        // Nobody owns the socket now.
-        sock.bind(py).call_method0(intern!(py, "close"))?;
+        // Nobody owns the socket now. A bare descriptor has gone with its owner.
+        if let Some(sock) = shown.take() {
+            sock.bind(py).call_method0(intern!(py, "close"))?;
+        }
         if exceptions::is_exit(py, &err) {
             return Err(err);
         }
@@ -212,18 +233,6 @@ impl Listener {
 /// What is said when a connection cannot be accepted, or cannot be made a socket of.
 const FAILED: &str = "socket.accept() failed";
 
-/// A Python socket for an accepted connection, without the syscalls by which Python would find out about it.
-fn python_socket(py: Python<'_>, listening: &Obj, fd: OwnedFd) -> PyResult<Obj> {
-    let listening = listening.bind(py);
-    let kind = listening.getattr(intern!(py, "type"))?.extract::<i32>()? | SOCK_NONBLOCK;
-    let family = listening.getattr(intern!(py, "family"))?;
-    let proto = listening.getattr(intern!(py, "proto"))?;
-    let class = py.import(intern!(py, "socket"))?.getattr(intern!(py, "socket"))?;
-    let fd = fd.into_raw_fd();
-    // From here on the descriptor is Python's.
-    Ok(class.call1((family, kind, proto, fd))?.into())
-}
-
 fn log_connection(this: &Obj<Listener>, py: Python<'_>, peer: &Address, sock: &Obj) -> PyResult<()> {
     let logger = crate::library::module(py, "ferrio.selector_events")?.getattr(intern!(py, "logger"))?;
     let message = "%r got a new connection from %r: %r";
@@ -249,6 +258,8 @@ impl Class for Listener {
             event_loop: ObjCell::empty(),
             sock: ObjCell::empty(),
             fd: Cell::new(-1),
+            last_poll: Cell::new(0),
+            kind: Cell::new(None),
             token: Cell::new(None),
             protocol_factory: ObjCell::empty(),
             server: ObjCell::empty(),

@@ -216,16 +216,24 @@ pub(super) fn warn_unclosed<T: 'static>(py: Python<'_>, transport: &Obj<T>) -> P
     crate::library::module(py, "warnings")?.call_method("warn", (message, class), Some(&kwargs)).map(drop)
 }
 
-/// `get_extra_info(name, default=None)` out of a dict that may be anything that was given for one.
-pub(super) fn extra_info(
-    py: Python<'_>,
-    extra: &Bound<'_, PyAny>,
-    args: ferrio_object::Args<'_, '_>,
+/// `get_extra_info(name, default=None)`: `mapping` gives what to look the name up in, which may be anything that was
+/// given for a dict, or nothing.
+///
+/// # Errors
+/// `TypeError` for wrong arguments, what the mapping raises.
+pub(super) fn extra_info<'py>(
+    py: Python<'py>,
+    args: ferrio_object::Args<'_, 'py>,
+    mapping: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>>,
 ) -> PyResult<Obj> {
     const SIGNATURE: ferrio_object::Signature<2> =
         ferrio_object::Signature::new("get_extra_info", ["name", "default"]).required(1);
     let [name, default] = args.bind(&SIGNATURE)?;
     let default = default.map_or_else(|| Obj::none(py), Obj::from);
     let Some(name) = name else { return Ok(default) };
-    Ok(extra.call_method1(intern!(py, "get"), (name, default))?.into())
+    let Some(mapping) = mapping(name)? else { return Ok(default) };
+    match mapping.cast_exact::<PyDict>() {
+        Ok(mapping) => Ok(mapping.get_item(name)?.map_or(default, Obj::from)),
+        Err(_) => Ok(mapping.call_method1(intern!(py, "get"), (name, default))?.into()),
+    }
 }

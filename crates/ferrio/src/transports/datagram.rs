@@ -12,19 +12,18 @@ use std::os::fd::RawFd;
 use ferrio_core::driver::datagram::INET_SLOT;
 use ferrio_core::driver::{Address, Interest, socket};
 use ferrio_core::write_queue::FlowControl;
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, GilStatic, Obj, ObjCell, Signature, TypeCell, Visit, socket_descriptor,
-};
+use ferrio_object::{Any, Args, Class, ClassBuilder, GilStatic, Obj, ObjCell, Signature, TypeCell, Visit};
 use pyo3::exceptions::{PyOSError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyBytes, PyList};
 
 use super::address::{self, Family};
-use super::attached::{Attached, extra_info, warn_unclosed};
+use super::attached::{Attached, warn_unclosed};
 use super::datagram_send::Queued;
+use super::extra_info::ExtraInfo;
 use super::flow::Flow;
-use super::stream::name_of;
+use super::held_socket::{Connected, HeldSocket};
 use crate::event_loop::{FromIo, Loop, Polled, SCRATCH_LEN};
 use crate::exceptions;
 
@@ -35,12 +34,8 @@ pub(super) const MODULE: &str = "ferrio.selector_events";
 pub struct DatagramTransport {
     pub(super) attached: Attached,
     pub(super) fd: Cell<RawFd>,
-    /// The Python socket, which owns the descriptor. Empty once it is closed.
-    pub(super) sock: ObjCell,
-    shown_sock: ObjCell,
-    local: RefCell<Option<Address>>,
-    peer: RefCell<Option<Address>>,
-    extra: ObjCell,
+    pub(super) sock: HeldSocket,
+    extra: ExtraInfo,
     pub(super) family: Cell<Family>,
     /// asyncio's `_address`: where `create_datagram_endpoint(remote_addr=…)` said that everything goes.
     pub(super) address: ObjCell,
@@ -104,8 +99,7 @@ impl DatagramTransport {
         event_loop.check_closed()?;
         let this = Obj::<Self>::create_of(py, python_class(py)?)?;
         this.address.set(address);
-        this.extra.set(extra);
-        Self::begin(&this, py, event_loop, sock, protocol, waiter)?;
+        Self::begin(&this, py, event_loop, sock, protocol, waiter, extra)?;
         Ok(this)
     }
 
@@ -124,8 +118,7 @@ impl DatagramTransport {
         };
         let given = |arg: Option<&Bound<'_, PyAny>>| arg.filter(|arg| !arg.is_none()).map(Obj::from);
         this.address.set(given(address));
-        this.extra.set(given(extra));
-        Self::begin(this, py, event_loop, &sock.into(), &protocol.into(), given(waiter))
+        Self::begin(this, py, event_loop, &sock.into(), &protocol.into(), given(waiter), given(extra))
     }
 
     fn begin(
@@ -135,19 +128,17 @@ impl DatagramTransport {
         sock: &Obj,
         protocol: &Obj,
         waiter: Option<Obj>,
+        extra: Option<Obj>,
     ) -> PyResult<()> {
-        let fd: RawFd = sock.bind(py).call_method0(intern!(py, "fileno"))?.extract()?;
+        let sock = Connected::Socket(sock.clone());
+        let fd = sock.number(py)?;
         event_loop.sockets.claim(py, fd, this)?;
         this.fd.set(fd);
-        this.sock.set(Some(sock.clone()));
-        // While it is surely open: see there.
-        socket_descriptor(py, sock);
-        this.shown_sock.set(Some(sock.clone()));
+        this.sock.begin(py, sock);
         let (local, peer) = (socket::local_address(fd).ok(), socket::peer_address(fd).ok());
         this.family.set(local.as_ref().map_or(Family::Other, Family::of));
         this.connected.set(peer.is_some());
-        *this.local.borrow_mut() = local;
-        *this.peer.borrow_mut() = peer;
+        this.extra.begin(py, extra, local, peer)?;
         // An empty address stands for none, as it does in asyncio.
         if let Some(address) = this.address.get()
             && !address.bind(py).is_truthy()?
@@ -192,8 +183,7 @@ impl DatagramTransport {
     /// The descriptor for a syscall: -1 if the socket is closed, also if that was not our doing.
     #[inline]
     pub(super) fn live_fd(&self, py: Python<'_>) -> RawFd {
-        let Some(sock) = self.sock.get() else { return -1 };
-        socket_descriptor(py, &sock).unwrap_or_else(|| self.fd.get())
+        self.sock.live_fd(py, self.fd.get())
     }
 
     /// Serves an event.
@@ -312,7 +302,9 @@ impl DatagramTransport {
 
     /// Receives through the socket's own method.
     fn read_by_method(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        let (Some(sock), Some(protocol)) = (this.sock.get(), this.attached.protocol()) else { return Ok(()) };
+        let (Some(sock), Some(protocol)) = (this.sock.open_object(py)?, this.attached.protocol()) else {
+            return Ok(());
+        };
         let outcome = this.attached.in_context(py, || {
             match sock.bind(py).call_method1(intern!(py, "recvfrom"), (SCRATCH_LEN,)) {
                 Ok(received) => {
@@ -399,39 +391,24 @@ impl DatagramTransport {
     }
 
     fn let_go(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        let Some(sock) = this.sock.take() else { return Ok(()) };
+        if !this.sock.is_open() {
+            return Ok(());
+        }
         if let Some(event_loop) = this.attached.event_loop() {
             event_loop.sockets.release(py, this.fd.get(), this);
         }
-        let closed = sock.bind(py).call_method0(intern!(py, "close")).map(drop);
+        let closed = this.sock.close(py);
         this.attached.clear();
         closed
     }
 
-    /// asyncio's `_extra`: made when first asked for.
-    fn extra<'py>(this: &Obj<Self>, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let extra = match this.extra.get() {
-            Some(extra) => extra.into_bound(py),
-            None => PyDict::new(py).into_any(),
-        };
-        let Some(sock) = this.shown_sock.take() else { return Ok(extra) };
-        let (local, peer) = (this.local.take(), this.peer.take());
-        extra.set_item(intern!(py, "socket"), crate::trsock::TransportSocket::wrap(py, &sock)?)?;
-        extra.set_item(intern!(py, "sockname"), name_of(py, &sock, local, intern!(py, "getsockname"))?)?;
-        if !extra.contains(intern!(py, "peername"))? {
-            extra.set_item(intern!(py, "peername"), name_of(py, &sock, peer, intern!(py, "getpeername"))?)?;
-        }
-        this.extra.set(Some((&extra).into()));
-        Ok(extra)
-    }
-
     fn get_extra_info(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
-        extra_info(py, &Self::extra(this, py)?, args)
+        this.extra.get(py, &this.sock, args)
     }
 
     fn repr(this: &Obj<Self>, py: Python<'_>) -> PyResult<String> {
         let mut info = vec![this.bind(py).get_type().name()?.to_string()];
-        if this.sock.is_none() {
+        if !this.sock.is_open() {
             info.push("closed".to_owned());
         } else if this.closing.get() {
             info.push("closing".to_owned());
@@ -458,7 +435,7 @@ impl DatagramTransport {
 
     /// `__del__` of a transport that nobody closed.
     fn del(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        if this.sock.is_none() {
+        if !this.sock.is_open() {
             return Ok(());
         }
         let warned = warn_unclosed(py, this);
@@ -481,11 +458,8 @@ impl Class for DatagramTransport {
         DatagramTransport {
             attached: Attached::default(),
             fd: Cell::new(-1),
-            sock: ObjCell::empty(),
-            shown_sock: ObjCell::empty(),
-            local: RefCell::new(None),
-            peer: RefCell::new(None),
-            extra: ObjCell::empty(),
+            sock: HeldSocket::default(),
+            extra: ExtraInfo::default(),
             family: Cell::new(Family::Other),
             address: ObjCell::empty(),
             connected: Cell::new(false),
@@ -503,9 +477,9 @@ impl Class for DatagramTransport {
 
     fn traverse(&self, visit: &mut Visit<'_>) {
         self.attached.traverse(visit);
-        for cell in [&self.sock, &self.shown_sock, &self.extra, &self.address] {
-            visit.cell(cell);
-        }
+        self.sock.traverse(visit);
+        self.extra.traverse(visit);
+        visit.cell(&self.address);
         if let Ok(queue) = self.queue.try_borrow() {
             queue.iter().for_each(|item| item.traverse(visit));
         }
@@ -519,10 +493,9 @@ impl Class for DatagramTransport {
 
     fn clear(&self) {
         self.attached.clear();
-        // `sock` stays: the finalizer, which has run by now, has closed it.
-        for cell in [&self.shown_sock, &self.extra, &self.address] {
-            cell.set(None);
-        }
+        self.sock.clear();
+        self.extra.clear();
+        self.address.set(None);
         drop(self.queue.try_borrow_mut().map(|mut queue| std::mem::take(&mut *queue)));
         drop(self.undelivered.try_borrow_mut().map(|mut rest| std::mem::take(&mut *rest)));
     }
@@ -555,7 +528,7 @@ impl Class for DatagramTransport {
             .method0("get_protocol", |this: &Obj<Self>, _py: Python<'_>| this.attached.protocol(),
                 "get_protocol($self, /)\n--\n\nThe protocol.")
             .method0("__del__", Self::del, "")
-            .getter("_sock", |this: &Obj<Self>, _py: Python<'_>| this.sock.get(), "")
+            .getter("_sock", |this: &Obj<Self>, py: Python<'_>| this.sock.open_object(py), "")
             .getter("_sock_fd", |this: &Obj<Self>, _py: Python<'_>| this.fd.get(), "")
             .getter("_loop", |this: &Obj<Self>, _py: Python<'_>| this.attached.event_loop(), "")
             .getter("_protocol", |this: &Obj<Self>, _py: Python<'_>| this.attached.protocol(), "")
@@ -563,7 +536,9 @@ impl Class for DatagramTransport {
             .getter("_buffer", Self::buffer, "")
             .getter("_closing", |this: &Obj<Self>, _py: Python<'_>| this.closing.get(), "")
             .getter("_conn_lost", |this: &Obj<Self>, _py: Python<'_>| this.conn_lost.get(), "")
-            .getter("_extra", |this: &Obj<Self>, py: Python<'_>| Self::extra(this, py).map(Obj::from), "")
+            .getter("_extra", |this: &Obj<Self>, py: Python<'_>| {
+                this.extra.whole(py, &this.sock).map(Obj::from)
+            }, "")
             .getter("max_size", |_this: &Obj<Self>, _py: Python<'_>| SCRATCH_LEN, "");
         Self::define_flow(class);
     }

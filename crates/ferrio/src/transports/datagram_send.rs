@@ -116,7 +116,7 @@ impl DatagramTransport {
             let own = own.bind(py).str()?;
             return Err(PyValueError::new_err(format!("Invalid address: must be None or {own}")));
         }
-        if this.conn_lost.get() > 0 && (own.is_some() || this.sock.is_none()) {
+        if this.conn_lost.get() > 0 && (own.is_some() || !this.sock.is_open()) {
             return Self::send_to_lost(this, py);
         }
         let to = match &own {
@@ -205,8 +205,11 @@ impl DatagramTransport {
         data: &Bound<'_, PyBytes>,
         address: &Obj,
     ) -> Attempt {
-        let sock = this.sock.get().unwrap_or_else(|| Obj::none(py));
-        match sock.bind(py).call_method1(intern!(py, "sendto"), (data, address)) {
+        let sent = this
+            .sock
+            .object(py)
+            .and_then(|sock| sock.bind(py).call_method1(intern!(py, "sendto"), (data, address)));
+        match sent {
             Ok(_) => Attempt::Sent,
             Err(err) if would_block(py, &err) => {
                 ferrio_object::swallow(py, err);

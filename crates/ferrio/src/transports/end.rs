@@ -142,17 +142,13 @@ impl StreamTransport {
     fn let_go(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         // Normally nothing is registered any more.
         let _ = Self::want(this, Interest::NONE);
-        let sock = this.sock.take();
         let event_loop = this.event_loop.take();
         if let Some(event_loop) = &event_loop
-            && sock.is_some()
+            && this.sock.is_open()
         {
             event_loop.sockets.release(py, this.fd.get(), this);
         }
-        let closed = match sock {
-            Some(sock) => sock.bind(py).call_method0(intern!(py, "close")).map(drop),
-            None => Ok(()),
-        };
+        let closed = this.sock.close(py);
         let kind = std::mem::replace(&mut *this.kind.borrow_mut(), ProtocolKind::None);
         drop(kind);
         this.protocol.set(None);
@@ -180,7 +176,7 @@ impl StreamTransport {
     }
 
     fn del(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        if this.sock.is_some() { Self::abandoned(this, py) } else { Ok(()) }
+        if this.sock.is_open() { Self::abandoned(this, py) } else { Ok(()) }
     }
 
     pub(super) fn define_end(class: &mut ClassBuilder<Self>) {

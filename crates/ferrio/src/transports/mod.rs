@@ -6,7 +6,9 @@ mod chunk;
 mod datagram;
 mod datagram_send;
 mod end;
+mod extra_info;
 mod flow;
+mod held_socket;
 mod pipe_read;
 mod pipe_write;
 mod protocol;
@@ -18,6 +20,7 @@ mod write;
 
 pub(crate) use address::host_text;
 pub use datagram::DatagramTransport;
+pub(crate) use held_socket::{Connected, SocketKind};
 pub use pipe_read::ReadPipe;
 pub use pipe_write::WritePipe;
 pub(crate) use protocol::py_feed_data;

@@ -290,8 +290,7 @@ impl ReadPipe {
     }
 
     fn get_extra_info(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
-        let extra = this.extra.get().unwrap_or_else(|| PyDict::new(py).into_any().into());
-        extra_info(py, extra.bind(py), args)
+        extra_info(py, args, |_| Ok(this.extra.get().map(|extra| extra.into_bound(py))))
     }
 
     fn repr(this: &Obj<Self>, py: Python<'_>) -> PyResult<String> {

@@ -14,7 +14,7 @@ use ferrio_object::{Any, Args, Class, ClassBuilder, GilStatic, Obj, ObjCell, Sig
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyOSError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyDict};
+use pyo3::types::PyByteArray;
 
 use super::attached::{Attached, extra_info, warn_unclosed};
 use super::chunk::{Chunk, Data};
@@ -325,8 +325,7 @@ impl WritePipe {
     }
 
     fn get_extra_info(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
-        let extra = this.extra.get().unwrap_or_else(|| PyDict::new(py).into_any().into());
-        extra_info(py, extra.bind(py), args)
+        extra_info(py, args, |_| Ok(this.extra.get().map(|extra| extra.into_bound(py))))
     }
 
     fn buffer(this: &Obj<Self>, py: Python<'_>) -> Obj {

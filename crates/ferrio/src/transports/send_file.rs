@@ -34,7 +34,7 @@ impl StreamTransport {
     }
 
     fn check_connected(&self) -> PyResult<()> {
-        if self.conn_lost.get() > 0 || self.sock.is_none() {
+        if self.conn_lost.get() > 0 || !self.sock.is_open() {
             return Err(PyConnectionError::new_err("Connection is closed by peer"));
         }
         Ok(())

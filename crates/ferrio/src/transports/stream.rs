@@ -14,16 +14,17 @@ use ferrio_core::driver::{Address, Interest, Token, socket};
 use ferrio_core::write_queue::{FlowControl, WriteQueue};
 use ferrio_object::{
     Any, Args, Class, ClassBuilder, GilStatic, Obj, ObjCell, Signature, ThreadState, TypeCell, Visit,
-    socket_descriptor,
 };
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+use pyo3::types::{PyBytes, PyList, PyString};
 
 use super::chunk::Chunk;
+use super::extra_info::ExtraInfo;
+use super::held_socket::{Connected, HeldSocket};
 use super::protocol::ProtocolKind;
-use super::{address, reader};
+use super::reader;
 use crate::event_loop::{Loop, Ready, Source};
 use crate::future::Future;
 
@@ -31,14 +32,8 @@ use crate::future::Future;
 pub struct StreamTransport {
     pub(crate) fd: Cell<RawFd>,
     pub(super) event_loop: ObjCell<Loop>,
-    /// The Python socket, which owns the descriptor. Empty once it is closed.
-    pub(super) sock: ObjCell,
-    /// The same socket for `get_extra_info()`, which answers after the end too.
-    shown_sock: ObjCell,
-    /// Asked for at the beginning: a connection that was reset has no peer any more.
-    local: RefCell<Option<Address>>,
-    peer: RefCell<Option<Address>>,
-    extra: ObjCell,
+    pub(super) sock: HeldSocket,
+    extra: ExtraInfo,
     pub(super) protocol: ObjCell,
     pub(super) kind: RefCell<ProtocolKind>,
     /// The `contextvars.Context` that the protocol is called in.
@@ -74,7 +69,7 @@ const CALLED: [&str; 7] =
 
 /// What a transport is made of.
 pub(crate) struct Opening<'a> {
-    pub(crate) sock: &'a Obj,
+    pub(crate) sock: Connected,
     pub(crate) protocol: &'a Obj,
     /// A future that gets a result when `connection_made()` has been called.
     pub(crate) waiter: Option<Obj>,
@@ -121,9 +116,9 @@ impl StreamTransport {
             return Err(PyTypeError::new_err("a transport of ferrio's needs a loop of ferrio's"));
         };
         let given = |arg: Option<&Bound<'_, PyAny>>| arg.filter(|arg| !arg.is_none()).map(Obj::from);
-        let (sock, protocol) = (Obj::from(sock), Obj::from(protocol));
+        let protocol = Obj::from(protocol);
         let opening = Opening {
-            sock: &sock,
+            sock: Connected::Socket(sock.into()),
             protocol: &protocol,
             waiter: given(waiter),
             peer: None,
@@ -156,18 +151,14 @@ impl StreamTransport {
     }
 
     fn begin(this: &Obj<Self>, py: Python<'_>, event_loop: &Obj<Loop>, opening: Opening<'_>) -> PyResult<()> {
-        let fd: RawFd = opening.sock.bind(py).call_method0(intern!(py, "fileno"))?.extract()?;
+        let fd = opening.sock.number(py)?;
         event_loop.sockets.claim(py, fd, this)?;
         this.fd.set(fd);
+        this.sock.begin(py, opening.sock);
         this.event_loop.set(Some(event_loop.clone()));
-        this.sock.set(Some(opening.sock.clone()));
-        // While it is surely open: see there.
-        socket_descriptor(py, opening.sock);
-        this.shown_sock.set(Some(opening.sock.clone()));
-        *this.local.borrow_mut() = socket::local_address(fd).ok();
-        *this.peer.borrow_mut() = opening.peer.or_else(|| socket::peer_address(fd).ok());
+        let peer = opening.peer.or_else(|| socket::peer_address(fd).ok());
+        this.extra.begin(py, opening.extra, socket::local_address(fd).ok(), peer)?;
         this.context.set(Some(ThreadState::copy_context(py)?));
-        this.extra.set(opening.extra);
         Self::set_protocol(this, py, opening.protocol.bind(py))?;
         if let Some(server) = &opening.server {
             crate::server::attach(py, server, this.as_any())?;
@@ -246,12 +237,10 @@ impl StreamTransport {
         Ok(())
     }
 
-    /// The descriptor for a syscall: -1 if the socket is closed, also if that was not our doing. Its number may be
-    /// somebody else's by then, who would get our data.
+    /// The descriptor for a syscall: -1 if the socket is closed, also if that was not our doing.
     #[inline]
     pub(super) fn live_fd(&self, py: Python<'_>) -> RawFd {
-        let Some(sock) = self.sock.get() else { return -1 };
-        socket_descriptor(py, &sock).unwrap_or_else(|| self.fd.get())
+        self.sock.live_fd(py, self.fd.get())
     }
 
     /// Whether `close()` was called or the connection is lost.
@@ -276,40 +265,13 @@ impl StreamTransport {
         Ok(())
     }
 
-    /// asyncio's `_extra`: made when first asked for, since many connections never are.
-    fn extra<'py>(this: &Obj<Self>, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let given = this.extra.get().map(|extra| extra.into_bound(py));
-        let extra = match given {
-            Some(extra) => extra,
-            None => PyDict::new(py).into_any(),
-        };
-        let Some(sock) = this.shown_sock.take() else { return Ok(extra) };
-        extra.set_item(intern!(py, "socket"), crate::trsock::TransportSocket::wrap(py, &sock)?)?;
-        let local = this.local.take();
-        extra.set_item(intern!(py, "sockname"), name_of(py, &sock, local, intern!(py, "getsockname"))?)?;
-        let peer = this.peer.take();
-        if !extra.contains(intern!(py, "peername"))? {
-            extra.set_item(intern!(py, "peername"), name_of(py, &sock, peer, intern!(py, "getpeername"))?)?;
-        }
-        this.extra.set(Some((&extra).into()));
-        Ok(extra)
-    }
-
     fn get_extra_info(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
-        const SIGNATURE: Signature<2> = Signature::new("get_extra_info", ["name", "default"]).required(1);
-        let [name, default] = args.bind(&SIGNATURE)?;
-        let default = default.map_or_else(|| Obj::none(py), Obj::from);
-        let extra = Self::extra(this, py)?;
-        let Some(name) = name else { return Ok(default) };
-        match extra.cast::<PyDict>() {
-            Ok(extra) => Ok(extra.get_item(name)?.map_or(default, Obj::from)),
-            Err(_) => Ok(extra.call_method1(intern!(py, "get"), (name, default))?.into()),
-        }
+        this.extra.get(py, &this.sock, args)
     }
 
     fn repr(this: &Obj<Self>, py: Python<'_>) -> PyResult<String> {
         let mut info = vec![this.bind(py).get_type().name()?.to_string()];
-        if this.sock.is_none() {
+        if !this.sock.is_open() {
             info.push("closed".to_owned());
         } else if this.closing.get() {
             info.push("closing".to_owned());
@@ -356,26 +318,6 @@ impl StreamTransport {
     }
 }
 
-pub(super) fn name_of(
-    py: Python<'_>,
-    sock: &Obj,
-    found: Option<Address>,
-    method: &Bound<'_, PyString>,
-) -> PyResult<Obj> {
-    let Some(found) = found else { return Ok(Obj::none(py)) };
-    match address::shown(py, &found)? {
-        Some(shown) => Ok(shown),
-        None => Ok(sock.bind(py).call_method0(method).map_or_else(
-            |err| {
-                // Not connected, or a family without addresses: asyncio shows None.
-                ferrio_object::swallow(py, err);
-                Obj::none(py)
-            },
-            Obj::from,
-        )),
-    }
-}
-
 /// Gives a waiting future its result, unless it was cancelled.
 pub(super) fn wake(py: Python<'_>, waiter: &Obj) -> PyResult<()> {
     if let Some(ours) = waiter.cast_exact::<Future>() {
@@ -403,11 +345,8 @@ impl Class for StreamTransport {
         StreamTransport {
             fd: Cell::new(-1),
             event_loop: ObjCell::empty(),
-            sock: ObjCell::empty(),
-            shown_sock: ObjCell::empty(),
-            local: RefCell::new(None),
-            peer: RefCell::new(None),
-            extra: ObjCell::empty(),
+            sock: HeldSocket::default(),
+            extra: ExtraInfo::default(),
             protocol: ObjCell::empty(),
             kind: RefCell::default(),
             context: ObjCell::empty(),
@@ -434,16 +373,9 @@ impl Class for StreamTransport {
         visit.cell(&self.event_loop);
         visit.cell(&self.empty_waiter);
         visit.cell(&self.room_waiter);
-        for cell in [
-            &self.sock,
-            &self.shown_sock,
-            &self.extra,
-            &self.protocol,
-            &self.context,
-            &self.server,
-            &self.waiter,
-            &self.lost_exc,
-        ] {
+        self.sock.traverse(visit);
+        self.extra.traverse(visit);
+        for cell in [&self.protocol, &self.context, &self.server, &self.waiter, &self.lost_exc] {
             visit.cell(cell);
         }
         if let Ok(kind) = self.kind.try_borrow()
@@ -454,16 +386,9 @@ impl Class for StreamTransport {
     }
 
     fn clear(&self) {
-        // `sock` stays: the finalizer, which has run by now, has closed it.
-        for cell in [
-            &self.shown_sock,
-            &self.extra,
-            &self.protocol,
-            &self.context,
-            &self.server,
-            &self.waiter,
-            &self.lost_exc,
-        ] {
+        self.sock.clear();
+        self.extra.clear();
+        for cell in [&self.protocol, &self.context, &self.server, &self.waiter, &self.lost_exc] {
             cell.set(None);
         }
         drop(self.kind.try_borrow_mut().map(|mut kind| std::mem::take(&mut *kind)));
@@ -473,7 +398,7 @@ impl Class for StreamTransport {
     }
 
     fn finalize(this: &Obj<Self>, py: Python<'_>) {
-        if this.sock.is_some()
+        if this.sock.is_open()
             && let Err(err) = Self::abandoned(this, py)
         {
             err.write_unraisable(py, Some(this.bind(py)));
@@ -520,7 +445,7 @@ impl Class for StreamTransport {
                 |this: &Obj<Self>, _py: Python<'_>| this.empty_waiter.set(None),
                 "",
             )
-            .getter("_sock", |this: &Obj<Self>, _py: Python<'_>| this.sock.get(), "")
+            .getter("_sock", |this: &Obj<Self>, py: Python<'_>| this.sock.open_object(py), "")
             .getter("_sock_fd", |this: &Obj<Self>, _py: Python<'_>| this.fd.get(), "")
             .getter("_loop", |this: &Obj<Self>, _py: Python<'_>| this.event_loop.get(), "")
             .getter("_protocol", |this: &Obj<Self>, _py: Python<'_>| this.protocol.get(), "")
@@ -533,9 +458,9 @@ impl Class for StreamTransport {
             .getter("_empty_waiter", |this: &Obj<Self>, _py: Python<'_>| this.empty_waiter.get(), "")
             .getset(
                 "_extra",
-                |this: &Obj<Self>, py: Python<'_>| Self::extra(this, py).map(Obj::from),
+                |this: &Obj<Self>, py: Python<'_>| this.extra.whole(py, &this.sock).map(Obj::from),
                 |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
-                    this.extra.set(value.map(Obj::from));
+                    this.extra.replace(value.map(Obj::from));
                     Ok(())
                 },
                 "",

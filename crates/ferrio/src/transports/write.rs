@@ -302,9 +302,7 @@ impl StreamTransport {
     }
 
     fn shutdown(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        let Some(sock) = this.sock.get() else { return Ok(()) };
-        // SHUT_WR, through the socket object: there are programs that put their own in its place.
-        sock.bind(py).call_method1(intern!(py, "shutdown"), (1,)).map(drop)
+        this.sock.shutdown_write(py, this.fd.get())
     }
 
     fn write_eof(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
