@@ -1,9 +1,11 @@
-"""Servers under load: a server process on one core, the Rust load generator on another.
+"""A server process on one core, the Rust load generator on another: one load, and what it took.
 
 Two figures come out. Messages per second is what a user sees, but both processes and everything else on the
 machine have a part in it. The server's CPU time per message belongs to the implementation alone and is
 steadier; ratios and targets use that one. The generator reads it from the server's CPU clock, at the same
 instants as the wall clock, so start and warm-up are in neither.
+
+Which servers are loaded, when and for how long, is said in `slices.py`.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ import functools
 import json
 import os
 import platform
+import select
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,10 +30,9 @@ CRATE = Path(__file__).resolve().parent / "loadgen"
 TARGET = CRATE / "target" / "-".join(filter(None, platform.libc_ver()))
 """One for each libc: a checkout may be used from inside of a newer system too (`tests/forky.sh`)."""
 PROGRAM = TARGET / "release" / "ferrio-loadgen"
-WARM_UP_SECONDS = 0.1
-SLOWEST_BYTES = 64e6
-"""With much under way at once, warm-up and measurement last long enough for it to come round at so many bytes/s."""
-START_SECONDS = 30
+PATIENCE_SECONDS = 30
+"""A server that takes longer to start, or a generator that takes this much longer than its load, hangs."""
+LAST_WORDS_BYTES = 65536
 
 
 @functools.cache
@@ -53,13 +56,6 @@ def build() -> str:
     return "" if done.returncode == 0 else f"cargo build failed: {last_line(done.stderr)}"
 
 
-def _pinned(core: int, command: list[str]) -> list[str]:
-    # By a tiny exec wrapper and not preexec_fn: Python code between fork and exec may deadlock in a process
-    # that has threads, and pinning from outside would come after the child's first threads.
-    pin = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])}); os.execv(sys.argv[2], sys.argv[2:])"
-    return [sys.executable, "-S", "-E", "-c", pin, str(core), *command]
-
-
 def cores() -> tuple[int, int]:
     """The server's core and the generator's: the first and the last that this process may use."""
     usable = sorted(os.sched_getaffinity(0))
@@ -67,62 +63,97 @@ def cores() -> tuple[int, int]:
 
 
 @contextmanager
-def _server(scenario: Scenario, implementation: str, core: int) -> Iterator[tuple[int, int]]:
-    """A running server: its port and process id. Raises RuntimeError if it does not start."""
-    if implementation == LIMIT:
-        command = [str(PROGRAM), "serve", scenario.load]
-    else:
-        command = [sys.executable, "-m", "bench.server", scenario.module, scenario.name, implementation]
-    process = subprocess.Popen(
-        _pinned(core, command),
-        cwd=ROOT,
-        env=python_environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None and process.stderr is not None
-        port = process.stdout.readline().strip()
-        if not port:
-            raise RuntimeError(last_line(process.stderr.read()) or "the server did not start")
-        yield int(port), process.pid
-    finally:
-        process.kill()
-        process.communicate()
+def on_core(core: int) -> Iterator[None]:
+    """Processes that are started in the block run on that core only, from their first instruction.
 
-
-def measure(scenario: Scenario, implementation: str, budget: float) -> dict[str, float]:
-    """Run the scenario's server under load for `budget` seconds.
-
-    Raises RuntimeError with the reason if the server or the generator cannot run, or the server fails.
+    By inheritance: pinning a child from outside would come after its first threads, and Python code between fork and
+    exec may deadlock.
     """
-    if reason := build():
-        raise RuntimeError(reason)
-    server_core, load_core = cores()
-    round_seconds = scenario.connections * scenario.message_bytes / SLOWEST_BYTES
-    warm_up, budget = max(WARM_UP_SECONDS, round_seconds), max(budget, round_seconds)
-    with _server(scenario, implementation, server_core) as (port, pid):
-        numbers = [
-            port,
-            scenario.connections,
-            scenario.message_bytes,
-            int(warm_up * 1000),
-            int(budget * 1000),
-            pid,
-        ]
-        command = [str(PROGRAM), "drive", scenario.load, *map(str, numbers)]
-        done = subprocess.run(
-            _pinned(load_core, command),
-            capture_output=True,
+    usable = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usable)
+
+
+class Server:
+    """A running server of a scenario. It ends with its standard input, so it cannot outlive this process."""
+
+    def __init__(self, scenario: Scenario, implementation: str, core: int) -> None:
+        """Start it; `wait_for_port` says when it is there."""
+        if implementation == LIMIT:
+            command = [str(PROGRAM), "serve", scenario.load]
+        else:
+            command = [sys.executable, "-m", "bench.server", scenario.module, scenario.name, implementation]
+        # Not a pipe: nobody would read it, and a server that prints much would stall when it is full.
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
+        with on_core(core):
+            self._process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=python_environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+            )
+        self.pid = self._process.pid
+        self.port = 0
+
+    def wait_for_port(self) -> None:
+        """Wait until it listens. Raises RuntimeError if that does not come about."""
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], PATIENCE_SECONDS)
+        line = self._process.stdout.readline().strip() if ready else b""
+        if not line:
+            raise RuntimeError("the server did not start")
+        self.port = int(line)
+
+    def end(self) -> str:
+        """Kill it, if it has not ended; returns what is to be said about it: its last words, or an empty string."""
+        ended_by_itself = self._process.poll()
+        self._process.kill()
+        self._process.communicate()
+        with self._stderr as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_WORDS_BYTES))
+            words = last_line(file.read().decode(errors="replace"))
+        if ended_by_itself is None or words:
+            return words
+        return f"exit status {ended_by_itself}"
+
+
+def drive(scenario: Scenario, server: Server, core: int, warm_up: float, seconds: float) -> dict[str, float]:
+    """Load the server for `seconds` over new connections, which are up and warm before and have ended after.
+
+    Raises RuntimeError with the reason if the generator cannot run, or the server fails.
+    """
+    numbers = [
+        server.port,
+        scenario.connections,
+        scenario.message_bytes,
+        round(warm_up * 1000),
+        round(seconds * 1000),
+        server.pid,
+    ]
+    with on_core(core):
+        process = subprocess.Popen(
+            [str(PROGRAM), "drive", scenario.load, *map(str, numbers)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
-            timeout=START_SECONDS + warm_up + budget,
         )
-    if done.returncode != 0:
-        raise RuntimeError(last_line(done.stderr) or f"exit status {done.returncode}")
-    seen = json.loads(done.stdout)
+    with process:
+        try:
+            out, errors = process.communicate(timeout=PATIENCE_SECONDS + warm_up + seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise RuntimeError("timed out") from None
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode != 0:
+        raise RuntimeError(last_line(errors) or f"exit status {process.returncode}")
+    seen = json.loads(out)
     return {
         "ns": seen["server_cpu_ns"] / seen["messages"],
         "cpu_ns": seen["server_cpu_ns"] / seen["messages"],

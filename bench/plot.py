@@ -59,13 +59,18 @@ def draw(results: Results, path: Path) -> None:
     axes.set_xlabel(
         f"times the speed of stock asyncio, log scale\n"
         f"Python {machine['python']}, {machine['cpu']}, {machine['date'][:10]}; "
-        f"median of {results.rounds} rounds, whiskers: interquartile range",
+        f"median of {results.rounds} rounds{_slices(results)}, whiskers: interquartile range",
         fontsize=8.5,
         color="#555555",
     )
     for suffix in (".svg", ".png"):
         figure.savefig(path.with_suffix(suffix), dpi=150)
     pyplot.close(figure)
+
+
+def _slices(results: Results) -> str:
+    loaded = any(scenario.kind == "server" for scenario in results.scenarios)
+    return f" (servers under load: of {results.slices} slices each)" if loaded else ""
 
 
 def _rows(results: Results, rivals: list[str]) -> list[Row]:

@@ -1,8 +1,9 @@
 """Command line of the benchmark suite: what to measure, round by round, and where the results go.
 
 This process measures nothing itself and never becomes an implementation; every figure comes from processes
-that it starts one after another. The rounds are the outer loop and the implementations the inner one, in an
-order that turns from round to round, so that a slow minute of the machine falls on all of them alike.
+that it starts. The rounds are the outer loop and the implementations the inner one, in an order that turns
+from round to round, so that a slow minute of the machine falls on all of them alike; `slices.py` says how
+those of servers under load are made.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a file, `python bench/run.py`: the package's parent is not on the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from bench import cold, load
+from bench import cold, slices
 from bench.implementations import LIMIT, NAMES, ROOT, last_line, probe, python_environment
 from bench.results import Results, Sample, ScenarioResult, describe_machine
 from bench.scenario import Scenario, select
 
 BUDGET_SECONDS = {"quick": 0.1, "full": 0.4}
 ROUNDS = {"quick": 3, "full": 5}
+SLICES = {"quick": 2, "full": 4}
 SLACK_SECONDS = 120
 """A measured process that takes this much longer than its budget hangs."""
 
@@ -41,6 +43,12 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         help="comma-separated implementations (default: all, where they are installed)",
     )
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds over everything")
+    parser.add_argument(
+        "--slices",
+        type=int,
+        metavar="N",
+        help="turns per round in which each server is loaded (default: 4; 2 with --quick)",
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all samples")
     parser.add_argument(
         "--table", type=Path, metavar="OUT.md", help="write the table, which is printed in any case"
@@ -57,6 +65,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error(f"no such implementation: {', '.join(unknown)} (there are {known})")
     if options.rounds is not None and options.rounds < 1:
         parser.error("--rounds must be at least 1")
+    if options.slices is not None and options.slices < 1:
+        parser.error("--slices must be at least 1")
     return options
 
 
@@ -86,7 +96,7 @@ def measure_in_process(scenario: Scenario, implementation: str, budget: float) -
     return sample
 
 
-MEASURE = {"in-process": measure_in_process, "server": load.measure, "cold": cold.measure}
+MEASURE = {"in-process": measure_in_process, "cold": cold.measure}
 
 
 def measure(scenario: Scenario, implementation: str, budget: float, result: ScenarioResult) -> Sample | None:
@@ -100,7 +110,9 @@ def measure(scenario: Scenario, implementation: str, budget: float, result: Scen
     return None
 
 
-def run(scenarios: list[Scenario], implementations: list[str], rounds: int, budget: float) -> Results:
+def run(
+    scenarios: list[Scenario], implementations: list[str], rounds: int, slices_per_round: int, budget: float
+) -> Results:
     """Measure every scenario on every implementation, `rounds` times."""
     found = {name: probe(name) for name in implementations if name != LIMIT}
     results = Results(
@@ -108,6 +120,7 @@ def run(scenarios: list[Scenario], implementations: list[str], rounds: int, budg
         implementations={name: seen.version for name, seen in found.items() if seen.version},
         unavailable={name: seen.reason for name, seen in found.items() if not seen.version},
         rounds=rounds,
+        slices=slices_per_round,
         budget=budget,
         scenarios=[ScenarioResult(s.name, s.kind, s.per, s.beside) for s in scenarios],
     )
@@ -118,14 +131,26 @@ def run(scenarios: list[Scenario], implementations: list[str], rounds: int, budg
             limited = scenario.kind == "server" and LIMIT in implementations
             columns = [*results.implementations, *([LIMIT] if limited else [])]
             shift = (turn + index) % len(columns) if columns else 0
-            for implementation in columns[shift:] + columns[:shift]:
+            columns = columns[shift:] + columns[:shift]
+            shown_as = f"round {turn + 1}/{rounds}  {scenario.name:26}"
+            if scenario.kind == "server":
+                medians = slices.measure(scenario, columns, budget, slices_per_round, turn, result)
+                for subject in slices.subjects_of(scenario, columns):
+                    progress(f"{shown_as} {subject:8} {shown(medians.get(subject), result, subject)}")
+                continue
+            for implementation in columns:
                 samples = result.samples.setdefault(implementation, [])
                 failed_at_first = turn > 0 and samples[0] is None
                 sample = None if failed_at_first else measure(scenario, implementation, budget, result)
                 samples.append(sample)
-                shown = f"{sample['ns']:12,.0f} ns" if sample else f"n/a: {result.missing[implementation]}"
-                progress(f"round {turn + 1}/{rounds}  {scenario.name:26} {implementation:8} {shown}")
+                figure = shown(sample["ns"] if sample else None, result, implementation)
+                progress(f"{shown_as} {implementation:8} {figure}")
     return results
+
+
+def shown(ns: float | None, result: ScenarioResult, subject: str) -> str:
+    """A figure on its way, or why there is none."""
+    return f"n/a: {result.missing[subject]}" if ns is None else f"{ns:12,.0f} ns"
 
 
 def progress(line: str) -> None:
@@ -145,7 +170,8 @@ def main(argv: list[str] | None = None) -> int:
     if options.from_json is not None:
         results = Results.from_json(options.from_json.read_text())
     elif scenarios:
-        results = run(scenarios, options.impl, options.rounds or ROUNDS[mode], BUDGET_SECONDS[mode])
+        rounds, slices_per_round = options.rounds or ROUNDS[mode], options.slices or SLICES[mode]
+        results = run(scenarios, options.impl, rounds, slices_per_round, BUDGET_SECONDS[mode])
     else:
         print("no scenario matches", *options.only, file=sys.stderr)
         return 2

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import suppress
 from typing import cast
 
 from bench.scenario import in_process, server
@@ -131,7 +132,7 @@ async def sock_echo() -> SocketServer:
     tasks = set()
 
     async def echo(sock: socket.socket) -> None:
-        with sock:
+        with sock, suppress(ConnectionResetError):  # as in _echo
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while data := await loop.sock_recv(sock, READ_BYTES):
                 await loop.sock_sendall(sock, data)

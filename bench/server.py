@@ -6,6 +6,7 @@ it.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 
@@ -21,7 +22,9 @@ async def serve(start: StartServer) -> None:
     closed: asyncio.Future[None] = loop.create_future()
 
     def wait_for_end() -> None:
-        sys.stdin.buffer.read()
+        # Not sys.stdin: should the server fail, its lock, held here, would be a fatal error at the interpreter's end.
+        while os.read(0, 4096):
+            pass
         loop.call_soon_threadsafe(closed.set_result, None)
 
     server = await start()

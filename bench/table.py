@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import dataclass, field
 
 from bench.implementations import LIMIT, LOOPS
-from bench.results import Figure, Results, ScenarioResult, targets_of
+from bench.results import BESIDE, Figure, Results, ScenarioResult, targets_of
 
 RIVALS = ("stock", *LOOPS)
 Row = list[str]
 
 
+@dataclass
+class Tally:
+    """How many targets are met and missed, and of how many of each the figures cannot tell."""
+
+    counts: dict[str, int] = field(default_factory=lambda: {"met": 0, "missed": 0})
+    within_noise: dict[str, int] = field(default_factory=lambda: {"met": 0, "missed": 0})
+    too_few: int = 0
+    """Targets held against so few turns that there is no confidence interval."""
+
+    def mark(self, figure: Figure, goal: float, met: bool) -> str:
+        """Count it; returns what the cell says of it."""
+        mark = "met" if met else "missed"
+        self.counts[mark] += 1
+        self.too_few += figure.interval is None
+        if not figure.within_noise_of(goal):
+            return mark
+        self.within_noise[mark] += 1
+        return f"{mark}, within noise"
+
+    def __str__(self) -> str:
+        counts = ", ".join(
+            f"{count} {mark} ({self.within_noise[mark]} within noise)" for mark, count in self.counts.items()
+        )
+        doubt = f" {self.too_few} of these stand on too few turns to tell noise." if self.too_few else ""
+        return f"Targets (least ratio, or most cost, in brackets): {counts}.{doubt}"
+
+
 def render(results: Results) -> str:
     """The whole report: machine, times, echo servers, what is missing."""
-    marks: Counter[str] = Counter()
+    tally = Tally()
     timed = [s for s in results.scenarios if s.kind != "server"]
     servers = [s for s in results.scenarios if s.kind == "server"]
     parts = [_heading(results)]
     if timed:
-        parts += ["## Time per operation", _times(results, timed, marks)]
+        parts += ["## Time per operation", _times(results, timed, tally)]
     if servers:
-        parts += ["## Servers under load", _servers(results, servers, marks)]
+        parts += ["## Servers under load", _servers(results, servers, tally)]
     if "ferrio" in results.implementations:
-        counts = ", ".join(f"{marks[mark]} {mark}" for mark in ("met", "missed"))
-        parts.append(f"Targets (least ratio, or most cost, in brackets): {counts}.")
+        parts.append(str(tally))
     if notes := _notes(results):
         parts += ["## Not measured", "\n".join(notes)]
     return "\n\n".join(parts) + "\n"
@@ -32,29 +58,32 @@ def render(results: Results) -> str:
 def _heading(results: Results) -> str:
     machine = results.environment
     rounds = f"{results.rounds} round{'s' if results.rounds > 1 else ''} of {results.budget:g} s"
+    if any(scenario.kind == "server" for scenario in results.scenarios):
+        rounds += f", of servers under load in {results.slices} slice{'s' if results.slices > 1 else ''}"
     versions = ", ".join(f"{name} {version}" for name, version in results.implementations.items())
     return (
         f"# Benchmark of {machine['date'][:10]}\n\n"
         f"Python {machine['python']}, {machine['system']}, {machine['cpu']}, {machine['cpus']} CPUs; "
         f"load average {machine['load_average_at_start']} at the start.\n"
         f"{versions}.\n"
-        f"{rounds}. Figures are medians over the rounds ± half the interquartile range; ratios are medians "
-        "of the rounds' own ratios; above 1, ferrio is faster. A cost is the CPU time that ferrio takes for that of "
-        "the bare epoll server, or of its own protocol row."
+        f"{rounds}. Figures are medians over the rounds, or slices, ± half the interquartile range; ratios are medians "
+        "of the rounds' or slices' own ratios; above 1, ferrio is faster. A cost is the CPU time that ferrio takes for "
+        "that of the bare epoll server, or of its own protocol row. Within noise: the 95 % confidence interval of the "
+        "median has the target in it."
     )
 
 
-def _times(results: Results, scenarios: list[ScenarioResult], marks: Counter[str]) -> str:
+def _times(results: Results, scenarios: list[ScenarioResult], tally: Tally) -> str:
     columns = list(results.implementations)
     rivals = _rivals(results)
     rows = [["scenario", "per", *columns, *[f"ferrio vs {name}" for name in rivals]]]
     for scenario in scenarios:
         cells = [_time(scenario.figure(name)) for name in columns]
-        rows.append([scenario.name, scenario.per, *cells, *_ratios(scenario, rivals, "ns", marks)])
+        rows.append([scenario.name, scenario.per, *cells, *_ratios(scenario, rivals, "ns", tally)])
     return _markdown(rows, text_columns=2)
 
 
-def _servers(results: Results, scenarios: list[ScenarioResult], marks: Counter[str]) -> str:
+def _servers(results: Results, scenarios: list[ScenarioResult], tally: Tally) -> str:
     columns = list(results.implementations)
     rivals = _rivals(results)
     heads = [f"ferrio vs {name}" for name in rivals]
@@ -62,7 +91,6 @@ def _servers(results: Results, scenarios: list[ScenarioResult], marks: Counter[s
         columns.append(LIMIT)
         heads.append("cost of epoll's")
     heads.append("cost of own protocol's")
-    named = {scenario.name: scenario for scenario in scenarios}
     rows = [["scenario", "measure", *columns, *heads]]
     for scenario in scenarios:
         cpu = [_time(scenario.figure(name)) for name in columns]
@@ -70,26 +98,23 @@ def _servers(results: Results, scenarios: list[ScenarioResult], marks: Counter[s
         # Targets are marked on CPU time only, the steadier of the two.
         costs = []
         if LIMIT in columns:
-            costs.append(_cost(scenario, scenario, LIMIT, marks))
-        beside = named.get(scenario.beside)
-        costs.append(_cost(scenario, beside, "ferrio", marks) if beside else "")
-        ratios = _ratios(scenario, rivals, "ns", marks)
+            costs.append(_cost(scenario, LIMIT, tally))
+        costs.append(_cost(scenario, BESIDE, tally) if scenario.beside else "")
+        ratios = _ratios(scenario, rivals, "ns", tally)
         rows.append([scenario.name, f"server CPU per {scenario.per}", *cpu, *ratios, *costs])
         ratios = _ratios(scenario, rivals, "messages_per_second", None)
         rows.append(["", f"{scenario.per}s/s", *rate, *ratios, *[""] * len(costs)])
     return _markdown(rows, text_columns=2)
 
 
-def _cost(scenario: ScenarioResult, against: ScenarioResult, implementation: str, marks: Counter[str]) -> str:
-    cost = scenario.cost(against, implementation)
+def _cost(scenario: ScenarioResult, against: str, tally: Tally) -> str:
+    cost = scenario.cost(against)
     if cost is None:
         return "n/a"
     cell = f"{cost.value:.2f}×"
-    allowed = targets_of(scenario.name).get("beside" if implementation == "ferrio" else implementation)
+    allowed = targets_of(scenario.name).get(against)
     if allowed is not None:
-        mark = "met" if cost.value <= allowed else "missed"
-        marks[mark] += 1
-        cell += f" (≤{allowed:g} {mark})"
+        cell += f" (≤{allowed:g} {tally.mark(cost, allowed, cost.value <= allowed)})"
     return cell
 
 
@@ -99,19 +124,15 @@ def _rivals(results: Results) -> list[str]:
     return [name for name in RIVALS if name in results.implementations]
 
 
-def _ratios(
-    scenario: ScenarioResult, rivals: list[str], measure: str, marks: Counter[str] | None
-) -> list[str]:
+def _ratios(scenario: ScenarioResult, rivals: list[str], measure: str, tally: Tally | None) -> list[str]:
     targets = targets_of(scenario.name)
     cells = []
     for rival in rivals:
         ratio = scenario.ratio("ferrio", rival, measure)
         cell = "n/a" if ratio is None else f"{ratio.value:.2f}×"
         target = targets.get(rival)
-        if target is not None and ratio is not None and marks is not None:
-            mark = "met" if ratio.value >= target else "missed"
-            marks[mark] += 1
-            cell += f" (≥{target:g} {mark})"
+        if target is not None and ratio is not None and tally is not None:
+            cell += f" (≥{target:g} {tally.mark(ratio, target, ratio.value >= target)})"
         cells.append(cell)
     return cells
 
@@ -139,7 +160,9 @@ def _spread(figure: Figure) -> str:
 def _notes(results: Results) -> list[str]:
     notes = [f"- {name}: {reason}" for name, reason in results.unavailable.items()]
     for scenario in results.scenarios:
-        notes += [f"- {scenario.name}, {name}: {reason}" for name, reason in scenario.missing.items()]
+        for name, reason in scenario.missing.items():
+            server = f"ferrio's {scenario.beside} beside it" if name == BESIDE else name
+            notes.append(f"- {scenario.name}, {server}: {reason}")
     return notes
 
 

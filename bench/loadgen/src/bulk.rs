@@ -28,7 +28,8 @@ impl Bulk {
     pub fn connect(plan: &Plan) -> io::Result<Self> {
         let poll = Poll::new()?;
         let sends = plan.kind == Kind::Send;
-        let connections = connect_all(plan, &poll)?.into_iter().map(|stream| (stream, true)).collect();
+        let connections =
+            connect_all(plan, &poll, |_| Ok(()))?.into_iter().map(|stream| (stream, true)).collect();
         let buffer = if sends { plan.message() } else { vec![0; 256 * 1024] };
         Ok(Self { poll, events: Events::with_capacity(1024), sends, buffer, connections })
     }

@@ -2,7 +2,7 @@
 //! more, wait for the server to close, and begin again. What is counted is connections.
 //!
 //! This side ends first, so the ports that wait out `TIME_WAIT` are its own; some 28,000 are there for one server's
-//! port, which is enough for the second that a measurement lasts.
+//! port, which is enough for all slices of a round.
 
 use std::io::{self, Read};
 use std::net::{Shutdown, SocketAddr};

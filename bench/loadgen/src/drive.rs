@@ -1,4 +1,4 @@
-//! What all loads have in common: the plan, warm-up, the measured window, the report.
+//! What all loads have in common: the plan, warm-up, the measured window, the report, the end.
 //!
 //! Wall clock and the server's CPU clock are read at the same two instants, so that warm-up belongs to neither.
 
@@ -13,6 +13,9 @@ use crate::{bulk, connect, echo, udp};
 
 /// No progress within this time means that the server hangs: fail instead of waiting for ever.
 pub const STALL: Duration = Duration::from_secs(5);
+
+/// A server whose CPU clock stands still for so long is blocked; longer than the scheduler lets others run first.
+const QUIET: Duration = Duration::from_millis(5);
 
 /// What a connection does, in a closed loop.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -111,7 +114,27 @@ pub fn wait(poll: &mut Poll, events: &mut Events) -> io::Result<()> {
     }
 }
 
-/// Connects, warms up, measures, and prints one line of JSON.
+/// Waits until the server is blocked. Other servers share its core, and are loaded next.
+fn settle(clock: CpuClock) -> io::Result<()> {
+    let latest = Instant::now() + STALL;
+    let mut before = clock.now()?;
+    loop {
+        std::thread::sleep(QUIET);
+        let now = clock.now()?;
+        if now == before {
+            return Ok(());
+        }
+        if Instant::now() > latest {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the server is busy though its connections have ended",
+            ));
+        }
+        before = now;
+    }
+}
+
+/// Connects, warms up, measures, ends the connections, and prints one line of JSON.
 pub fn run(plan: &Plan) -> io::Result<()> {
     let clock = CpuClock::of(plan.server_pid)?;
     let mut load: Box<dyn Load> = match plan.kind {
@@ -126,6 +149,8 @@ pub fn run(plan: &Plan) -> io::Result<()> {
     load.run(started + plan.measure, &mut meter)?;
     let wall = started.elapsed();
     let cpu = clock.now()?.saturating_sub(cpu_at_start);
+    drop(load);
+    settle(clock)?;
     report(meter, plan, wall, cpu)
 }
 

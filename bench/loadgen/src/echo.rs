@@ -11,6 +11,9 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::drive::{Load, Meter, Plan, STALL, wait};
 
+/// Connections that are made before the server has to have accepted them.
+const GREETED_AT_ONCE: usize = 16;
+
 /// One end of an echoed message's way.
 pub struct Exchange {
     pub sent_at: Instant,
@@ -70,19 +73,51 @@ impl Exchange {
     }
 }
 
-/// Connects all; blocking, so that the handshakes are over before the first message and none is measured.
-pub fn connect_all(plan: &Plan, poll: &Poll) -> io::Result<Vec<TcpStream>> {
-    (0..plan.connections)
-        .map(|index| {
-            let blocking = std::net::TcpStream::connect_timeout(&plan.address, STALL)?;
-            blocking.set_nodelay(true)?;
-            blocking.set_nonblocking(true)?;
-            let mut stream = TcpStream::from_std(blocking);
+/// Connects all, some at a time; blocking, so that the handshakes are over before the first message and none is
+/// measured. `greet` is what those that have just connected are put through before the next do.
+pub fn connect_all(
+    plan: &Plan,
+    poll: &Poll,
+    greet: impl Fn(&mut [std::net::TcpStream]) -> io::Result<()>,
+) -> io::Result<Vec<TcpStream>> {
+    let mut streams = Vec::new();
+    while streams.len() < plan.connections {
+        let count = GREETED_AT_ONCE.min(plan.connections - streams.len());
+        let mut new = Vec::new();
+        for _ in 0..count {
+            let stream = std::net::TcpStream::connect_timeout(&plan.address, STALL)?;
+            stream.set_nodelay(true)?;
+            new.push(stream);
+        }
+        greet(&mut new)?;
+        for stream in new {
+            stream.set_nonblocking(true)?;
+            let mut stream = TcpStream::from_std(stream);
             let interest = Interest::READABLE | Interest::WRITABLE;
-            poll.registry().register(&mut stream, Token(index), interest)?;
-            Ok(stream)
-        })
-        .collect()
+            poll.registry().register(&mut stream, Token(streams.len()), interest)?;
+            streams.push(stream);
+        }
+    }
+    Ok(streams)
+}
+
+/// Has a message echoed on each, while no other connection sends.
+fn exchange_once(streams: &mut [std::net::TcpStream], message: &[u8]) -> io::Result<()> {
+    for stream in &mut *streams {
+        stream.set_read_timeout(Some(STALL))?;
+        stream.set_write_timeout(Some(STALL))?;
+        stream.write_all(message)?;
+    }
+    let mut reply = vec![0; message.len()];
+    for stream in streams {
+        stream.read_exact(&mut reply).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                io::Error::new(io::ErrorKind::TimedOut, "the server does not answer a new connection")
+            }
+            _ => error,
+        })?;
+    }
+    Ok(())
 }
 
 /// All connections.
@@ -96,11 +131,15 @@ pub struct Echo {
 
 impl Echo {
     /// Connects, and sends the first message everywhere.
+    ///
+    /// Each connection has a message echoed before the next few connect. Some servers accept one connection in each
+    /// turn of their loop; under load, with hundreds still to be accepted, that takes them seconds.
     pub fn connect(plan: &Plan) -> io::Result<Self> {
         let poll = Poll::new()?;
         let message = plan.message();
+        let greet = |new: &mut [std::net::TcpStream]| exchange_once(new, &message);
         let mut connections = Vec::new();
-        for mut stream in connect_all(plan, &poll)? {
+        for mut stream in connect_all(plan, &poll, greet)? {
             let mut exchange = Exchange::new();
             exchange.begin(&mut stream, &message)?;
             connections.push((stream, exchange));

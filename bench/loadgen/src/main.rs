@@ -12,6 +12,7 @@ mod serve;
 mod serve_udp;
 mod udp;
 
+use std::io::Read;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: ferrio-loadgen serve LOAD
@@ -23,10 +24,13 @@ fn main() -> ExitCode {
     let Some((command, args)) = args.split_first() else { return usage() };
     let Some(kind) = args.first().and_then(|name| drive::Kind::parse(name)) else { return usage() };
     let outcome = match command.as_str() {
-        "serve" if args.len() == 1 => match kind {
-            drive::Kind::Udp => serve_udp::run(),
-            _ => serve::run(kind),
-        },
+        "serve" if args.len() == 1 => {
+            end_with_stdin();
+            match kind {
+                drive::Kind::Udp => serve_udp::run(),
+                _ => serve::run(kind),
+            }
+        }
         "drive" => match drive::Plan::parse(kind, &args[1..]) {
             Some(plan) => drive::run(&plan),
             None => return usage(),
@@ -40,6 +44,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Ends this process when its standard input does, so that it cannot outlive the run that started it. A thread
+/// that blocks in `read` costs the measured loop nothing.
+fn end_with_stdin() {
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        std::process::exit(0);
+    });
 }
 
 fn usage() -> ExitCode {

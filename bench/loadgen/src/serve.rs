@@ -1,6 +1,6 @@
 //! Servers with nothing in them but epoll, read and write: the limit that an event loop can approach.
 //!
-//! They print their port and serve until they are killed.
+//! They print their port and serve until their standard input ends.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
