@@ -8,11 +8,10 @@ import pytest
 from ferrio import files
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_scripts import examples
 
-EXAMPLES = int(os.environ.get("FERRIO_EXAMPLES", "40"))
-played = settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+EXAMPLES = examples(40)
+played = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 BINARY = ["rb", "r+b", "wb", "w+b", "ab", "a+b"]
 TEXT = ["r", "r+", "w", "w+", "a", "a+"]
