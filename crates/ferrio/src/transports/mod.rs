@@ -7,6 +7,7 @@ mod datagram;
 mod datagram_send;
 mod end;
 mod flow;
+mod pipe;
 mod pipe_read;
 mod pipe_write;
 mod protocol;
@@ -18,6 +19,7 @@ mod write;
 
 pub(crate) use address::host_text;
 pub use datagram::DatagramTransport;
+pub(crate) use pipe::OverPipe;
 pub use pipe_read::ReadPipe;
 pub use pipe_write::WritePipe;
 pub(crate) use protocol::py_feed_data;
