@@ -1,7 +1,10 @@
-"""Fixtures for every test below this directory; warnings are errors by pyproject.toml."""
+"""Fixtures and hypothesis's profile for every test below this directory; warnings are errors by pyproject.toml."""
 
 import implementation
 import pytest
+import random_scripts
+
+random_scripts.load_profile()
 
 
 @pytest.fixture(scope="session")

@@ -33,9 +33,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # The modules of test.test_asyncio whose subjects are built; the others join as theirs are. `make conformance` runs
 # all of them, and tests/conformance/scores.json holds what may not fall.
 CONFORMANCE = [
+    "test_base_events",
     "test_buffered_proto",
     "test_context",
     "test_eager_task_factory",
+    "test_events",
     "test_futures",
     "test_futures2",
     "test_locks",
@@ -43,6 +45,8 @@ CONFORMANCE = [
     "test_protocols",
     "test_queues",
     "test_runners",
+    "test_selector_events",
+    "test_sendfile",
     "test_server",
     "test_sock_lowlevel",
     "test_staggered",
@@ -52,6 +56,7 @@ CONFORMANCE = [
     "test_threads",
     "test_timeouts",
     "test_transports",
+    "test_unix_events",
     "test_waitfor",
 ]
 

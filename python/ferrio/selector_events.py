@@ -12,6 +12,9 @@ __all__ = ("BaseSelectorEventLoop",)
 
 __getattr__ = attributes(__name__, "logger", "socket")
 
+# `writelines()` of a socket transport goes through one system call here as it does where sockets have `sendmsg()`.
+_HAS_SENDMSG = True
+
 
 class BaseSelectorEventLoop(BaseEventLoop):
     """An event loop over the kernel's readiness notification.

@@ -147,7 +147,10 @@ def test_behind_nginx(server, nginx, report, wrk):
     )
     url = f"http://127.0.0.1:{proxy.port}"
     assert wrk(url, connections=32) > 0
-    assert report(PROGRAMS / "httpx_client.py", url) == {"greeting": ["HTTP/1.1", 200, "hello\n"], **HTTPX}
+    # nginx (1.22) leaves the rest of a request unread for good once the answer to it, already under way, has filled its
+    # client's socket; and httpx reads no answer before it has sent the request.
+    seen = report(PROGRAMS / "httpx_client.py", url, "--by-proxy")
+    assert seen == {"greeting": ["HTTP/1.1", 200, "hello\n"], **HTTPX}
     assert report(PROGRAMS / "websockets_client.py", f"ws://127.0.0.1:{proxy.port}/") == WEBSOCKETS
 
 

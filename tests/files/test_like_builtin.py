@@ -3,16 +3,20 @@
 import inspect
 import io
 import os
+import sys
 
 import pytest
 from ferrio import files
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_scripts import examples
 
-EXAMPLES = int(os.environ.get("FERRIO_EXAMPLES", "40"))
-played = settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+EXAMPLES = examples(40)
+played = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+# gh-115059: BufferedRandom.read1(), which text is read with, does not write what was written before it: it reads from
+# the place before the write, and the write goes to the place after the read. Mended in 3.11.9, 3.12.3 and 3.13.
+READ1_OVERTAKES_WRITES = sys.version_info < (3, 11, 9) or (3, 12) <= sys.version_info < (3, 12, 3)
 
 BINARY = ["rb", "r+b", "wb", "w+b", "ab", "a+b"]
 TEXT = ["r", "r+", "w", "w+", "a", "a+"]
@@ -102,19 +106,25 @@ def text_steps():
         st.tuples(st.just("writelines"), st.lists(text_data, min_size=1, max_size=3)),
         st.just(("flush",)),
     )
-    valid = [("seek", 0, 0), ("seek", 0, 2)]
-    refused = [("seek", 1, 1), ("seek", 0, 3), ("seek", -1, 0)]
+    valid = [[("seek", 0, 0)], [("seek", 0, 2)]]
+    # One that is refused writes nothing, so that a read after it may come straight after a write.
+    first = [("flush",)] if READ1_OVERTAKES_WRITES else []
+    refused = [[*first, seek] for seek in [("seek", 1, 1), ("seek", 0, 3), ("seek", -1, 0)]]
     block = st.tuples(st.sampled_from(valid + refused), st.lists(reading, max_size=5)) | st.tuples(
         st.sampled_from(valid), st.lists(writing, max_size=4)
     )
     return st.lists(block, max_size=4).map(
-        lambda blocks: [s for place, body in blocks for s in (place, *body)]
+        lambda blocks: [s for place, body in blocks for s in (*place, *body)]
     )
 
 
 async def play_text(file, script):
     trace = []
+    # The builtin's readlines() switches tell() off while it runs; where it raises, until the next seek (3.11 to 3.13).
+    telling = True
     for step in script:
+        if step == ("again",) and not telling:
+            continue
         if step == ("again",):
             # What tell() says leads back to the same place, whatever number it is.
             place = await perform(file, ("tell",))
@@ -128,9 +138,12 @@ async def play_text(file, script):
                 trace.append(place)
         elif step[0] == "seek":
             result = await perform(file, step)
+            telling = telling or result != "refused"
             trace.append((step, result))
         else:
-            trace.append((step, await perform(file, step)))
+            result = await perform(file, step)
+            telling = telling and (step[0] != "readlines" or result != "refused")
+            trace.append((step, result))
     trace.append(await perform(file, ("close",)))
     trace.append(file.newlines if "r" in file.mode else None)
     return trace

@@ -6,19 +6,13 @@ else. Beside that each test has a model of its own, which says what must hold wh
 """
 
 import asyncio
-import os
 
 import ferrio
-from hypothesis import Phase, settings
+from hypothesis import settings
 from hypothesis import strategies as st
+from random_scripts import examples
 
-EXAMPLES = int(os.environ.get("FERRIO_EXAMPLES", "150"))
-"""How many scripts each test tries; CI's nightly run sets more."""
-
-PHASES = [phase for phase in Phase if phase is not Phase.shrink or "FERRIO_NO_SHRINK" not in os.environ]
-"""With FERRIO_NO_SHRINK the first finding is reported as it is: quicker when only the verdict matters."""
-
-played = settings(max_examples=EXAMPLES, deadline=None, print_blob=True, phases=PHASES)
+played = settings(max_examples=examples(150))
 
 WORLDS = {"stock": asyncio, "ferrio": ferrio}
 

@@ -25,6 +25,7 @@ mod args;
 mod builder;
 mod call;
 mod class;
+mod class_def;
 mod context;
 mod descriptor;
 mod error;
@@ -38,12 +39,13 @@ mod stop_iteration;
 mod trampoline;
 
 pub use args::{Args, Signature};
-pub use builder::{Class, ClassBuilder, ClassDef};
+pub use builder::{Class, ClassBuilder};
 pub use call::{
     Buffer, Sent, ThreadState, await_iter, bytes_of, is_generator, is_python_coroutine, new_bytes, send,
     send_none, vectorcall, vectorcall_drop,
 };
 pub use class::{DictSlot, Instance, Layout, Parts, TypeCell, Visit, WeakList};
+pub use class_def::ClassDef;
 pub use descriptor::socket_descriptor;
 pub use error::{
     Raised, handled_exception, raise, restore_context, set_cause, swallow, value_of, with_handled,

@@ -9,7 +9,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use crate::builder::{Class, ClassDef};
+use crate::builder::Class;
+use crate::class_def::ClassDef;
 
 impl ClassDef {
     /// Gives `class`, which is derived from `T`'s class, descriptors of its own for the methods of these names. They

@@ -15,8 +15,9 @@ use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
 
 use crate::args::Args;
-use crate::builder::{Class, ClassBuilder, ClassDef};
+use crate::builder::{Class, ClassBuilder};
 use crate::class::{self, Instance, TypeCell, Visit};
+use crate::class_def::ClassDef;
 use crate::lifecycle::FreeList;
 use crate::obj::{Obj, ObjCell};
 use crate::trampoline::{IntoResult, boundary, conjure};

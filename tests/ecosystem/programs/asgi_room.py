@@ -5,6 +5,7 @@
 | `/`                 | a greeting                                                  |
 | `/asyncio`          | the package that `asyncio` is here                          |
 | `/echo`             | the request's body, sent on part by part as it comes in     |
+| `/back`             | the request's body, once all of it is here                  |
 | `/digest`           | SHA-256 and length of the request's body                    |
 | `/bytes?n=N`        | N bytes 0, 1, … 255, 0, … in parts of 10,000                |
 | `/wait`             | nothing; prints `waiting`, and `left` when the client went  |
@@ -78,6 +79,12 @@ async def answer(scope, receive, send):
         case "/echo":
             await start()
             async for data in body():
+                await part(data, more=True)
+            await part(b"")
+        case "/back":
+            parts = [data async for data in body()]
+            await start()
+            for data in parts:
                 await part(data, more=True)
             await part(b"")
         case "/digest":

@@ -10,7 +10,7 @@ use super::connect::given;
 use crate::coro::{self, Co};
 use crate::future::Future;
 use crate::loop_ref::LoopRef;
-use crate::transports::{ReadPipe, WritePipe};
+use crate::transports::{OverPipe, ReadPipe, WritePipe};
 
 /// Waits until the endpoint is there, and closes it if that is not to be.
 ///

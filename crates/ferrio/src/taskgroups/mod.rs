@@ -4,26 +4,28 @@
 //! has its done-callback), and stands in a slot whose number it carries, so that starting and ending a child costs
 //! neither a callback object nor a set.
 //!
+//! Here are the group and its children: how they are started, how they end, and what a failure does to the others.
+//! Entering and leaving the block is `block.rs`.
+//!
 //! Exceptions hold frames, and frames hold tasks and groups: whatever ends a group is let go of here before it is
 //! raised, so that no reference cycle goes through it.
+
+mod block;
 
 use std::cell::{Cell, RefCell};
 use std::mem::offset_of;
 
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit, WeakList, handled_exception,
-};
-use pyo3::exceptions::{PyBaseExceptionGroup, PyRuntimeError, PyTypeError};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, TypeCell, Visit, WeakList};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PySet, PyType};
+use pyo3::types::{PyDict, PyList, PySet};
 
-use crate::coro::{self, Given, Operation, Step, ready, ready_with};
 use crate::event_loop::Hooks;
 use crate::future::{self, Callback, Future, State};
 use crate::loop_ref::LoopRef;
-use crate::task::{self, Task, registry};
-use crate::{exceptions, future_likes, native_fn, running};
+use crate::task::{self, Task};
+use crate::{exceptions, future_likes, native_fn};
 
 /// The children that are not done, in numbered places.
 #[derive(Default)]
@@ -93,29 +95,6 @@ impl TaskGroup {
     #[inline]
     fn is_empty(&self) -> bool {
         self.children.borrow().count == 0
-    }
-
-    fn enter(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        if this.entered.get() {
-            let shown = repr(this, py);
-            return Err(PyRuntimeError::new_err(format!("TaskGroup {shown} has already been entered")));
-        }
-        let event_loop = LoopRef::new(running::get_running_loop(py)?.bind(py));
-        let parent = registry::current(py, &event_loop)?;
-        let old = this.event_loop.replace(Some(event_loop));
-        drop(old);
-        let Some(parent) = parent else {
-            let shown = repr(this, py);
-            return Err(PyRuntimeError::new_err(format!(
-                "TaskGroup {shown} cannot determine the parent task"
-            )));
-        };
-        this.parent.set(Some(parent));
-        this.entered.set(true);
-        if this.cancel_on_entry.get() {
-            Self::cancel(this, py)?;
-        }
-        Ok(())
     }
 
     fn abort(&self, py: Python<'_>) -> PyResult<()> {
@@ -313,53 +292,6 @@ impl TaskGroup {
         let callback = Self::done_callable(this, py, place)?;
         bound.call_method1(intern!(py, "add_done_callback"), (callback,)).map(drop)
     }
-
-    /// All children are done: what leaving the block comes to. `cancellation` is a `CancelledError` to pass on, `exc`
-    /// what ended the block.
-    fn finish(&self, py: Python<'_>, cancellation: Option<Obj>, exc: Option<Obj>) -> PyResult<()> {
-        let base_error = self.base_error.take();
-        let parent = self.parent.take();
-        let mut errors = self.errors.take();
-        if let Some(base_error) = base_error {
-            return Err(ferrio_object::raise(py, &base_error));
-        }
-        let Some(parent) = parent else { return Ok(()) };
-        let mut cancellation = cancellation;
-        if self.parent_cancel_requested.get() && task::uncancel(py, &parent)? == 0 {
-            // Nobody but the group wanted the parent cancelled.
-            cancellation = None;
-        }
-        if errors.is_empty()
-            && let Some(cancellation) = cancellation
-        {
-            return Err(ferrio_object::raise(py, &cancellation));
-        }
-        let context = exc.clone();
-        if let Some(exc) = exc
-            && !exceptions::is_cancelled(py, &exc)?
-        {
-            errors.push(exc);
-        }
-        if errors.is_empty() {
-            return Ok(());
-        }
-        if task::cancelling(py, &parent)? > 0 {
-            // Somebody else cancels the parent too. Cancelled anew, it hears of that at its next await, and the count
-            // stays what it was.
-            task::uncancel(py, &parent)?;
-            future_likes::cancel(py, &parent, None)?;
-        }
-        let group = py
-            .get_type::<PyBaseExceptionGroup>()
-            .call1(("unhandled errors in a TaskGroup", PyList::new(py, &errors)?))?;
-        drop(errors);
-        let err = PyErr::from_value(group);
-        err.set_cause(py, None);
-        if let Some(context) = context {
-            ferrio_object::restore_context(py, &err.value(py).into(), Some(&context));
-        }
-        Err(err)
-    }
 }
 
 fn keyword_coro<'py>(py: Python<'py>, args: &Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -382,126 +314,6 @@ fn refuse(this: &Obj<TaskGroup>, py: Python<'_>, coro: &Bound<'_, PyAny>, why: &
     }
     let shown = repr(this, py);
     Err(PyRuntimeError::new_err(format!("TaskGroup {shown} {why}")))
-}
-
-/// `__aenter__`.
-struct Enter;
-
-impl Operation for Enter {
-    type On = TaskGroup;
-    const NAME: &'static str = "TaskGroup.__aenter__";
-
-    fn begin(this: &Obj<TaskGroup>, py: Python<'_>, _given: Given) -> PyResult<Step> {
-        TaskGroup::enter(this, py)?;
-        Ok(Step::Done(this.as_any().clone()))
-    }
-}
-
-/// `__aexit__`; given the exception type and the exception.
-struct Exit;
-
-impl Operation for Exit {
-    type On = TaskGroup;
-    const NAME: &'static str = "TaskGroup.__aexit__";
-
-    fn begin(this: &Obj<TaskGroup>, py: Python<'_>, [kind, exc]: Given) -> PyResult<Step> {
-        this.exiting.set(true);
-        let exc = exc.or_else(|| instance_of(py, kind.as_ref()));
-        let mut cancellation = None;
-        if let Some(exc) = &exc {
-            if this.base_error.is_none() && is_base_error(py, exc) {
-                this.base_error.set(Some(exc.clone()));
-            }
-            if exceptions::is_cancelled(py, exc)? {
-                cancellation = Some(exc.clone());
-            }
-            if !this.aborting.get() {
-                this.abort(py)?;
-            }
-        }
-        if this.is_empty() {
-            this.finish(py, cancellation, exc)?;
-            return Ok(Step::Done(swallowed(py)));
-        }
-        let this = this.clone();
-        Ok(Step::Wait(coro::coroutine(py, Self::NAME, move |co| async move {
-            // The collector must see these while we are suspended: they are what cycles are made of.
-            let none = Obj::none(co.py());
-            let group = co.hold(&this);
-            drop(this);
-            let exc = co.hold(exc.unwrap_or_else(|| none.clone()));
-            let cancellation = co.hold(cancellation.unwrap_or(none));
-            let group = || group.get();
-            while let Some(waiter) = waiter(co.py(), &group())? {
-                // The waiter is cancelled as often as the parent is; the children still have to be waited for.
-                let outcome = co.wait(waiter).await;
-                let py = co.py();
-                let held = group();
-                let Some(this) = held.cast::<TaskGroup>() else { return Ok(Obj::none(py)) };
-                this.completed.set(None);
-                if let Err(err) = outcome {
-                    if !exceptions::err_is_cancelled(py, &err) {
-                        return Err(err);
-                    }
-                    if !this.aborting.get() {
-                        cancellation.set(exceptions::value_of(py, err));
-                        this.abort(py)?;
-                    }
-                }
-            }
-            let py = co.py();
-            let held = group();
-            let some = |obj: Obj| (!obj.is_none()).then_some(obj);
-            let cancelled = some(cancellation.get());
-            let raised = some(exc.get());
-            if let Some(this) = held.cast::<TaskGroup>() {
-                this.finish(py, cancelled, raised)?;
-            }
-            Ok(swallowed(py))
-        })?))
-    }
-}
-
-/// What `__aexit__` returns. Whatever is to be raised has been raised by then; a cancellation that is left over is the
-/// group's own.
-fn swallowed(py: Python<'_>) -> Obj {
-    pyo3::types::PyBool::new(py, true).to_owned().into_any().into()
-}
-
-/// A future that is done when the last child is; nothing if there is no child left.
-fn waiter(py: Python<'_>, group: &Obj) -> PyResult<Option<Obj>> {
-    let Some(this) = group.cast::<TaskGroup>() else { return Ok(None) };
-    if this.is_empty() {
-        return Ok(None);
-    }
-    let event_loop = this.get_loop()?;
-    let waiter: Obj = match &event_loop {
-        LoopRef::Native(native) if !native.hooked(Hooks::CREATE_FUTURE) => {
-            Future::create(py, event_loop.clone())?.into_any()
-        }
-        other => other.as_any().bind(py).call_method0(intern!(py, "create_future"))?.into(),
-    };
-    this.completed.set(Some(waiter.clone()));
-    Ok(Some(waiter))
-}
-
-/// What stands for an exception of which only the class was given, as when `__aexit__` is called by hand.
-fn instance_of(py: Python<'_>, kind: Option<&Obj>) -> Option<Obj> {
-    let kind = kind?.bind(py).cast::<PyType>().ok()?;
-    handled_exception(py)
-        .filter(|exc| exc.bind(py).is_instance(kind).unwrap_or(false))
-        .or_else(|| kind.call0().ok().map(Obj::from))
-}
-
-fn aenter(this: &Obj<TaskGroup>, py: Python<'_>) -> PyResult<Obj> {
-    ready::<Enter>(py, this)
-}
-
-fn aexit(this: &Obj<TaskGroup>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
-    const SIGNATURE: Signature<3> = Signature::new("__aexit__", ["et", "exc", "tb"]);
-    let [kind, exc, _traceback] = args.bind(&SIGNATURE)?;
-    let given = |arg: Option<&Bound<'_, PyAny>>| arg.filter(|arg| !arg.is_none()).map(Obj::from);
-    ready_with::<Exit>(py, this, [given(kind), given(exc)])
 }
 
 fn init(_this: &Obj<TaskGroup>, _py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
@@ -588,8 +400,8 @@ impl Class for TaskGroup {
         class
             .init(init)
             .repr(repr)
-            .special0("__aenter__", aenter, "__aenter__($self, /)\n--\n\n")
-            .special("__aexit__", aexit, "__aexit__($self, et, exc, tb, /)\n--\n\n")
+            .special0("__aenter__", block::aenter, "__aenter__($self, /)\n--\n\n")
+            .special("__aexit__", block::aexit, "__aexit__($self, et, exc, tb, /)\n--\n\n")
             .method("create_task", Self::create_task, "create_task($self, coro, /, **kwargs)\n--\n\n\
                 Start a task in this group; keywords as for asyncio.create_task().\n\n\
                 Raises RuntimeError if the group has not been entered, is finished or is shutting down.")
