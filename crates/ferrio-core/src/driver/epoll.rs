@@ -1,6 +1,8 @@
 //! The epoll backend (Linux).
 //!
-//! Level-triggered: asyncio's `add_reader` promises to call again for as long as there is something to read.
+//! Level-triggered: asyncio's `add_reader` promises to call again for as long as there is something to read. Each poll
+//! then looks again at what the last one reported, which costs 3 to 4 % of an echo server; who can tell whether something
+//! is left has itself registered for changes.
 //!
 //! Timeouts go through `epoll_pwait2` (Linux 5.11), which takes nanoseconds. Without it a timeout is rounded *up* to
 //! milliseconds: a timer that fires late is asyncio's contract, one that fires early spins the loop. Whether the
@@ -186,6 +188,9 @@ fn bits_of(interest: Interest) -> i32 {
     }
     if interest.is_writable() {
         bits |= libc::EPOLLOUT;
+    }
+    if interest.is_on_change() {
+        bits |= libc::EPOLLET | libc::EPOLLRDHUP | libc::EPOLLPRI;
     }
     bits
 }

@@ -44,6 +44,7 @@ impl Interest {
     pub const READABLE: Self = Self(1);
     pub const WRITABLE: Self = Self(2);
     pub const BOTH: Self = Self(3);
+    const ON_CHANGE: u8 = 4;
 
     pub const fn is_readable(self) -> bool {
         self.0 & Self::READABLE.0 != 0
@@ -55,6 +56,16 @@ impl Interest {
 
     pub const fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// The same, reported when it comes about and not for as long as it is, by a backend that can: see [`super`].
+    #[must_use]
+    pub const fn on_change(self) -> Self {
+        Self(self.0 | Self::ON_CHANGE)
+    }
+
+    pub const fn is_on_change(self) -> bool {
+        self.0 & Self::ON_CHANGE != 0
     }
 
     /// This and `other` together.

@@ -5,7 +5,9 @@
 //!
 //! 1. **Level-triggered readiness.** As long as an fd stays readable (writable) and registered for it, every `poll`
 //!    reports it. Errors and hang-ups are reported as both readable and writable, whatever the interest was, the
-//!    way `selectors` does it: the loop masks the event with the handlers it has.
+//!    way `selectors` does it: the loop masks the event with the handlers it has. With [`Interest::on_change`] a backend
+//!    may report an fd once for each change instead; the peer's end and urgent data are then reported as errors are,
+//!    and to `reregister` makes it look at the fd anew.
 //! 2. **Tokens are opaque.** The backend hands back the [`Token`] it was given, and never [`Token::WAKE`]. An event
 //!    for an fd that was deregistered earlier in the same batch may still be delivered: the registry's generations
 //!    make it stale.

@@ -1,5 +1,6 @@
 //! A piece of data on its way into a write queue.
 
+use ferrio_core::write_queue::WriteQueue;
 use ferrio_object::{Buffer, Obj, bytes_of};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -69,6 +70,12 @@ impl Data {
         }
     }
 
+    /// Whether it can be queued without a copy.
+    #[inline]
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self, Data::Shared(_))
+    }
+
     /// Calls `f` with the bytes; it must not run Python code.
     #[inline]
     pub(crate) fn with<R>(&self, py: Python<'_>, f: impl FnOnce(&[u8]) -> R) -> R {
@@ -78,11 +85,24 @@ impl Data {
         }
     }
 
-    /// What is left after `sent` bytes, to be queued.
-    pub(crate) fn into_chunk(self, py: Python<'_>, sent: usize) -> Chunk {
+    /// All of it, to be queued.
+    pub(crate) fn into_chunk(self, py: Python<'_>) -> Chunk {
         match self {
-            Data::Shared(bytes) if sent == 0 => Chunk::Shared(bytes),
-            other => Chunk::Copied(other.with(py, |bytes| bytes[sent..].to_vec())),
+            Data::Shared(bytes) => Chunk::Shared(bytes),
+            Data::Buffer(buffer) => Chunk::Copied(buffer.with(py, <[u8]>::to_vec)),
+        }
+    }
+
+    /// Queues what is left after `sent` bytes, which are none unless the queue is empty.
+    pub(crate) fn queue_rest(self, py: Python<'_>, queue: &mut WriteQueue<Chunk>, sent: usize) {
+        match self {
+            Data::Shared(bytes) => {
+                queue.push(Chunk::Shared(bytes));
+                queue.advance(sent);
+            }
+            Data::Buffer(buffer) => {
+                queue.push(Chunk::Copied(buffer.with(py, |bytes| bytes[sent..].to_vec())));
+            }
         }
     }
 }

@@ -135,7 +135,7 @@ impl DatagramTransport {
                 }
             }
         }
-        let item = Queued { data: data.into_chunk(py, 0), to };
+        let item = Queued { data: data.into_chunk(py), to };
         this.queued.set(this.queued.get() + item.size());
         let waiting = {
             let mut queue = this.queue.borrow_mut();

@@ -144,7 +144,7 @@ impl WritePipe {
             }
             Self::watch(this, py, Interest::WRITABLE)?;
         }
-        this.queue.borrow_mut().push(data.into_chunk(py, sent));
+        data.queue_rest(py, &mut this.queue.borrow_mut(), sent);
         Self::pause_protocol(this, py, false)
     }
 

@@ -1,10 +1,13 @@
 //! Receiving: from the socket to the protocol.
 //!
-//! One `recv` per event: with a level-triggered driver what is left is reported again, after the other connections
-//! have had their turn. The loop's scratch buffer takes what comes, and `data_received()` gets a `bytes` of exactly
-//! that size; a buffer of the full size for every read (asyncio's way) costs more than the read. While much comes at a
-//! time it is the other way round: then the kernel writes into the `bytes` itself, which is cut to size, and a stream
-//! reader keeps that instead of a copy.
+//! One `recv` per event: what is left is reported again, after the other connections have had their turn. (To read on
+//! until nothing is left costs more per byte: each read then finds less.) A connection that brings little at a time is
+//! registered for changes only, until a read fills its buffer or anything else than data comes.
+//!
+//! The loop's scratch buffer takes what comes, and `data_received()` gets a `bytes` of exactly that size; a buffer of the
+//! full size for every read (asyncio's way) costs more than the read. While much comes at a time it is the other way
+//! round: then the kernel writes into the `bytes` itself, which is cut to size, and a stream reader keeps that instead
+//! of a copy.
 
 use ferrio_core::driver::{Interest, socket};
 use ferrio_object::{Buffer, ClassBuilder, Obj, bytes_of, new_bytes};
@@ -65,16 +68,18 @@ impl StreamTransport {
             }
             Ok(count) => {
                 this.room.set(room_after(count, 0));
+                let full = if count == scratch.len() { Self::report_rest(this) } else { Ok(()) };
                 let fed = match kind {
                     ProtocolKind::Reader(fed) => reader::feed(fed, py, &scratch[..count]),
                     _ => Ok(false),
                 };
                 let data = matches!(fed, Ok(false)).then(|| PyBytes::new(py, &scratch[..count]));
                 event_loop.sockets.put_scratch(scratch);
-                match data {
+                let outcome = match data {
                     None => fed.map(drop),
                     Some(data) => this.data_received(py, &protocol, data.as_any()),
-                }
+                };
+                outcome.and(full)
             }
             Err(err) => {
                 event_loop.sockets.put_scratch(scratch);
@@ -96,6 +101,7 @@ impl StreamTransport {
             return Self::read_eof(this, py);
         }
         this.room.set(room_after(count, room));
+        let full = if count == room { Self::report_rest(this) } else { Ok(()) };
         let fed = match kind {
             ProtocolKind::Reader(fed) => Self::feed_next(this, py, fed, &data),
             _ => Ok(false),
@@ -104,7 +110,7 @@ impl StreamTransport {
             Ok(false) => this.data_received(py, protocol, data.bind(py)),
             fed => fed.map(drop),
         };
-        Self::data_taken(this, py, outcome)
+        Self::data_taken(this, py, outcome.and(full))
     }
 
     /// Feeds a stream reader, and has the task that it wakes run next: before the other connections are read from, as
@@ -171,16 +177,18 @@ impl StreamTransport {
         if this.conn_lost.get() > 0 {
             return Ok(());
         }
+        let room = buffer.len();
         let received = buffer.with_mut(py, |bytes| socket::recv(this.live_fd(py), bytes));
         // Let go of before the protocol is told: a bytearray cannot be resized while it is exported.
         drop(buffer);
         match received {
             Ok(0) => Self::read_eof(this, py),
             Ok(count) => {
+                let full = if count == room { Self::report_rest(this) } else { Ok(()) };
                 let outcome = this.in_context(py, || {
                     protocol.call_method1(intern!(py, "buffer_updated"), (count,)).map(drop)
                 });
-                match outcome {
+                match outcome.and(full) {
                     Ok(()) => Ok(()),
                     Err(err) => Self::protocol_failed(
                         this,

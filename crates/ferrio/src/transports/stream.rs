@@ -43,10 +43,15 @@ pub struct StreamTransport {
     waiter: ObjCell,
     pub(super) token: Cell<Option<Token>>,
     pub(super) interest: Cell<Interest>,
+    /// Whether a read that brings less than it had room for leaves nothing behind, and none has been full so far.
+    reads_out: Cell<bool>,
     pub(super) queue: RefCell<WriteQueue<Chunk>>,
     pub(super) flow: Cell<FlowControl>,
     /// On the loop's list of transports to flush at the end of the turn.
     pub(super) dirty: Cell<bool>,
+    /// The kernel has just taken much, and more of it may come: it is gathered until the end of the turn, or until the
+    /// protocol that was resumed has written.
+    pub(super) gathering: Cell<bool>,
     /// The future that `sendfile()` waits on until the queue is empty.
     pub(super) empty_waiter: ObjCell<Future>,
     /// The future that `sendfile()` waits on until the kernel takes data again.
@@ -165,8 +170,9 @@ impl StreamTransport {
         }
         this.server.set(opening.server);
         this.waiter.set(opening.waiter);
-        // Small writes go out at once; on what is not TCP the option does not exist.
-        let _ = socket::set_nodelay(fd);
+        // Small writes go out at once; on what is not TCP the option does not exist. A short read from a TCP socket has
+        // taken all there was. From a Unix socket it may have come to where descriptors are attached.
+        this.reads_out.set(socket::set_nodelay(fd).is_ok());
         event_loop.push(|| Ready::Connected(this.clone()));
         Ok(())
     }
@@ -205,17 +211,37 @@ impl StreamTransport {
         let fd = this.fd.get();
         match this.token.get() {
             None => {
-                let token = event_loop.register(fd, interest, Source::Stream(this.clone()))?;
+                let asked = this.asked(interest);
+                let token = event_loop.register(fd, asked, Source::Stream(this.clone()))?;
                 this.token.set(Some(token));
             }
             Some(token) if interest.is_empty() => {
                 this.token.set(None);
                 event_loop.deregister(fd, token);
             }
-            Some(token) => event_loop.reregister(fd, token, interest)?,
+            Some(token) => event_loop.reregister(fd, token, this.asked(interest))?,
         }
         this.interest.set(interest);
         Ok(())
+    }
+
+    /// What the driver is asked for. Who only reads is told of changes, where reading tells whether something is left.
+    fn asked(&self, interest: Interest) -> Interest {
+        if self.reads_out.get() && interest == Interest::READABLE { interest.on_change() } else { interest }
+    }
+
+    /// Something may be left that is no change any more: from now on the driver is to report what there is, and looks
+    /// anew for it.
+    pub(super) fn report_rest(this: &Obj<Self>) -> PyResult<()> {
+        if !this.reads_out.replace(false) {
+            return Ok(());
+        }
+        match (this.token.get(), this.event_loop.get()) {
+            (Some(token), Some(event_loop)) => {
+                event_loop.reregister(this.fd.get(), token, this.interest.get())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Serves an event.
@@ -226,7 +252,15 @@ impl StreamTransport {
     pub(crate) fn ready(this: &Obj<Self>, py: Python<'_>, readable: bool, writable: bool) -> PyResult<()> {
         // Hang-ups are reported whatever was asked for.
         if readable && this.interest.get().is_readable() {
-            Self::read_ready(this, py)?;
+            let outcome = Self::read_ready(this, py);
+            // The loop ends before all was read, or the peer's end, an error or urgent data may be behind what was.
+            if outcome.is_err() || (writable && !this.interest.get().is_writable()) {
+                let rest = Self::report_rest(this);
+                outcome?;
+                rest?;
+            } else {
+                outcome?;
+            }
         }
         if writable && this.interest.get().is_writable() {
             if this.room_waiter.is_some() {
@@ -354,9 +388,11 @@ impl Class for StreamTransport {
             waiter: ObjCell::empty(),
             token: Cell::new(None),
             interest: Cell::new(Interest::NONE),
+            reads_out: Cell::new(false),
             queue: RefCell::new(WriteQueue::new()),
             flow: Cell::new(FlowControl::default()),
             dirty: Cell::new(false),
+            gathering: Cell::new(false),
             empty_waiter: ObjCell::empty(),
             room_waiter: ObjCell::empty(),
             conn_lost: Cell::new(0),

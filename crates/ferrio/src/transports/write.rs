@@ -2,8 +2,10 @@
 //!
 //! A protocol that writes a head and a body, or answers ten pipelined requests, makes one segment of it. What is more
 //! than a segment's worth is sent at once, like everything that is written while the loop does not run in this
-//! thread: nobody would flush it. asyncio sends at once whatever it can, so its promises are kept where they can be
-//! seen: `pause_writing()` is called for bytes that the kernel did not take, never for bytes that were not offered.
+//! thread: nobody would flush it. Who writes much again after that, in the same turn or when it is resumed, is pouring
+//! out more than it has: this is gathered, and goes out a few blocks at a time. asyncio sends at once whatever it can, so
+//! its promises are kept where they can be seen: `pause_writing()` is called for bytes that the kernel did not take, never
+//! for bytes that were not offered.
 
 use std::io::{self, IoSlice};
 
@@ -22,6 +24,8 @@ use crate::future;
 
 /// Bytes up to which a queue waits for the end of the turn.
 const FLUSH_AT: usize = 32 * 1024;
+/// Bytes that are gathered for one vectored send. Measured with blocks of 64 KiB; more does not fit into the cache.
+const GATHER: usize = 256 * 1024;
 /// Slices for one vectored send; more of them go out with the next.
 const SLICES: usize = 64;
 /// Times that a queue is sent which its protocol has filled again when it was resumed.
@@ -59,24 +63,55 @@ impl StreamTransport {
         }
         let pending = this.queue.borrow().len();
         if pending + len <= this.flush_at() {
-            this.queue.borrow_mut().push(data.into_chunk(py, 0));
+            this.queue.borrow_mut().push(data.into_chunk(py));
             return if Self::flush_later(this) { Ok(()) } else { Self::flush_and_pause(this, py) };
         }
-        // A large buffer that must be copied is offered to the kernel first: mostly nothing is left to copy.
-        let mut sent = 0;
-        if pending == 0 && !this.interest.get().is_writable() {
-            match data.with(py, |bytes| socket::send(this.live_fd(py), bytes)) {
-                Ok(count) if count == len => return Ok(()),
-                Ok(count) => sent = count,
-                Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
-                Err(err) => return Self::write_failed(this, py, err),
-            }
-            this.queue.borrow_mut().push(data.into_chunk(py, sent));
-            let wanted = Self::want(this, this.interest.get().with(Interest::WRITABLE));
-            return wanted.and_then(|()| Self::pause_protocol(this, py));
+        if this.gathering.get() && data.is_shared() {
+            this.queue.borrow_mut().push(data.into_chunk(py));
+            return if pending + len < this.gather_at() { Ok(()) } else { Self::send_gathered(this, py) };
         }
-        this.queue.borrow_mut().push(data.into_chunk(py, sent));
+        // A large buffer that must be copied is offered to the kernel first: mostly nothing is left to copy.
+        if pending == 0 && !this.interest.get().is_writable() {
+            let sent = match data.with(py, |bytes| socket::send(this.live_fd(py), bytes)) {
+                Ok(count) if count == len => {
+                    this.gathering.set(Self::flush_later(this));
+                    return Ok(());
+                }
+                Ok(count) => count,
+                Err(err) if err.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(err) => return Self::write_failed(this, py, err),
+            };
+            data.queue_rest(py, &mut this.queue.borrow_mut(), sent);
+            return Self::wait_for_kernel(this, py);
+        }
+        this.queue.borrow_mut().push(data.into_chunk(py));
         Self::flush_and_pause(this, py)
+    }
+
+    /// Bytes from which on what is gathered goes out. Marks that somebody has set are kept to the byte.
+    fn gather_at(&self) -> usize {
+        match self.flow.get().marks().high() {
+            WaterMarks::DEFAULT_HIGH => GATHER,
+            high => GATHER.min(high),
+        }
+    }
+
+    /// Sends what is gathered, to a kernel that has taken everything so far.
+    fn send_gathered(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        match this.send_pending(py) {
+            Sent::All => Ok(()),
+            Sent::Some => {
+                this.gathering.set(false);
+                Self::wait_for_kernel(this, py)
+            }
+            Sent::Failed(err) => Self::write_failed(this, py, err),
+        }
+    }
+
+    /// The kernel takes no more now: it will be asked again when it does, and the protocol is to pause if this is much.
+    fn wait_for_kernel(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        Self::want(this, this.interest.get().with(Interest::WRITABLE))?;
+        Self::pause_protocol(this, py)
     }
 
     /// `writelines(list_of_data)`.
@@ -98,7 +133,7 @@ impl StreamTransport {
         for line in lines.try_iter()? {
             let data = Data::of_buffer(py, &line?)?;
             if data.len() > 0 {
-                chunks.push(data.into_chunk(py, 0));
+                chunks.push(data.into_chunk(py));
             }
         }
         if chunks.is_empty() {
@@ -184,6 +219,7 @@ impl StreamTransport {
     /// `KeyboardInterrupt`, `SystemExit`.
     pub(crate) fn flush(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         this.dirty.set(false);
+        this.gathering.set(false);
         if this.interest.get().is_writable() || this.queue.borrow().is_empty() {
             return Ok(());
         }
@@ -225,7 +261,17 @@ impl StreamTransport {
                     // The protocol may write again in here.
                     return Self::resume_protocol(this, py, from_loop);
                 }
-                Sent::All => Self::resume_protocol(this, py, from_loop)?,
+                Sent::All => {
+                    let before = this.gathering.replace(true);
+                    let resumed = Self::resume_protocol(this, py, from_loop);
+                    let refused = !this.gathering.replace(before);
+                    resumed?;
+                    if refused {
+                        // What the protocol has written was offered, and is waited for.
+                        this.gathering.set(false);
+                        return Ok(());
+                    }
+                }
             }
             if this.conn_lost.get() > 0 {
                 return Ok(());
