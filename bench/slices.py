@@ -22,6 +22,9 @@ FIRST_SECONDS = 0.05
 WARM_UP_SECONDS = 0.1
 SLICE_WARM_UP_SECONDS = 0.03
 """Before each slice: its connections are new, though the server is not."""
+BULK_WARM_UP_SECONDS = 0.3
+"""The same where bytes go one way as fast as they can: the sockets' buffers, megabytes each, have to be as full or as
+empty as they will stay, and what a byte costs depends on how many of them are under way."""
 SLOWEST_BYTES = 200e6
 """With much under way at once, a load lasts long enough for it to come round at so many bytes/s."""
 
@@ -57,6 +60,8 @@ class Round:
 
     def slice(self, subject: str, seconds: float) -> Sample | None:
         """Load one server for one slice; None if it fails, or has failed before."""
+        if self._scenario.load in ("send", "receive"):
+            return self._drive(subject, BULK_WARM_UP_SECONDS, 2 * seconds)
         return self._drive(subject, max(SLICE_WARM_UP_SECONDS, self._least / 2), seconds)
 
     def _drive(self, subject: str, warm_up: float, seconds: float) -> Sample | None:
