@@ -1,6 +1,6 @@
-"""A protocol that writes as much as it may, for as long as it may: what is gathered arrives whole, and back-pressure holds.
+"""A protocol that writes as much as it may, for as long as it may: everything arrives, and back-pressure holds.
 
-On ferrio much that follows much in one turn, or that is written by a protocol which is resumed, is gathered for one send.
+On ferrio much that follows much in one turn, or that a protocol writes which is resumed, is gathered for one send.
 """
 
 import random
