@@ -88,7 +88,7 @@ impl StreamTransport {
         Self::flush_and_pause(this, py)
     }
 
-    /// Bytes from which on what is gathered goes out. Marks that somebody has set are kept to the byte.
+    /// Bytes from which on what is gathered goes out. Any mark but the one that asyncio begins with is kept to the byte.
     fn gather_at(&self) -> usize {
         match self.flow.get().marks().high() {
             WaterMarks::DEFAULT_HIGH => GATHER,
