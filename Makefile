@@ -95,15 +95,15 @@ wheel: $(STAMPS)/test.installed  ## build a release wheel into target/wheels/
 demo: build $(STAMPS)/ecosystem.installed  ## build, then run unmodified asyncio programs and a small comparison
 	@$(BIN)/python examples/demo.py
 
+RESULTS = bench/results/$(VERSION)
 .PHONY: bench
 bench: build $(STAMPS)/bench.installed  ## measure against stock asyncio, uvloop and rloop; results in bench/results/
 	$(call say,measuring on Python $(VERSION) (leave the machine alone meanwhile))
-	@$(BIN)/python bench/run.py $(BENCH) --json bench/results/$(VERSION).json \
-		--table bench/results/$(VERSION).md --plot bench/results/$(VERSION).svg
+	@$(BIN)/python bench/run.py $(BENCH) --json $(RESULTS).json --table $(RESULTS).md --plot $(RESULTS).svg
 
 .PHONY: bench-net
 bench-net:  ## the network part of bench alone: servers under load
-	@$(MAKE) bench BENCH="$(BENCH) --network"
+	@$(MAKE) bench BENCH="$(BENCH) --network" RESULTS=bench/results/net-$(VERSION)
 
 # zuvloop and rsloop want 3.14, which this machine's Debian may not have.
 .PHONY: bench-3.14
