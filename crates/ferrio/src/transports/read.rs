@@ -1,7 +1,7 @@
 //! Receiving: from the socket to the protocol.
 //!
 //! One `recv` per event: what is left is reported again, after the other connections have had their turn. (To read on
-//! until nothing is left costs more per byte: each read then finds less.) A connection that brings little at a time is
+//! until nothing is left was measured to cost more per byte.) A connection that brings little at a time is
 //! registered for changes only, until a read fills its buffer or anything else than data comes.
 //!
 //! The loop's scratch buffer takes what comes, and `data_received()` gets a `bytes` of exactly that size; a buffer of the
