@@ -5,7 +5,7 @@ The extension fetches the transport classes here when it opens its first connect
 
 from . import transports
 from ._lazy import attributes
-from ._native import _DatagramTransport, _StreamTransport
+from ._native import _DatagramTransport, _rebind_methods, _StreamTransport
 from .base_events import BaseEventLoop
 
 __all__ = ("BaseSelectorEventLoop",)
@@ -32,6 +32,9 @@ class _SelectorTransport(_StreamTransport, transports.Transport):
 
 class _SelectorSocketTransport(_SelectorTransport):
     """A transport over a stream socket."""
+
+
+_rebind_methods(_SelectorSocketTransport)
 
 
 class _SelectorDatagramTransport(

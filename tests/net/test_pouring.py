@@ -10,7 +10,7 @@ import pytest
 
 HIGH = 64 * 1024
 """asyncio's own mark."""
-GATHERED = 256 * 1024
+GATHERED = 512 * 1024
 """What may wait for a common send where nobody has set a mark."""
 
 

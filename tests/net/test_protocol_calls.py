@@ -1,6 +1,7 @@
 """What a protocol is called with, and in which order."""
 
 import contextvars
+import importlib
 import logging
 
 import pytest
@@ -176,6 +177,60 @@ def test_buffered_protocol(run, loop, asyncio, pair):
         await protocol.lost
         assert protocol.received == b"abcdefgh"
         assert protocol.sizes == [4, 4]
+
+    run(main())
+
+
+def test_buffered_protocol_has_one_context(run, loop, asyncio, pair):
+    var = contextvars.ContextVar("var", default=0)
+
+    class Buffered(asyncio.BufferedProtocol):
+        def __init__(self):
+            self.seen = []
+            self.lost = loop.create_future()
+
+        def get_buffer(self, sizehint):
+            var.set(var.get() + 1)
+            return bytearray(4)
+
+        def buffer_updated(self, nbytes):
+            self.seen.append(var.get())
+
+        def eof_received(self):
+            self.seen.append(var.get())
+
+        def connection_lost(self, exc):
+            self.lost.set_result(exc)
+
+    async def main():
+        protocol, peer = await pair(Buffered)
+        peer.send(b"abcdefgh")
+        peer.close()
+        assert await protocol.lost is None
+        # Two full buffers, and one that the end came into.
+        assert protocol.seen == [1, 2, 3]
+        assert var.get() == 0
+
+    run(main())
+    assert run.reported == []
+
+
+def test_write_can_be_replaced_on_the_class(run, asyncio, pair, recorder, monkeypatch):
+    # Where asyncio defines it, although the method itself is inherited.
+    transport_class = importlib.import_module(f"{asyncio.__name__}.selector_events")._SelectorSocketTransport
+    original = transport_class.write
+
+    async def main():
+        protocol, peer = await pair(recorder)
+        with monkeypatch.context() as patch:
+            patch.setattr(transport_class, "write", lambda self, data: original(self, data.upper()))
+            protocol.transport.write(b"loud ")
+        protocol.transport.write(b"quiet")
+        protocol.transport.close()
+        await protocol.lost
+        peer.settimeout(10)
+        received = b"".join(iter(lambda: peer.recv(100), b""))
+        assert received == b"LOUD quiet"
 
     run(main())
 

@@ -86,6 +86,13 @@ impl<B: AsRef<[u8]>> WriteQueue<B> {
     fn advance_with(&mut self, n: usize, mut done: impl FnMut(B)) {
         assert!(n <= self.pending, "{n} bytes sent of {} pending", self.pending);
         self.pending -= n;
+        if self.pending == 0 {
+            self.sent = 0;
+            while let Some(chunk) = self.chunks.pop_front() {
+                done(chunk);
+            }
+            return;
+        }
         self.sent += n;
         while let Some(chunk) = self.chunks.front() {
             let len = chunk.as_ref().len();

@@ -25,6 +25,7 @@ mod module;
 mod native_fn;
 mod queues;
 mod race;
+mod rebind;
 mod runners;
 mod running;
 mod server;

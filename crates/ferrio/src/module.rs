@@ -237,8 +237,8 @@ fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::function(
         module,
         "_rebind_methods",
-        crate::event_loop::py_rebind_methods,
-        "_rebind_methods(class)\n--\n\nMake the hot methods of a loop class its own.",
+        crate::rebind::py_rebind_methods,
+        "_rebind_methods(class)\n--\n\nMake the hot methods of a loop or transport class its own.",
     )?;
     ClassDef::function(
         module,

@@ -6,7 +6,7 @@
 
 use ferrio_object::{Args, ClassBuilder, ClassDef, Obj};
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyType};
+use pyo3::types::PyString;
 
 use super::Loop;
 
@@ -115,19 +115,6 @@ fn set_selector(this: &Obj<Loop>, _py: Python<'_>, value: Option<&Bound<'_, PyAn
         this.hooks.set(this.hooks.get().with(Hooks::SELECTOR));
     }
     Ok(())
-}
-
-/// `_rebind_methods(class)`: makes the methods that programs call all the time the own ones of a loop class, see
-/// [`ClassDef::rebind_methods`]. Only those: what is put on `BaseEventLoop` afterwards is not seen any more.
-///
-/// # Errors
-/// `TypeError` if `class` is no loop class.
-pub(crate) fn py_rebind_methods(_py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
-    const NAMES: [&str; 6] =
-        ["call_soon", "call_soon_threadsafe", "call_later", "call_at", "time", "create_future"];
-    let [class] = args.bind(&ferrio_object::Signature::new("_rebind_methods", ["class"]))?;
-    let Some(class) = class else { return Ok(()) };
-    ClassDef::rebind_methods::<Loop>(class.cast::<PyType>()?, &NAMES)
 }
 
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {

@@ -44,7 +44,7 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 pub(crate) use doctor::py_driver_report;
-pub(crate) use hooks::{Hooks, py_rebind_methods};
+pub(crate) use hooks::Hooks;
 pub(crate) use io::{SCRATCH_LEN, Sockets, Source};
 pub(crate) use lifecycle::{STOP_WHEN_DONE, py_stop_when_done};
 pub(crate) use polled::Polled;

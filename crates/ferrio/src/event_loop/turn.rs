@@ -97,19 +97,19 @@ pub(super) fn run_once(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
 
 /// Polls the driver, queues what became ready, and moves due timers to the ready queue.
 fn poll(this: &Obj<Loop>, py: Python<'_>, idle: bool) -> PyResult<()> {
-    let mut now = clock::monotonic();
     let timeout = if !idle || this.stopping.get() {
         Some(Duration::ZERO)
     } else {
         let next = this.timers.borrow_mut().next_deadline();
-        next.map(|when| Duration::try_from_secs_f64((when - now).max(0.0)).unwrap_or(MAX_WAIT).min(MAX_WAIT))
+        next.map(|when| {
+            let left = (when - clock::monotonic()).max(0.0);
+            Duration::try_from_secs_f64(left).unwrap_or(MAX_WAIT).min(MAX_WAIT)
+        })
     };
     let blocks = timeout != Some(Duration::ZERO);
     let mut events = this.events.take();
     let polled = poll_driver(this, py, &mut events, timeout, blocks);
-    if blocks {
-        now = clock::monotonic();
-    }
+    let now = clock::monotonic();
     // Queued before a signal handler may raise: changes that the kernel has reported once it does not report again.
     let outcome = polled.and_then(|()| io::queue_events(this, py, &events));
     this.events.replace(events);

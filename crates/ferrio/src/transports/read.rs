@@ -9,6 +9,8 @@
 //! round: then the kernel writes into the `bytes` itself, which is cut to size, and a stream reader keeps that instead
 //! of a copy.
 
+use std::io;
+
 use ferrio_core::driver::{Interest, socket};
 use ferrio_object::{Buffer, ClassBuilder, Obj, bytes_of, new_bytes};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError};
@@ -24,17 +26,34 @@ use crate::exceptions;
 
 /// Bytes in one read from which on the next is expected to bring as many.
 const BULK: usize = 16 * 1024;
-/// The least and the most room that is made for a read in bulk.
-const BULK_ROOM: (usize, usize) = (64 * 1024, 256 * 1024);
+/// Room for a read in bulk, in bytes. glibc maps an allocation of 128 KiB or more anew each time until one is freed at its
+/// full size, and these are cut to what came.
+const BULK_ROOMS: [usize; 3] = [64 * 1024, 112 * 1024, 256 * 1024];
 
-/// How much room to make for the next read after one that brought `count` bytes: none, if that is the loop's buffer's.
+/// What became of a read into a `BufferedProtocol`'s buffer.
+enum Filled {
+    /// There is room left in it, or nothing was read.
+    Part,
+    /// All of it; there may be more to read.
+    Whole,
+    /// The peer will send nothing more.
+    End,
+    Failed(io::Error),
+    /// A method of the protocol's failed.
+    Broken(&'static str, PyErr),
+    /// What the protocol gave cannot be written to.
+    Refused(PyErr),
+}
+
+/// How much room to make for the next read after one that brought `count` bytes: none, if that is the loop's buffer's. Else
+/// more than came: a read that fills its buffer leaves it open whether there is more.
 #[inline]
-fn room_after(count: usize, room: usize) -> usize {
-    match count {
-        0..BULK => 0,
-        _ if count == room => (2 * room).min(BULK_ROOM.1),
-        _ => count.next_power_of_two().clamp(BULK_ROOM.0, BULK_ROOM.1),
+fn room_after(count: usize) -> usize {
+    if count < BULK {
+        return 0;
     }
+    let [.., most] = BULK_ROOMS;
+    BULK_ROOMS.into_iter().find(|room| count < *room).unwrap_or(most)
 }
 
 impl StreamTransport {
@@ -67,7 +86,7 @@ impl StreamTransport {
                 return Self::read_eof(this, py);
             }
             Ok(count) => {
-                this.room.set(room_after(count, 0));
+                this.room.set(room_after(count));
                 let full = if count == scratch.len() { Self::report_rest(this) } else { Ok(()) };
                 let fed = match kind {
                     ProtocolKind::Reader(fed) => reader::feed(fed, py, &scratch[..count]),
@@ -100,7 +119,7 @@ impl StreamTransport {
         if count == 0 {
             return Self::read_eof(this, py);
         }
-        this.room.set(room_after(count, room));
+        this.room.set(room_after(count));
         let full = if count == room { Self::report_rest(this) } else { Ok(()) };
         let fed = match kind {
             ProtocolKind::Reader(fed) => Self::feed_next(this, py, fed, &data),
@@ -144,11 +163,26 @@ impl StreamTransport {
         }
     }
 
+    /// Receives into the protocol's buffer.
     fn read_into_buffer(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        let Some(protocol) = this.protocol.get() else { return Ok(()) };
+        match this.in_context(py, || Ok(Self::fill_buffer(this, py)))? {
+            Filled::Part => Ok(()),
+            Filled::Whole => Self::report_rest(this),
+            Filled::End => Self::read_eof(this, py),
+            Filled::Failed(err) => Self::read_failed(this, py, err),
+            Filled::Broken(method, err) => {
+                let message = format!("Fatal error: protocol.{method}() call failed.");
+                Self::protocol_failed(this, py, err, &message)
+            }
+            Filled::Refused(err) => Self::fatal_error(this, py, err, "Fatal read error on socket transport"),
+        }
+    }
+
+    /// One read into the protocol's buffer, in the transport's context.
+    fn fill_buffer(this: &Obj<Self>, py: Python<'_>) -> Filled {
+        let Some(protocol) = this.protocol.get() else { return Filled::Part };
         let protocol = protocol.bind(py);
-        let buffer = this.in_context(py, || {
-            let buffer = protocol.call_method1(intern!(py, "get_buffer"), (-1,))?;
+        let buffer = protocol.call_method1(intern!(py, "get_buffer"), (-1,)).and_then(|buffer| {
             if buffer.len()? == 0 {
                 return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
             }
@@ -156,55 +190,42 @@ impl StreamTransport {
         });
         let buffer = match buffer {
             Ok(buffer) => buffer,
-            Err(err) => {
-                let message = "Fatal error: protocol.get_buffer() call failed.";
-                return Self::protocol_failed(this, py, err, message);
-            }
+            Err(err) => return Filled::Broken("get_buffer", err),
         };
         let mut buffer = match Buffer::get(py, &(&buffer).into(), true) {
             Ok(buffer) => buffer,
             Err(err) => {
                 // asyncio has the socket find out.
                 ferrio_object::swallow(py, err);
-                let class = buffer.get_type().name()?;
-                let message =
-                    format!("recv_into() argument 1 must be read-write bytes-like object, not {class}");
-                let err = PyTypeError::new_err(message);
-                return Self::fatal_error(this, py, err, "Fatal read error on socket transport");
+                let class = buffer.get_type().name().map_or_else(|_| String::new(), |name| name.to_string());
+                return Filled::Refused(PyTypeError::new_err(format!(
+                    "recv_into() argument 1 must be read-write bytes-like object, not {class}"
+                )));
             }
         };
         // get_buffer() is the protocol's code: it may have closed the transport.
         if this.conn_lost.get() > 0 {
-            return Ok(());
+            return Filled::Part;
         }
         let room = buffer.len();
         let received = buffer.with_mut(py, |bytes| socket::recv(this.live_fd(py), bytes));
         // Let go of before the protocol is told: a bytearray cannot be resized while it is exported.
         drop(buffer);
-        match received {
-            Ok(0) => Self::read_eof(this, py),
-            Ok(count) => {
-                let full = if count == room { Self::report_rest(this) } else { Ok(()) };
-                let outcome = this.in_context(py, || {
-                    protocol.call_method1(intern!(py, "buffer_updated"), (count,)).map(drop)
-                });
-                match outcome.and(full) {
-                    Ok(()) => Ok(()),
-                    Err(err) => Self::protocol_failed(
-                        this,
-                        py,
-                        err,
-                        "Fatal error: protocol.buffer_updated() call failed.",
-                    ),
-                }
-            }
-            Err(err) => Self::read_failed(this, py, err),
+        let count = match received {
+            Ok(0) => return Filled::End,
+            Ok(count) => count,
+            Err(err) => return Filled::Failed(err),
+        };
+        match protocol.call_method1(intern!(py, "buffer_updated"), (count,)) {
+            Err(err) => Filled::Broken("buffer_updated", err),
+            Ok(_) if count == room => Filled::Whole,
+            Ok(_) => Filled::Part,
         }
     }
 
     #[cold]
-    fn read_failed(this: &Obj<Self>, py: Python<'_>, err: std::io::Error) -> PyResult<()> {
-        if err.kind() == std::io::ErrorKind::WouldBlock {
+    fn read_failed(this: &Obj<Self>, py: Python<'_>, err: io::Error) -> PyResult<()> {
+        if err.kind() == io::ErrorKind::WouldBlock {
             return Ok(());
         }
         Self::fatal_error(this, py, PyOSError::new_err_from_io(err), "Fatal read error on socket transport")
