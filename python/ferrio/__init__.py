@@ -76,7 +76,10 @@ from ._native import (
 from ._submodules import LAZY as _LAZY
 from ._submodules import OWN as _OWN
 from ._submodules import SUBMODULES as _SUBMODULES
+from ._two_worlds import meet_stock as _meet_stock
 from .install import install, install_as_asyncio
+
+_meet_stock()
 
 __all__ = [
     "Barrier",

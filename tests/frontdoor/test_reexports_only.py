@@ -23,6 +23,7 @@ ALLOWED = {
     "_lazy": "PEP 562: names are loaded when asked for",
     "_native": "stands between the package and an extension that is not complete",
     "_not_yet": "stands in for what the extension does not have",
+    "_two_worlds": "meeting stock asyncio is a matter of imports",
     "cli.__init__": "the command line",
     "cli.doctor": "the command line",
     "cli.repl": "the REPL",

@@ -33,6 +33,7 @@ mod shield;
 mod signals;
 mod sleep;
 mod staggered;
+mod stock;
 mod streams;
 mod task;
 mod taskgroups;

@@ -141,6 +141,18 @@ fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
     )?;
     ClassDef::function(
         module,
+        "_every_task",
+        crate::task::registry::py_every,
+        "_every_task()\n--\n\nThe tasks of this extension, of all loops.",
+    )?;
+    ClassDef::function(
+        module,
+        "_meet_stock",
+        crate::stock::py_meet,
+        "_meet_stock(_asyncio, all_tasks)\n--\n\nTell and ask stock asyncio from now on.",
+    )?;
+    ClassDef::function(
+        module,
         "_swap_current_task",
         crate::task::registry::py_swap_current,
         "_swap_current_task(loop, task)\n--\n\n",

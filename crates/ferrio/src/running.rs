@@ -8,15 +8,23 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
+use crate::stock;
+
 thread_local! {
     // `run_forever` takes its own mark back before it returns. A mark that a user set by hand on a thread that then
     // ends is leaked: a destructor of the thread would run without the GIL.
     static RUNNING: RefCell<Option<ManuallyDrop<Obj>>> = const { RefCell::new(None) };
 }
 
-/// The running loop of this thread.
+/// The running loop of this thread, which may be one that only stock asyncio knows.
 #[inline]
-pub(crate) fn get(_py: Python<'_>) -> Option<Obj> {
+pub(crate) fn get(py: Python<'_>) -> Option<Obj> {
+    own(py).or_else(|| stock::running_loop(py))
+}
+
+/// The running loop of this thread as far as we know ourselves.
+#[inline]
+pub(crate) fn own(_py: Python<'_>) -> Option<Obj> {
     RUNNING.with(|running| running.borrow().as_deref().cloned())
 }
 

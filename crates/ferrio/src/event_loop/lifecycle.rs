@@ -10,12 +10,13 @@ use pyo3::types::{PyDict, PyList};
 
 use super::{Loop, turn};
 use crate::loop_ref::LoopRef;
-use crate::{coro, debug, exceptions, running, task};
+use crate::{coro, debug, exceptions, running, stock, task};
 
 /// What `run_forever` has set up and must put back.
 pub(super) struct Setup {
     asyncgen_hooks: Obj,
     outer: Option<Obj>,
+    stock_outer: Option<Obj>,
 }
 
 impl Setup {
@@ -31,7 +32,8 @@ impl Setup {
         hooks.set_item("finalizer", this.bind(py).getattr("_asyncgen_finalizer_hook")?)?;
         sys.call_method("set_asyncgen_hooks", (), Some(&hooks))?;
         let outer = running::set(py, Some(this.as_any().clone()));
-        let setup = Setup { asyncgen_hooks, outer };
+        let stock_outer = stock::enter_loop(py, this)?;
+        let setup = Setup { asyncgen_hooks, outer, stock_outer };
         if let Err(err) = crate::signals::guard(this, py) {
             setup.leave(this, py)?;
             return Err(err);
@@ -42,6 +44,7 @@ impl Setup {
     pub(super) fn leave(self, this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
         this.thread_id.set(0);
         running::set(py, self.outer);
+        stock::leave_loop(py, this, self.stock_outer)?;
         crate::signals::unguard(this, py)?;
         debug::track_coroutine_origins(this, py, false)?;
         let hooks = self.asyncgen_hooks.bind(py);

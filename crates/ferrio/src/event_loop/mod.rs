@@ -115,6 +115,8 @@ pub struct Loop {
     pace: turn::Pace,
     /// The task being stepped on this loop.
     pub(crate) current_task: ObjCell,
+    /// Whether stock asyncio takes this loop for the running one, and is to know the current task.
+    pub(crate) tells_stock: Cell<bool>,
     pub(crate) task_factory: ObjCell,
     pub(crate) exception_handler: ObjCell,
     pub(crate) default_executor: ObjCell,
@@ -259,6 +261,7 @@ impl Class for Loop {
             polling: Cell::new(false),
             pace: turn::Pace::new(),
             current_task: ObjCell::empty(),
+            tells_stock: Cell::new(false),
             task_factory: ObjCell::empty(),
             exception_handler: ObjCell::empty(),
             default_executor: ObjCell::empty(),

@@ -274,6 +274,7 @@ pub(super) fn define(class: &mut ClassBuilder<Future>) {
             make_cancelled_error,
             "_make_cancelled_error($self, /)\n--\n\nThe CancelledError to raise.",
         )
+        .getter("__class__", crate::stock::class_of, "")
         .getter("_state", |this: &Obj<Future>, _py: Python<'_>| this.state.get().name(), "")
         .getter("_result", |this: &Obj<Future>, _py: Python<'_>| this.result.get(), "")
         .getter("_exception", |this: &Obj<Future>, _py: Python<'_>| this.exception.get(), "")

@@ -6,11 +6,11 @@ use ferrio_object::{Args, GilStatic, Obj, Roster, Signature};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PySet};
+use pyo3::types::{PyDict, PyList, PySet};
 
 use super::Task;
 use crate::loop_ref::LoopRef;
-use crate::running;
+use crate::{running, stock};
 
 static TASKS: Roster<Task> = Roster::new();
 
@@ -46,25 +46,39 @@ pub(crate) fn register(py: Python<'_>, task: &Obj<Task>) {
 /// The task that a loop is stepping.
 pub(crate) fn current(py: Python<'_>, event_loop: &LoopRef) -> PyResult<Option<Obj>> {
     match event_loop {
-        LoopRef::Native(native) => Ok(native.current_task.get()),
+        LoopRef::Native(native) => match native.current_task.get() {
+            None if native.tells_stock.get() => stock::current_task(py, native.as_any()),
+            current => Ok(current),
+        },
         LoopRef::Foreign(other) => {
-            let Some(foreign) = FOREIGN.get(py).get() else { return Ok(None) };
-            let current = foreign.current.bind(py).call_method1(intern!(py, "get"), (other,))?;
-            Ok((!current.is_none()).then(|| current.into()))
+            if let Some(foreign) = FOREIGN.get(py).get() {
+                let current = foreign.current.bind(py).call_method1(intern!(py, "get"), (other,))?;
+                if !current.is_none() {
+                    return Ok(Some(current.into()));
+                }
+            }
+            stock::current_task(py, other)
         }
     }
 }
 
 fn set_current(py: Python<'_>, event_loop: &LoopRef, task: Option<Obj>) -> PyResult<Option<Obj>> {
     match event_loop {
-        LoopRef::Native(native) => Ok(native.current_task.replace(task)),
+        LoopRef::Native(native) => {
+            if native.tells_stock.get() {
+                stock::swap_task(py, native.as_any(), task.as_ref())?;
+            }
+            Ok(native.current_task.replace(task))
+        }
         LoopRef::Foreign(other) => {
             let old = current(py, event_loop)?;
+            if stock::running_loop(py).is_some_and(|running| running.is(other)) {
+                stock::swap_task(py, other, task.as_ref())?;
+            }
             let dict = foreign(py)?.current.bind(py);
             match task {
                 Some(task) => dict.set_item(other, task)?,
-                None if old.is_some() => dict.del_item(other)?,
-                None => {}
+                None => drop(dict.call_method1(intern!(py, "pop"), (other, py.None()))?),
             }
             Ok(old)
         }
@@ -80,6 +94,7 @@ impl Entered {
     pub(super) fn enter(py: Python<'_>, event_loop: &LoopRef, task: &Obj<Task>) -> PyResult<Entered> {
         if let LoopRef::Native(native) = event_loop
             && native.current_task.is_none()
+            && (!native.tells_stock.get() || stock::enter_task(py, native.as_any(), task.as_any())?)
         {
             native.current_task.set(Some(task.as_any().clone()));
             return Ok(Entered(()));
@@ -93,6 +108,9 @@ impl Entered {
         if let LoopRef::Native(native) = event_loop
             && native.current_task.holds(task)
         {
+            if native.tells_stock.get() {
+                stock::leave_task(py, native.as_any())?;
+            }
             native.current_task.set(None);
             return Ok(());
         }
@@ -156,6 +174,12 @@ pub(crate) fn all(py: Python<'_>, event_loop: &Obj) -> PyResult<Obj> {
     all_of(py, &LoopRef::new(event_loop.bind(py)))
 }
 
+/// `_every_task()`: our tasks of all loops.
+pub(crate) fn py_every(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    args.none("_every_task")?;
+    Ok(PyList::new(py, TASKS.collect(py, |_| true))?.into())
+}
+
 fn all_of(py: Python<'_>, event_loop: &LoopRef) -> PyResult<Obj> {
     let set = PySet::empty(py)?;
     for task in TASKS.collect(py, |_| true) {
@@ -166,8 +190,7 @@ fn all_of(py: Python<'_>, event_loop: &LoopRef) -> PyResult<Obj> {
     }
     if let Some(foreign) = FOREIGN.get(py).get() {
         for others in [&foreign.scheduled, &foreign.eager] {
-            let others =
-                pyo3::types::PyList::new(py, others.bind(py).try_iter()?.collect::<PyResult<Vec<_>>>()?)?;
+            let others = PyList::new(py, others.bind(py).try_iter()?.collect::<PyResult<Vec<_>>>()?)?;
             for other in others.iter() {
                 let of_task = crate::future_likes::loop_of(py, &other)?;
                 if of_task.is(event_loop.as_any()) && !other.call_method0(intern!(py, "done"))?.is_truthy()? {
@@ -176,6 +199,7 @@ fn all_of(py: Python<'_>, event_loop: &LoopRef) -> PyResult<Obj> {
             }
         }
     }
+    stock::add_tasks(py, event_loop.as_any(), &set)?;
     Ok(set.into())
 }
 

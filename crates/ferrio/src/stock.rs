@@ -1,0 +1,177 @@
+//! Stock asyncio in the same process: what it is told, and what it is asked.
+//!
+//! A library that imports stock asks it for the running loop and the current task, inside loops and tasks of ours, and
+//! a program may use our functions inside a loop that is not ours. Stock keeps both marks in its C module `_asyncio`.
+//! Where that is loaded, which the package's front door tells ([`py_meet`]), our loops and tasks set them too, and what
+//! we do not know ourselves we ask there. Where it is not loaded, all this is one look at an empty cell.
+//!
+//! Nothing in here may import stock. A loop that runs in another thread at the moment when stock is loaded tells it
+//! nothing until it is run again: the marks are its own thread's.
+
+use std::cell::OnceCell;
+
+use ferrio_object::{Args, GilStatic, Obj, Signature};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PySet};
+
+use crate::event_loop::Loop;
+use crate::future::Future;
+use crate::running;
+use crate::task::Task;
+
+/// What is asked of `_asyncio`.
+struct Stock {
+    get_running_loop: Obj,
+    set_running_loop: Obj,
+    current_task: CurrentTask,
+    all_tasks: Obj,
+    future: Obj,
+    task: Obj,
+}
+
+/// Where stock has the current task of each loop.
+enum CurrentTask {
+    /// Up to 3.13: a dict, of loops that are in a task now. To look in there costs half of what a call does.
+    Dict(Obj),
+    /// Since 3.14 (it belongs to the thread): `current_task(loop)`, `_swap_current_task(loop, task)`.
+    Functions { get: Obj, swap: Obj },
+}
+
+static STOCK: GilStatic<OnceCell<Stock>> = GilStatic::new(OnceCell::new());
+
+/// `_meet_stock(_asyncio, all_tasks)`: stock asyncio is there from now on.
+///
+/// # Errors
+/// `AttributeError` for a module that is not CPython's.
+pub(crate) fn py_meet(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    let [module, all_tasks] = args.bind(&Signature::new("_meet_stock", ["_asyncio", "all_tasks"]))?;
+    let (Some(module), Some(all_tasks)) = (module, all_tasks) else { return Ok(()) };
+    let name = |name: &str| module.getattr(name).map(Obj::from);
+    let current_task = match module.getattr_opt("_current_tasks")? {
+        Some(dict) => CurrentTask::Dict(dict.cast_into::<PyDict>()?.into_any().into()),
+        None => CurrentTask::Functions { get: name("current_task")?, swap: name("_swap_current_task")? },
+    };
+    let stock = Stock {
+        get_running_loop: name("_get_running_loop")?,
+        set_running_loop: name("_set_running_loop")?,
+        current_task,
+        all_tasks: all_tasks.into(),
+        future: name("Future")?,
+        task: name("Task")?,
+    };
+    if STOCK.get(py).set(stock).is_err() {
+        return Ok(());
+    }
+    // It was imported by something that we are running.
+    if let Some(event_loop) = running::own(py)
+        && let Some(event_loop) = event_loop.cast::<Loop>()
+    {
+        enter_loop(py, event_loop)?;
+        if let Some(task) = event_loop.current_task.get() {
+            swap_task(py, event_loop.as_any(), Some(&task))?;
+        }
+    }
+    Ok(())
+}
+
+#[inline]
+fn met(py: Python<'_>) -> Option<&Stock> {
+    STOCK.get(py).get()
+}
+
+/// The loop that stock takes for the running one.
+pub(crate) fn running_loop(py: Python<'_>) -> Option<Obj> {
+    let found = met(py)?.get_running_loop.bind(py).call0().ok()?;
+    (!found.is_none()).then(|| found.into())
+}
+
+/// A loop of ours begins to run. Hands out what stock took for the running loop.
+pub(crate) fn enter_loop(py: Python<'_>, event_loop: &Obj<Loop>) -> PyResult<Option<Obj>> {
+    let Some(stock) = met(py) else { return Ok(None) };
+    let outer = running_loop(py);
+    stock.set_running_loop.bind(py).call1((event_loop,))?;
+    event_loop.tells_stock.set(true);
+    Ok(outer)
+}
+
+/// It has stopped.
+pub(crate) fn leave_loop(py: Python<'_>, event_loop: &Obj<Loop>, outer: Option<Obj>) -> PyResult<()> {
+    if event_loop.tells_stock.replace(false)
+        && let Some(stock) = met(py)
+    {
+        stock.set_running_loop.bind(py).call1((outer,))?;
+    }
+    Ok(())
+}
+
+/// The task that stock takes for the current one of `event_loop`.
+pub(crate) fn current_task(py: Python<'_>, event_loop: &Obj) -> PyResult<Option<Obj>> {
+    let Some(stock) = met(py) else { return Ok(None) };
+    let found = match &stock.current_task {
+        CurrentTask::Dict(dict) => dict.bind(py).call_method1(intern!(py, "get"), (event_loop,))?,
+        CurrentTask::Functions { get, .. } => get.bind(py).call1((event_loop,))?,
+    };
+    Ok((!found.is_none()).then(|| found.into()))
+}
+
+/// A step of a task begins on a loop that stock takes for the running one. False, and nothing has changed, if stock
+/// takes another task for the current one.
+pub(crate) fn enter_task(py: Python<'_>, event_loop: &Obj, task: &Obj) -> PyResult<bool> {
+    let Some(stock) = met(py) else { return Ok(true) };
+    match &stock.current_task {
+        CurrentTask::Dict(dict) => {
+            let dict = dict.bind(py).cast::<PyDict>()?;
+            if !dict.is_empty() && dict.contains(event_loop)? {
+                return Ok(false);
+            }
+            dict.set_item(event_loop, task)?;
+        }
+        CurrentTask::Functions { swap, .. } => {
+            let before = swap.bind(py).call1((event_loop, task))?;
+            if !before.is_none() {
+                swap.bind(py).call1((event_loop, before))?;
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// The step has ended.
+pub(crate) fn leave_task(py: Python<'_>, event_loop: &Obj) -> PyResult<()> {
+    swap_task(py, event_loop, None)
+}
+
+/// Has stock take `task` for the current one of `event_loop`, which it takes for the running one.
+pub(crate) fn swap_task(py: Python<'_>, event_loop: &Obj, task: Option<&Obj>) -> PyResult<()> {
+    let Some(stock) = met(py) else { return Ok(()) };
+    match (&stock.current_task, task) {
+        (CurrentTask::Functions { swap, .. }, task) => swap.bind(py).call1((event_loop, task)).map(drop),
+        (CurrentTask::Dict(dict), Some(task)) => dict.bind(py).cast::<PyDict>()?.set_item(event_loop, task),
+        (CurrentTask::Dict(dict), None) => {
+            let dict = dict.bind(py).cast::<PyDict>()?;
+            if dict.contains(event_loop)? { dict.del_item(event_loop) } else { Ok(()) }
+        }
+    }
+}
+
+/// Adds to `set` what stock takes for the tasks of `event_loop`.
+pub(crate) fn add_tasks(py: Python<'_>, event_loop: &Obj, set: &Bound<'_, PySet>) -> PyResult<()> {
+    let Some(stock) = met(py) else { return Ok(()) };
+    for task in stock.all_tasks.bind(py).call1((event_loop,))?.try_iter()? {
+        set.add(task?)?;
+    }
+    Ok(())
+}
+
+/// The `__class__` of a future or task: stock's, where it is loaded, so that `isinstance()` with stock's name is true.
+/// An instance of a derived class is of that class.
+pub(crate) fn class_of(this: &Obj<Future>, py: Python<'_>) -> Obj {
+    let class = || this.bind(py).get_type().into_any().into();
+    match met(py) {
+        Some(stock) if this.as_any().cast_exact::<Task>().is_some() => stock.task.clone(),
+        Some(stock) if this.as_any().cast_exact::<Future>().is_some() => stock.future.clone(),
+        _ => class(),
+    }
+}
