@@ -32,9 +32,12 @@ impl Setup {
         hooks.set_item("finalizer", this.bind(py).getattr("_asyncgen_finalizer_hook")?)?;
         sys.call_method("set_asyncgen_hooks", (), Some(&hooks))?;
         let outer = running::set(py, Some(this.as_any().clone()));
-        let stock_outer = stock::enter_loop(py, this)?;
-        let setup = Setup { asyncgen_hooks, outer, stock_outer };
-        if let Err(err) = crate::signals::guard(this, py) {
+        let mut setup = Setup { asyncgen_hooks, outer, stock_outer: None };
+        let entered = stock::enter_loop(py, this).and_then(|stock_outer| {
+            setup.stock_outer = stock_outer;
+            crate::signals::guard(this, py)
+        });
+        if let Err(err) = entered {
             setup.leave(this, py)?;
             return Err(err);
         }

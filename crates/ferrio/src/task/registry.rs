@@ -108,11 +108,8 @@ impl Entered {
         if let LoopRef::Native(native) = event_loop
             && native.current_task.holds(task)
         {
-            if native.tells_stock.get() {
-                stock::leave_task(py, native.as_any())?;
-            }
             native.current_task.set(None);
-            return Ok(());
+            return if native.tells_stock.get() { stock::leave_task(py, native.as_any()) } else { Ok(()) };
         }
         leave(py, event_loop, task.as_any())
     }
