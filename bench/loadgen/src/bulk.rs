@@ -6,6 +6,7 @@
 use std::io::{self, Read, Write};
 use std::time::Instant;
 
+use memmap2::MmapMut;
 use mio::net::TcpStream;
 use mio::{Events, Poll};
 
@@ -20,7 +21,7 @@ pub struct Bulk {
     poll: Poll,
     events: Events,
     sends: bool,
-    buffer: Vec<u8>,
+    buffer: MmapMut,
     connections: Vec<(TcpStream, bool)>,
 }
 
@@ -30,7 +31,7 @@ impl Bulk {
         let sends = plan.kind == Kind::Send;
         let connections =
             connect_all(plan, &poll, |_| Ok(()))?.into_iter().map(|stream| (stream, true)).collect();
-        let buffer = if sends { plan.message() } else { vec![0; 256 * 1024] };
+        let buffer = if sends { plan.message()? } else { MmapMut::map_anon(256 * 1024)? };
         Ok(Self { poll, events: Events::with_capacity(1024), sends, buffer, connections })
     }
 

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Instant;
 
+use memmap2::MmapMut;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Registry, Token};
 
@@ -66,8 +67,8 @@ impl Visit {
 pub struct Connect {
     poll: Poll,
     events: Events,
-    scratch: Vec<u8>,
-    message: Vec<u8>,
+    scratch: MmapMut,
+    message: MmapMut,
     address: SocketAddr,
     visits: Vec<Visit>,
 }
@@ -81,8 +82,8 @@ impl Connect {
         Ok(Self {
             poll,
             events: Events::with_capacity(1024),
-            scratch: vec![0; 64 * 1024],
-            message: plan.message(),
+            scratch: MmapMut::map_anon(64 * 1024)?,
+            message: plan.message()?,
             address: plan.address,
             visits,
         })

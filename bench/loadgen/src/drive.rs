@@ -6,6 +6,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use memmap2::MmapMut;
 use mio::{Events, Poll};
 
 use crate::cpu_clock::CpuClock;
@@ -72,10 +73,11 @@ impl Plan {
     }
 
     /// The message that everybody sends. The newline lets the same load drive servers that read lines.
-    pub fn message(&self) -> Vec<u8> {
-        let mut message = vec![b'x'; self.message_bytes];
+    pub fn message(&self) -> io::Result<MmapMut> {
+        let mut message = MmapMut::map_anon(self.message_bytes)?;
+        message.fill(b'x');
         message[self.message_bytes - 1] = b'\n';
-        message
+        Ok(message)
     }
 }
 

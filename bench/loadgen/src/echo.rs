@@ -6,6 +6,7 @@
 use std::io::{self, Read, Write};
 use std::time::Instant;
 
+use memmap2::MmapMut;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
@@ -124,8 +125,8 @@ fn exchange_once(streams: &mut [std::net::TcpStream], message: &[u8]) -> io::Res
 pub struct Echo {
     poll: Poll,
     events: Events,
-    scratch: Vec<u8>,
-    message: Vec<u8>,
+    scratch: MmapMut,
+    message: MmapMut,
     connections: Vec<(TcpStream, Exchange)>,
 }
 
@@ -136,7 +137,7 @@ impl Echo {
     /// turn of their loop; under load, with hundreds still to be accepted, that takes them seconds.
     pub fn connect(plan: &Plan) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let message = plan.message();
+        let message = plan.message()?;
         let greet = |new: &mut [std::net::TcpStream]| exchange_once(new, &message);
         let mut connections = Vec::new();
         for mut stream in connect_all(plan, &poll, greet)? {
@@ -144,7 +145,7 @@ impl Echo {
             exchange.begin(&mut stream, &message)?;
             connections.push((stream, exchange));
         }
-        let (events, scratch) = (Events::with_capacity(1024), vec![0_u8; 256 * 1024]);
+        let (events, scratch) = (Events::with_capacity(1024), MmapMut::map_anon(256 * 1024)?);
         Ok(Self { poll, events, scratch, message, connections })
     }
 }

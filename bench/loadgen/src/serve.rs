@@ -5,6 +5,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 
+use memmap2::MmapMut;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
@@ -28,7 +29,8 @@ pub fn run(kind: Kind) -> io::Result<()> {
     println!("{}", listener.local_addr()?.port());
 
     let mut events = Events::with_capacity(1024);
-    let mut scratch = vec![0_u8; SCRATCH_LEN];
+    // Begins a page, as does what the kernel copies from (`ferrio-core/src/driver/page_buffer.rs`).
+    let mut scratch = MmapMut::map_anon(SCRATCH_LEN)?;
     let mut connections: Vec<Option<Connection>> = Vec::new();
     let mut free: Vec<usize> = Vec::new();
     loop {

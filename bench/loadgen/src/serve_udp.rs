@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use memmap2::MmapMut;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 
@@ -13,7 +14,7 @@ pub fn run() -> io::Result<()> {
     poll.registry().register(&mut socket, Token(0), Interest::READABLE)?;
     println!("{}", socket.local_addr()?.port());
     let mut events = Events::with_capacity(8);
-    let mut scratch = vec![0_u8; 64 * 1024];
+    let mut scratch = MmapMut::map_anon(64 * 1024)?;
     loop {
         match poll.poll(&mut events, None) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

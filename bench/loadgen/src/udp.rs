@@ -7,6 +7,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use memmap2::MmapMut;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 
@@ -24,8 +25,8 @@ struct Peer {
 pub struct Udp {
     poll: Poll,
     events: Events,
-    scratch: Vec<u8>,
-    message: Vec<u8>,
+    scratch: MmapMut,
+    message: MmapMut,
     peers: Vec<Peer>,
     answered_at: Instant,
 }
@@ -33,7 +34,7 @@ pub struct Udp {
 impl Udp {
     /// Makes the sockets, and sends the first message from each.
     pub fn start(plan: &Plan) -> io::Result<Self> {
-        let (poll, message) = (Poll::new()?, plan.message());
+        let (poll, message) = (Poll::new()?, plan.message()?);
         let mut peers = Vec::new();
         for index in 0..plan.connections {
             let mut socket = UdpSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
@@ -42,7 +43,7 @@ impl Udp {
             socket.send(&message)?;
             peers.push(Peer { socket, sent_at: Instant::now() });
         }
-        let (events, scratch) = (Events::with_capacity(1024), vec![0_u8; 64 * 1024]);
+        let (events, scratch) = (Events::with_capacity(1024), MmapMut::map_anon(64 * 1024)?);
         Ok(Self { poll, events, scratch, message, peers, answered_at: Instant::now() })
     }
 

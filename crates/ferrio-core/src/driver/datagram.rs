@@ -8,6 +8,7 @@ use std::os::fd::RawFd;
 use std::ptr;
 
 use super::address::{Address, Storage};
+use super::page_buffer::PageBuffer;
 use super::sys::retry;
 
 /// The most datagrams in one call.
@@ -18,7 +19,7 @@ const BUFFER_LEN: usize = BATCH * INET_SLOT;
 
 /// Where datagrams are received into. The memory is the system's until a datagram is long enough to touch it.
 pub struct Inbox {
-    buffer: Vec<u8>,
+    buffer: PageBuffer,
     slot: usize,
     senders: [Storage; BATCH],
     headers: [libc::mmsghdr; BATCH],
@@ -33,7 +34,7 @@ impl Default for Inbox {
 impl Inbox {
     pub fn new() -> Self {
         Self {
-            buffer: vec![0; BUFFER_LEN],
+            buffer: PageBuffer::new(BUFFER_LEN),
             slot: INET_SLOT,
             senders: std::array::from_fn(|_| Storage::new()),
             // SAFETY: an all-zero header is a valid one (no name, no data, no control messages).

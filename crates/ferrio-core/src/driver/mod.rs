@@ -49,6 +49,7 @@ pub mod epoll;
 mod event;
 pub mod file;
 pub mod files;
+mod page_buffer;
 pub mod resolve;
 pub mod socket;
 mod sys;
@@ -60,6 +61,7 @@ mod wakeup;
 pub use address::Address;
 pub use epoll::{Epoll, Precision};
 pub use event::{Event, Events, Interest, Token};
+pub use page_buffer::PageBuffer;
 pub use uring::{Availability, Uring};
 pub use wakeup::Waker;
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::os::fd::RawFd;
 
 use ferrio_core::driver::datagram::Inbox;
-use ferrio_core::driver::{Events, Interest, Token};
+use ferrio_core::driver::{Events, Interest, PageBuffer, Token};
 use ferrio_object::{Obj, Visit};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::intern;
@@ -112,7 +112,7 @@ pub(crate) const SCRATCH_LEN: usize = 256 * 1024;
 #[derive(Default)]
 pub(crate) struct Sockets {
     /// Empty until the first read, and while it is in use.
-    scratch: Cell<Vec<u8>>,
+    scratch: Cell<PageBuffer>,
     /// Whether the last `sock_recv()` brought much.
     pub(super) bulk: Cell<bool>,
     /// What all datagram endpoints receive into; made with the first datagram.
@@ -127,13 +127,13 @@ pub(crate) struct Sockets {
 impl Sockets {
     /// The scratch buffer, to be put back before any Python code runs.
     #[inline]
-    pub(crate) fn take_scratch(&self) -> Vec<u8> {
+    pub(crate) fn take_scratch(&self) -> PageBuffer {
         let scratch = self.scratch.take();
-        if scratch.is_empty() { vec![0; SCRATCH_LEN] } else { scratch }
+        if scratch.is_empty() { PageBuffer::new(SCRATCH_LEN) } else { scratch }
     }
 
     #[inline]
-    pub(crate) fn put_scratch(&self, scratch: Vec<u8>) {
+    pub(crate) fn put_scratch(&self, scratch: PageBuffer) {
         self.scratch.set(scratch);
     }
 

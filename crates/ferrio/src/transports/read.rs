@@ -45,15 +45,31 @@ enum Filled {
     Refused(PyErr),
 }
 
-/// How much room to make for the next read after one that brought `count` bytes: none, if that is the loop's buffer's. Else
-/// more than came: a read that fills its buffer leaves it open whether there is more.
-#[inline]
-fn room_after(count: usize) -> usize {
-    if count < BULK {
-        return 0;
+/// Where the next read goes.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Room {
+    /// Bytes to make room for; none if the loop's buffer takes it.
+    len: usize,
+    /// The last read in bulk brought little.
+    short: bool,
+}
+
+impl Room {
+    /// The room for the read after one that brought `count` bytes. In bulk it is more than came: a read that fills its
+    /// buffer leaves it open whether there is more. One short read, such as the end of a message, does not end the
+    /// bulk: with 64 peers that send without a pause a tenth of the reads are short, and the one after each would be
+    /// copied.
+    #[inline]
+    fn after(self, count: usize) -> Self {
+        if count >= BULK {
+            let [.., most] = BULK_ROOMS;
+            return Self {
+                len: BULK_ROOMS.into_iter().find(|room| count < *room).unwrap_or(most),
+                short: false,
+            };
+        }
+        if self.short { Self::default() } else { Self { short: self.len > 0, ..self } }
     }
-    let [.., most] = BULK_ROOMS;
-    BULK_ROOMS.into_iter().find(|room| count < *room).unwrap_or(most)
 }
 
 impl StreamTransport {
@@ -75,7 +91,7 @@ impl StreamTransport {
         let (Some(event_loop), Some(protocol)) = (this.event_loop.get(), this.protocol.get()) else {
             return Ok(());
         };
-        if this.room.get() > 0 {
+        if this.room.get().len > 0 {
             return Self::read_bulk(this, py, kind, &protocol);
         }
         let mut scratch = event_loop.sockets.take_scratch();
@@ -86,7 +102,7 @@ impl StreamTransport {
                 return Self::read_eof(this, py);
             }
             Ok(count) => {
-                this.room.set(room_after(count));
+                this.room.set(this.room.get().after(count));
                 let full = if count == scratch.len() { Self::report_rest(this) } else { Ok(()) };
                 let fed = match kind {
                     ProtocolKind::Reader(fed) => reader::feed(fed, py, &scratch[..count]),
@@ -111,7 +127,7 @@ impl StreamTransport {
     /// Receives into a `bytes` object of its own.
     fn read_bulk(this: &Obj<Self>, py: Python<'_>, kind: &ProtocolKind, protocol: &Obj) -> PyResult<()> {
         let room = this.room.get();
-        let data = match new_bytes(py, room, |room| socket::recv_into_uninit(this.live_fd(py), room))? {
+        let data = match new_bytes(py, room.len, |room| socket::recv_into_uninit(this.live_fd(py), room))? {
             Ok(data) => data,
             Err(err) => return Self::read_failed(this, py, err),
         };
@@ -119,8 +135,8 @@ impl StreamTransport {
         if count == 0 {
             return Self::read_eof(this, py);
         }
-        this.room.set(room_after(count));
-        let full = if count == room { Self::report_rest(this) } else { Ok(()) };
+        this.room.set(room.after(count));
+        let full = if count == room.len { Self::report_rest(this) } else { Ok(()) };
         let fed = match kind {
             ProtocolKind::Reader(fed) => Self::feed_next(this, py, fed, &data),
             _ => Ok(false),

@@ -24,6 +24,7 @@ use super::chunk::Chunk;
 use super::extra_info::ExtraInfo;
 use super::held_socket::{Connected, HeldSocket};
 use super::protocol::ProtocolKind;
+use super::read::Room;
 use super::reader;
 use crate::event_loop::{Loop, Ready, Source};
 use crate::future::Future;
@@ -62,8 +63,8 @@ pub struct StreamTransport {
     pub(super) closing: Cell<bool>,
     pub(super) eof: Cell<bool>,
     pub(super) paused: Cell<bool>,
-    /// How much the next read is expected to bring at most, if that is much.
-    pub(super) room: Cell<usize>,
+    /// Where the next read goes.
+    pub(super) room: Cell<Room>,
     /// Whether methods that streams call may mean something else than ours: a derived class, or one set on the instance.
     replaced: Cell<bool>,
 }
@@ -400,7 +401,7 @@ impl Class for StreamTransport {
             closing: Cell::new(false),
             eof: Cell::new(false),
             paused: Cell::new(false),
-            room: Cell::new(0),
+            room: Cell::default(),
             replaced: Cell::new(false),
         }
     }
