@@ -406,3 +406,27 @@ def test_python_has_the_same_idea_of_a_place(run, path):
                     assert theirs.read(2) == await ours.read(2)
 
     run(main())
+
+
+@pytest.mark.parametrize("count", [2**62, sys.maxsize])
+@pytest.mark.parametrize(("method", "buffering"), [("read", -1), ("read", 0), ("read1", -1)])
+def test_more_than_there_is_memory(run, path, method, buffering, count):
+    """An error of that read, after which the file goes on; what was read ahead is still there."""
+    path.write_bytes(b"0123456789")
+    with (
+        open(path, "rb", buffering=buffering) as builtin,
+        pytest.raises((MemoryError, OverflowError)) as expected,
+    ):
+        getattr(builtin, method)(count)
+
+    async def main():
+        async with files.open(path, "rb", buffering=buffering) as file:
+            with pytest.raises(expected.type):
+                await getattr(file, method)(count)
+            assert await file.read(4) == b"0123"
+            if method == "read":
+                with pytest.raises(expected.type):
+                    await file.read(count)
+            assert await file.read() == b"456789"
+
+    run(main())

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ferrio_core::driver::files::{self, Handle, Metadata, Operation, Value};
 use ferrio_object::{Obj, ObjCell, Visit, WeakList};
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyOSError, PyOverflowError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -23,6 +23,8 @@ use crate::event_loop::{FromIo, Loop};
 /// What `read()` to the end asks the kernel for at once, at most; also the least.
 const LARGEST_READ: usize = 64 * 1024 * 1024;
 const SMALLEST_READ: usize = 64 * 1024;
+/// The length that a `bytes` can have (its header has 33 bytes with the closing NUL).
+const LONGEST_BYTES: usize = isize::MAX as usize - 33;
 /// Memory that an empty buffer keeps.
 const LARGEST_KEPT: usize = 1024 * 1024;
 /// Bytes in front of what is read. A large allocation of glibc's begins 16 bytes into a page, and what the page cache has
@@ -75,15 +77,14 @@ impl Unread {
         self.bytes.shrink_to(LARGEST_KEPT);
     }
 
-    /// Makes room for `count` more behind what there is, and hands the memory out.
-    fn take_with_room(&mut self, count: usize) -> Vec<u8> {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        bytes.drain(..self.start);
+    /// Makes room for `count` more behind what there is, and hands the memory out; nothing if there is not so much.
+    fn take_with_room(&mut self, count: usize) -> Option<Vec<u8>> {
+        self.bytes.drain(..self.start);
         self.start = 0;
-        self.lead = if bytes.is_empty() { LEAD } else { 0 };
-        bytes.reserve(self.lead + count);
-        bytes.resize(bytes.len() + self.lead, 0);
-        bytes
+        self.lead = if self.bytes.is_empty() { LEAD } else { 0 };
+        self.bytes.try_reserve(self.lead.saturating_add(count)).ok()?;
+        self.bytes.resize(self.bytes.len() + self.lead, 0);
+        Some(std::mem::take(&mut self.bytes))
     }
 
     /// The memory comes back, with what was read.
@@ -255,11 +256,16 @@ impl File {
     /// Reads once, at least `count` bytes at a time if there are so many, and gives how many came; none at the end.
     ///
     /// # Errors
-    /// `OSError`; what is thrown in.
+    /// `OSError`; `OverflowError` or `MemoryError` if `wanted` is more than there can be or is; what is thrown in.
     pub(super) async fn fill(co: &Co, this: &Obj<Self>, wanted: usize) -> PyResult<usize> {
         let file = this.handle()?;
         let room = wanted.max(this.buffering.get()).max(1);
-        let buffer = this.unread.borrow_mut().take_with_room(room);
+        if room > LONGEST_BYTES {
+            return Err(PyOverflowError::new_err("byte string is too large"));
+        }
+        let Some(buffer) = this.unread.borrow_mut().take_with_room(room) else {
+            return Err(PyMemoryError::new_err(()));
+        };
         let value = Self::perform(co, this, Operation::Read { file, buffer, len: room }).await?;
         Ok(count(&value))
     }
