@@ -267,3 +267,46 @@ def test_an_unclosed_connection_is_reported(asyncio):
         await closed(server)
 
     run(asyncio, main())
+
+
+def test_a_replaced_reference_to_the_reader_is_called_for_data_only(asyncio):
+    # Many connections at a time: what is looked at ahead of their events calls nothing.
+    count = 40
+
+    async def main():
+        calls, made, handled = [], [], asyncio.Event()
+
+        class Protocol(asyncio.StreamReaderProtocol):
+            def __init__(self):
+                self.received = asyncio.StreamReader()
+                super().__init__(self.received)
+
+            def connection_made(self, transport):
+                super().connection_made(transport)
+                self._stream_reader_wr = self.reference
+                made.append(self)
+                if len(made) == count:
+                    handled.set()
+
+            def reference(self):
+                calls.append(self)
+                return self.received
+
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(Protocol, "127.0.0.1", 0)
+        address = server.sockets[0].getsockname()
+        peers = [socket.create_connection(address) for _ in range(count)]
+        await handled.wait()
+        calls.clear()
+        for peer in peers:
+            peer.sendall(b"data")
+        assert [await protocol.received.readexactly(4) for protocol in made] == [b"data"] * count
+        assert sorted(map(id, calls)) == sorted(map(id, made))
+        for protocol in made:
+            protocol._transport.close()
+        for peer in peers:
+            peer.close()
+        server.close()
+        await server.wait_closed()
+
+    run(asyncio, main())

@@ -17,8 +17,9 @@ pub struct Registry<T> {
     len: usize,
 }
 
+/// A place in a registry.
 #[derive(Debug)]
-struct Slot<T> {
+pub struct Slot<T> {
     /// Of the tenant, or of the next one while the slot is vacant.
     generation: u32,
     value: Option<T>,
@@ -67,6 +68,11 @@ impl<T> Registry<T> {
         let inserted = self.insert(make(token));
         debug_assert_eq!(inserted, token);
         token
+    }
+
+    /// The place that a token names, whoever has it: nothing is read.
+    pub fn slot(&self, token: Token) -> Option<&Slot<T>> {
+        self.slots.get(token.slot() as usize)
     }
 
     pub fn get(&self, token: Token) -> Option<&T> {

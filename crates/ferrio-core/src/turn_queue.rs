@@ -63,6 +63,12 @@ impl<T> TurnQueue<T> {
         self.slots[at].take()
     }
 
+    /// The item that is `at` places behind the oldest.
+    #[inline]
+    pub fn get(&self, at: usize) -> Option<&T> {
+        if at < self.len { self.slots[(self.head + at) & (self.slots.len() - 1)].as_ref() } else { None }
+    }
+
     /// Brings the newest item to the front.
     pub fn newest_first(&mut self) {
         if self.len < 2 {
@@ -144,6 +150,9 @@ mod tests {
                         }
                     }
                     prop_assert_eq!(queue.len(), model.len());
+                for at in [0, 1, 4, model.len() / 2, model.len()] {
+                    prop_assert_eq!(queue.get(at), model.get(at));
+                }
                 }
                 prop_assert_eq!(queue.iter().collect::<Vec<_>>(), model.iter().collect::<Vec<_>>());
             }

@@ -146,10 +146,7 @@ impl Backend for Epoll {
     }
 
     fn poll(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        events.clear();
-        if events.raw.capacity() == 0 {
-            events.grow();
-        }
+        events.prepare();
         // Out of the buffer while it is read, so that the translated events can go in.
         let mut raw = std::mem::take(&mut events.raw);
         let result = self.wait(&mut raw, timeout);
@@ -168,11 +165,7 @@ impl Backend for Epoll {
                 });
             }
         }
-        let full = raw.len() == raw.capacity();
         events.raw = raw;
-        if full {
-            events.grow();
-        }
         result
     }
 

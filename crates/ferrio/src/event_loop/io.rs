@@ -9,7 +9,7 @@ use std::os::fd::RawFd;
 
 use ferrio_core::driver::datagram::Inbox;
 use ferrio_core::driver::{Events, Interest, PageBuffer, Token};
-use ferrio_object::{Obj, Visit};
+use ferrio_object::{Obj, SpareBytes, Visit};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -113,6 +113,8 @@ pub(crate) const SCRATCH_LEN: usize = 256 * 1024;
 pub(crate) struct Sockets {
     /// Empty until the first read, and while it is in use.
     scratch: Cell<PageBuffer>,
+    /// What `bytes` are made of.
+    pub(crate) spare: SpareBytes,
     /// Whether the last `sock_recv()` brought much.
     pub(super) bulk: Cell<bool>,
     /// What all datagram endpoints receive into; made with the first datagram.
@@ -199,6 +201,7 @@ impl Sockets {
         drop(listeners);
         let paths = std::mem::take(&mut *self.unix_paths.borrow_mut());
         drop(paths);
+        self.spare.clear();
     }
 }
 
@@ -224,6 +227,7 @@ impl Source {
 #[inline]
 pub(super) fn queue_events(this: &Obj<Loop>, py: Python<'_>, events: &Events) -> PyResult<()> {
     this.registrations.polled();
+    this.sockets.spare.rewind();
     {
         let mut ready = this.ready.borrow_mut();
         for event in events.iter() {

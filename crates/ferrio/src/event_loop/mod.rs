@@ -4,6 +4,7 @@
 //! may push onto the ready queue while the loop's thread is in the driver without it. No `RefCell` of the loop may
 //! stay borrowed over code that can run Python.
 
+mod ahead;
 mod calls;
 mod connect;
 mod datagram;

@@ -135,13 +135,15 @@ impl Recv {
             let mut scratch = sockets.take_scratch();
             let most = n.min(scratch.len());
             let received = socket::recv(fd, &mut scratch[..most])
-                .map(|count| pyo3::types::PyBytes::new(py, &scratch[..count]).into());
+                .map(|count| sockets.spare.bytes(py, &scratch[..count]));
             sockets.put_scratch(scratch);
-            received
+            match received {
+                Ok(data) => Ok(data?),
+                Err(err) => Err(err),
+            }
         };
         match received {
             Ok(data) => {
-                let data: Obj = data;
                 sockets.bulk.set(bytes_of(&data).is_some_and(|data| data.len() > COPIED));
                 Ok(Step::Done(data))
             }

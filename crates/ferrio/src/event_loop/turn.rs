@@ -21,7 +21,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::interpreter::Checked;
-use super::{FromIo, Hooks, Loop, Ready, Timer, io, replaced};
+use super::{FromIo, Hooks, Loop, Ready, Timer, ahead, io, replaced};
 use crate::handle::Handle;
 use crate::native_fn::NativeFn;
 use crate::taskgroups::TaskGroup;
@@ -45,6 +45,8 @@ pub(super) struct Pace {
     turns: Cell<u32>,
     items: Cell<u32>,
     polled_at: Cell<f64>,
+    /// The last poll brought more than one event.
+    crowded: Cell<bool>,
     interpreter: Checked,
 }
 
@@ -54,6 +56,7 @@ impl Pace {
             turns: Cell::new(MAX_TURNS),
             items: Cell::new(0),
             polled_at: Cell::new(0.0),
+            crowded: Cell::new(false),
             interpreter: Checked::never(),
         }
     }
@@ -112,6 +115,7 @@ fn poll(this: &Obj<Loop>, py: Python<'_>, idle: bool) -> PyResult<()> {
     let now = clock::monotonic();
     // Queued before a signal handler may raise: changes that the kernel has reported once it does not report again.
     let outcome = polled.and_then(|()| io::queue_events(this, py, &events));
+    this.pace.crowded.set(events.len() > 1);
     this.events.replace(events);
     if blocks {
         // A signal that arrived while we were in there has its Python handler called now.
@@ -175,9 +179,13 @@ pub(super) fn run_ready(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
         return run_ready_watched(this, py, count);
     }
     let mut left = count;
+    let crowded = this.pace.crowded.get();
     loop {
         for _ in 0..left.min(CHECK_ITEMS) {
             let Some(item) = this.ready.borrow_mut().pop_front() else { break };
+            if crowded {
+                ahead::prefetch(this, py);
+            }
             run(this, py, item).map_err(|raised| raised.take(py))?;
         }
         left = left.saturating_sub(CHECK_ITEMS);

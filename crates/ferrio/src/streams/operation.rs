@@ -174,6 +174,8 @@ impl StreamOperation {
             return Ok(Sent::Return(data));
         }
         let waiter = reader.wait(py, read.name())?;
+        reader.wanted.set(read.wanted());
+        reader.operation.set(self);
         let old = self.read.replace(Some(read));
         drop(old);
         self.wait(py, waiter)

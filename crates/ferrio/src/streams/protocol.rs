@@ -98,6 +98,30 @@ impl StreamReaderProtocol {
         Ok(())
     }
 
+    /// Asks for what feeding the reader will use, a stage at a time (`event_loop/ahead.rs`).
+    #[inline]
+    pub(crate) fn prefetch_stage(this: &Obj<Self>, py: Python<'_>, stage: usize) {
+        match stage {
+            0 => this.prefetch(),
+            1 => this.reader_ref.prefetch_first(64),
+            2 => {
+                if let Some(held) = this.reader_ref.get() {
+                    held.prefetch_referent::<StreamReader>();
+                }
+            }
+            _ => {
+                // What else a program puts there may be called, and run code.
+                if let Some(held) = this.reader_ref.get()
+                    && let Ok(held) = held.bind(py).cast_exact::<PyWeakrefReference>()
+                    && let Some(reader) = held.upgrade().map(Obj::from)
+                    && let Some(reader) = plain(&reader)
+                {
+                    reader.prefetch_waiting();
+                }
+            }
+        }
+    }
+
     /// The reader, if it is still there.
     #[inline]
     pub(super) fn reader(&self, py: Python<'_>) -> Option<Obj> {

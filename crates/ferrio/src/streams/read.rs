@@ -102,6 +102,16 @@ impl Read {
         }
     }
 
+    /// How many bytes it can do with as they come, without looking for something in the buffer.
+    #[inline]
+    pub(super) fn wanted(&self) -> usize {
+        match self {
+            Read::UpTo(_) | Read::Line { .. } => 1,
+            Read::Exactly(n) => *n,
+            _ => usize::MAX,
+        }
+    }
+
     /// Reads, if enough has come or the stream has ended.
     ///
     /// # Errors
@@ -116,12 +126,14 @@ impl Read {
             }
             Read::UpTo(most) if reader.whole.is_some() => reader.take_whole(py, *most),
             Read::UpTo(most) => reader.with_buffer(py, |buffer| {
-                (eof || !buffer.is_empty()).then(|| taken(py, buffer, buffer.len().min(*most)))
-            })?,
+                let there = eof || !buffer.is_empty();
+                there.then(|| taken(reader, py, buffer, buffer.len().min(*most))).transpose()
+            })??,
             Read::Exactly(n) if reader.whole_len().is_some_and(|len| len >= *n) => reader.take_whole(py, *n),
             Read::Exactly(n) => {
-                let data =
-                    reader.with_buffer(py, |buffer| (buffer.len() >= *n).then(|| taken(py, buffer, *n)))?;
+                let data = reader.with_buffer(py, |buffer| {
+                    (buffer.len() >= *n).then(|| taken(reader, py, buffer, *n)).transpose()
+                })??;
                 if data.is_none() && eof {
                     return Err(incomplete(reader, py, Some(*n))?);
                 }
@@ -192,16 +204,16 @@ fn line(reader: &StreamReader, py: Python<'_>, search: &mut SearchState, eof: bo
         return Ok(reader.take_whole(py, len));
     }
     let found = reader.with_buffer(py, |buffer| match buffer.find_line(limit, eof, search) {
-        Search::Found { end } => Ok(Some(taken(py, buffer, end))),
-        Search::NeedMore => Ok(None),
-        Search::Incomplete => Ok(Some(taken(py, buffer, buffer.len()))),
+        Search::Found { end } => Ok(taken(reader, py, buffer, end).map(Some)),
+        Search::NeedMore => Ok(Ok(None)),
+        Search::Incomplete => Ok(taken(reader, py, buffer, buffer.len()).map(Some)),
         Search::Overrun(overrun) => {
             buffer.discard_line(overrun);
             Err(overrun)
         }
     })?;
     match found {
-        Ok(line) => Ok(line),
+        Ok(line) => line,
         Err(overrun) => {
             reader.resume_if_low(py)?;
             Err(overlong(py, overrun)?)
@@ -235,12 +247,12 @@ fn until(
             Separators::Many(separators) => buffer.find_until(separators, limit, eof, search),
         };
         match found {
-            Search::Found { end } => Ok(taken(py, buffer, end)),
+            Search::Found { end } => Ok(taken(reader, py, buffer, end)),
             other => Err(other),
         }
     })?;
     match found {
-        Ok(message) => Ok(Some(message)),
+        Ok(message) => message.map(Some),
         Err(Search::Overrun(overrun)) => Err(limit_overrun(py, overrun)?),
         Err(Search::Incomplete) => Err(incomplete(reader, py, None)?),
         Err(_) => Ok(None),
@@ -248,8 +260,11 @@ fn until(
 }
 
 #[inline]
-fn taken(py: Python<'_>, buffer: &mut ReadBuffer, n: usize) -> Obj {
-    PyBytes::new(py, buffer.consume(n)).into()
+fn taken(reader: &StreamReader, py: Python<'_>, buffer: &mut ReadBuffer, n: usize) -> PyResult<Obj> {
+    let data = &buffer.as_slice()[..n];
+    let data = reader.new_bytes(py, data)?;
+    buffer.consume(n);
+    Ok(data)
 }
 
 enum Count {
@@ -312,7 +327,7 @@ fn limit_overrun(py: Python<'_>, overrun: LimitOverrun) -> PyResult<PyErr> {
 /// Empties the buffer into an `IncompleteReadError`.
 #[cold]
 fn incomplete(reader: &StreamReader, py: Python<'_>, expected: Option<usize>) -> PyResult<PyErr> {
-    let partial = reader.with_buffer(py, |buffer| taken(py, buffer, buffer.len()))?;
+    let partial = reader.with_buffer(py, |buffer| taken(reader, py, buffer, buffer.len()))??;
     let class = exceptions::class(py, "IncompleteReadError")?;
     Ok(PyErr::from_value(class.bind(py).call1((partial, expected))?))
 }

@@ -5,15 +5,18 @@ use std::mem::offset_of;
 
 use ferrio_core::read_buffer::ReadBuffer;
 use ferrio_object::{
-    Any, Args, Buffer, Class, ClassBuilder, DictSlot, Obj, ObjCell, Signature, TypeCell, Visit, WeakList,
-    bytes_of,
+    Any, Args, Buffer, Class, ClassBuilder, DictSlot, Hint, Obj, ObjCell, Signature, TypeCell, Visit,
+    WeakList, bytes_of,
 };
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError, PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use super::operation::{Op, StreamOperation};
+use super::writer::StreamWriter;
 use super::{DEFAULT_LIMIT, attributes, replaced};
+use crate::future::Future;
 use crate::loop_ref::LoopRef;
 use crate::transports::StreamTransport;
 
@@ -21,6 +24,8 @@ use crate::transports::StreamTransport;
 pub struct StreamReader {
     pub(super) event_loop: RefCell<Option<LoopRef>>,
     pub(super) buffer: RefCell<ReadBuffer>,
+    /// How many bytes the read that waits can do with as they come; `usize::MAX` if it looks for something in the buffer.
+    pub(super) wanted: Cell<usize>,
     /// A `bytes` object as it was received, of which [`Self::taken`] bytes have been read. The buffer is empty
     /// meanwhile: whoever wants to see that moves the rest there first (`with_buffer`).
     pub(super) whole: ObjCell,
@@ -34,6 +39,9 @@ pub struct StreamReader {
     pub(super) replaced: Cell<bool>,
     /// The future that the one task that waits for bytes waits for.
     pub(super) waiter: ObjCell,
+    /// The operation that waits, and the writer of the same connection, which mostly comes next.
+    pub(super) operation: Hint<StreamOperation>,
+    pub(super) writer: Hint<StreamWriter>,
     pub(super) exception: ObjCell,
     pub(super) transport: ObjCell,
     pub(super) source_traceback: ObjCell,
@@ -107,6 +115,14 @@ impl StreamReader {
         Ok(result)
     }
 
+    /// Asks for what a task that waits for bytes will use.
+    #[inline]
+    pub(super) fn prefetch_waiting(&self) {
+        self.waiter.prefetch_as::<Future>();
+        self.operation.prefetch();
+        self.writer.prefetch();
+    }
+
     /// How many bytes are there to be read.
     #[inline]
     pub(super) fn len(&self, py: Python<'_>) -> PyResult<usize> {
@@ -128,8 +144,38 @@ impl StreamReader {
         if data.is_empty() {
             return Ok(());
         }
-        self.with_buffer(py, |buffer| buffer.extend_from_slice(data))?;
+        // For the buffer it would be copied once more.
+        if data.len() >= self.wanted.get() && self.waiter.is_some() && self.is_empty() {
+            let whole = self.new_bytes(py, data)?;
+            self.keep_whole(whole);
+        } else {
+            self.with_buffer(py, |buffer| buffer.extend_from_slice(data))?;
+        }
         self.fed(py)
+    }
+
+    /// Whether there is nothing to be read, and nobody else has the buffer.
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.whole.is_none() && self.exported.is_none() && self.buffer.borrow().is_empty()
+    }
+
+    #[inline]
+    fn keep_whole(&self, whole: Obj) {
+        self.taken.set(0);
+        self.whole.set(Some(whole));
+    }
+
+    /// A `bytes` object for whoever reads.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    #[inline]
+    pub(super) fn new_bytes(&self, py: Python<'_>, data: &[u8]) -> PyResult<Obj> {
+        match &*self.event_loop.borrow() {
+            Some(LoopRef::Native(native)) => native.sockets.spare.bytes(py, data),
+            _ => Ok(PyBytes::new(py, data).into()),
+        }
     }
 
     /// As [`Self::feed`], with a `bytes` object, which is kept as it is if nothing is buffered.
@@ -138,16 +184,10 @@ impl StreamReader {
     /// As [`Self::feed`].
     pub(crate) fn feed_whole(&self, py: Python<'_>, data: &Obj) -> PyResult<()> {
         let Some(bytes) = bytes_of(data) else { return Ok(()) };
-        if self.eof.get()
-            || bytes.is_empty()
-            || self.whole.is_some()
-            || self.exported.is_some()
-            || !self.buffer.borrow().is_empty()
-        {
+        if self.eof.get() || bytes.is_empty() || !self.is_empty() {
             return self.feed(py, bytes);
         }
-        self.taken.set(0);
-        self.whole.set(Some(data.clone()));
+        self.keep_whole(data.clone());
         self.fed(py)
     }
 
@@ -402,12 +442,15 @@ impl Class for StreamReader {
             buffer: RefCell::new(ReadBuffer::new()),
             whole: ObjCell::empty(),
             taken: Cell::new(0),
+            wanted: Cell::new(usize::MAX),
             exported: ObjCell::empty(),
             limit: Cell::new(DEFAULT_LIMIT),
             eof: Cell::new(false),
             paused: Cell::new(false),
             replaced: Cell::new(false),
             waiter: ObjCell::empty(),
+            operation: Hint::none(),
+            writer: Hint::none(),
             exception: ObjCell::empty(),
             transport: ObjCell::empty(),
             source_traceback: ObjCell::empty(),

@@ -1,8 +1,9 @@
 //! Reading from a `bytes` object as it was received, without the buffer in between.
 //!
 //! In bulk, each copy of the bytes costs as much as the kernel's. The transport receives into a `bytes`, and a `read()`
-//! that takes all of it gets that very object. What only a buffer can do, as looking for the end of a message that has
-//! not come, is done there, after the bytes have moved.
+//! that takes all of it gets that very object. Of less than that a `bytes` is made at once where a task waits for it. What
+//! only a buffer can do, as looking for the end of a message that has not come, is done there, after the bytes have
+//! moved.
 
 use ferrio_core::read_buffer::newline;
 use ferrio_object::{Obj, bytes_of};

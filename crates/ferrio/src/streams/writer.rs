@@ -49,9 +49,13 @@ impl StreamWriter {
         let contents = Self::blank();
         contents.transport.set(Some(transport));
         contents.protocol.set(Some(protocol));
-        contents.reader.set(reader);
+        contents.reader.set(reader.clone());
         *contents.event_loop.borrow_mut() = Some(event_loop);
-        Obj::create(py, ((), contents))
+        let this = Obj::<Self>::create(py, ((), contents))?;
+        if let Some(reader) = reader.as_ref().and_then(Obj::cast::<StreamReader>) {
+            reader.writer.set(&this);
+        }
+        Ok(this)
     }
 
     fn init(this: &Obj<Self>, _py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {

@@ -60,6 +60,21 @@ impl Task {
         }
     }
 
+    /// Asks for what the next step will use, a stage at a time (`event_loop/ahead.rs`).
+    #[inline]
+    pub(crate) fn prefetch_stage(this: &Obj<Self>, stage: usize) {
+        match stage {
+            0 => this.prefetch(),
+            1 => {
+                // A coroutine is as long as its frame.
+                this.coro.prefetch_first(384);
+                this.context.prefetch_first(64);
+                this.fut_waiter.prefetch_as::<Future>();
+            }
+            _ => {}
+        }
+    }
+
     /// The context that the coroutine runs in; `None` before `__init__`.
     ///
     /// # Errors

@@ -16,7 +16,6 @@ use ferrio_object::{Buffer, ClassBuilder, Obj, bytes_of, new_bytes};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 
 use super::protocol::ProtocolKind;
 use super::reader;
@@ -108,11 +107,15 @@ impl StreamTransport {
                     ProtocolKind::Reader(fed) => reader::feed(fed, py, &scratch[..count]),
                     _ => Ok(false),
                 };
-                let data = matches!(fed, Ok(false)).then(|| PyBytes::new(py, &scratch[..count]));
+                let data =
+                    matches!(fed, Ok(false)).then(|| event_loop.sockets.spare.bytes(py, &scratch[..count]));
                 event_loop.sockets.put_scratch(scratch);
                 let outcome = match data {
                     None => fed.map(drop),
-                    Some(data) => this.data_received(py, &protocol, data.as_any()),
+                    Some(Ok(data)) => this.data_received(py, &protocol, data.bind(py)),
+                    Some(Err(err)) => {
+                        return Self::fatal_error(this, py, err, "Fatal read error on socket transport");
+                    }
                 };
                 outcome.and(full)
             }

@@ -28,6 +28,7 @@ use super::read::Room;
 use super::reader;
 use crate::event_loop::{Loop, Ready, Source};
 use crate::future::Future;
+use crate::streams::StreamReaderProtocol;
 
 /// The contents of a stream transport.
 pub struct StreamTransport {
@@ -97,6 +98,26 @@ fn python_class(py: Python<'_>) -> PyResult<&Obj> {
 }
 
 impl StreamTransport {
+    /// Asks for what serving the next event will use, a stage at a time (`event_loop/ahead.rs`).
+    #[inline]
+    pub(crate) fn prefetch_stage(this: &Obj<Self>, py: Python<'_>, stage: usize) {
+        if stage == 0 {
+            return this.prefetch();
+        }
+        match (&*this.kind.borrow(), stage) {
+            (ProtocolKind::Reader(protocol), _) => {
+                StreamReaderProtocol::prefetch_stage(protocol, py, stage - 1);
+            }
+            (ProtocolKind::None, _) => {}
+            (_, 1) => {
+                // A Python object with some attributes, and the variables that there are in the context.
+                this.protocol.prefetch_first(128);
+                this.context.prefetch_first(64);
+            }
+            _ => {}
+        }
+    }
+
     /// A transport over a connected, non-blocking socket; `connection_made()` is called in the next turn.
     ///
     /// # Errors

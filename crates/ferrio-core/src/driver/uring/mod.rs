@@ -207,20 +207,9 @@ impl Backend for Uring {
     }
 
     fn poll(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        events.clear();
-        if events.capacity() == 0 {
-            events.grow();
-        }
+        events.prepare();
         let mut ring = lock(&self.ring);
-        let result = match self.own(&mut ring) {
-            Ok(ring) => self.wait(ring, events, timeout),
-            Err(error) => Err(error),
-        };
-        drop(ring);
-        if events.len() == events.capacity() {
-            events.grow();
-        }
-        result
+        self.own(&mut ring).and_then(|ring| self.wait(ring, events, timeout))
     }
 
     fn waker(&self) -> Arc<Waker> {
