@@ -430,3 +430,17 @@ def test_more_than_there_is_memory(run, path, method, buffering, count):
             assert await file.read() == b"456789"
 
     run(main())
+
+
+@pytest.mark.parametrize("buffering", [2**31, -(2**31) - 1, 2**63, -(10**30)])
+def test_a_buffer_size_beyond_a_c_int(run, path, buffering):
+    path.touch()
+    with pytest.raises(OverflowError) as expected, open(path, "rb", buffering=buffering):
+        pass
+
+    async def main():
+        with pytest.raises(OverflowError) as refused:
+            await files.open(path, "rb", buffering=buffering)
+        assert str(refused.value) == str(expected.value)
+
+    run(main())

@@ -17,6 +17,7 @@ mod freelists;
 mod memory;
 mod panics;
 mod rosters;
+mod spare_bytes;
 mod stop_iteration;
 mod subclasses;
 mod threads;

@@ -1,13 +1,15 @@
 //! `ferrio.files.open()`: what it is given, and the object that can be awaited or entered.
 
 use std::cell::RefCell;
-use std::ffi::CString;
+use std::ffi::{CString, c_int};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use ferrio_core::driver::files::{self, Handle, Metadata, Operation, Value};
 use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit};
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyRuntimeWarning, PyTypeError, PyValueError};
+use pyo3::exceptions::{
+    PyOSError, PyOverflowError, PyRuntimeError, PyRuntimeWarning, PyTypeError, PyValueError,
+};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -42,6 +44,17 @@ enum Target {
     Descriptor(RawFd),
 }
 
+/// `buffering` as the builtin takes it, as a C int.
+fn buffer_size(given: &Bound<'_, PyAny>) -> PyResult<isize> {
+    given.extract::<c_int>().map(|size| size as isize).map_err(|err| {
+        if err.is_instance_of::<PyOverflowError>(given.py()) {
+            PyOverflowError::new_err("Python int too large to convert to C int")
+        } else {
+            err
+        }
+    })
+}
+
 impl Request {
     /// # Errors
     /// As the builtin `open()` for arguments that do not fit together.
@@ -60,7 +73,7 @@ impl Request {
             py,
             file.map_or_else(|| Obj::none(py), Obj::from),
             mode_given,
-            buffering.map_or(Ok(-1), PyAnyMethods::extract::<isize>)?,
+            buffering.map_or(Ok(-1), buffer_size)?,
             options,
             closefd.map_or(Ok(true), PyAnyMethods::is_truthy)?,
             given(opener),
