@@ -285,8 +285,12 @@ def test_an_unclosed_transport_is_closed_with_a_warning(asyncio, protocol):
         warnings.simplefilter("always")
         del there, here
         gc.collect()
+        warned = sorted(str(w.message).split(" fd=")[0] for w in caught)
+        # What is recorded holds the transports, and since 3.15 the collector leaves what they refer to alive then.
+        caught.clear()
+        gc.collect()
     assert [ref() for ref in gone] == [None, None]
-    assert sorted(str(w.message).split(" fd=")[0] for w in caught) == [
+    assert warned == [
         "unclosed transport <_UnixReadPipeTransport",
         "unclosed transport <_UnixWritePipeTransport",
     ]
