@@ -43,38 +43,46 @@ def by_protocol(recorder, pair):
 
 
 @pytest.fixture
-def by_stream(asyncio, loop, pair):
-    """The same, as `StreamReader.read()` answers."""
+def by_reads(asyncio, loop, pair):
+    """The same for what a coroutine function reads from a stream: `receive(reader, peer, message)`."""
 
-    async def by_stream(take):
-        reader = asyncio.StreamReader(loop=loop)
-        protocol, peer = await pair(lambda: asyncio.StreamReaderProtocol(reader, loop=loop))
+    def by_reads(receive):
+        async def receiving(take):
+            reader = asyncio.StreamReader(loop=loop)
+            protocol, peer = await pair(lambda: asyncio.StreamReaderProtocol(reader, loop=loop))
 
-        async def send(message):
-            peer.send(message)
-            take(await reader.read(65536))
+            async def send(message):
+                take(await receive(reader, peer, message))
 
-        return send, protocol._transport.close
+            return send, protocol._transport.close
 
-    return by_stream
+        return receiving
+
+    return by_reads
 
 
 @pytest.fixture
-def by_count(asyncio, loop, pair):
+def by_read(by_reads):
+    """The same, as `StreamReader.read()` answers."""
+
+    async def receive(reader, peer, message):
+        peer.send(message)
+        return await reader.read(65536)
+
+    return by_reads(receive)
+
+
+@pytest.fixture
+def by_readexactly(by_reads):
     """The same, as `StreamReader.readexactly()` answers while there is more."""
 
-    async def by_count(take):
-        reader = asyncio.StreamReader(loop=loop)
-        protocol, peer = await pair(lambda: asyncio.StreamReaderProtocol(reader, loop=loop))
+    async def receive(reader, peer, message):
+        peer.send(message + b"rest")
+        data = await reader.readexactly(len(message))
+        assert await reader.readexactly(4) == b"rest"
+        return data
 
-        async def send(message):
-            peer.send(message + b"rest")
-            take(await reader.readexactly(len(message)))
-            assert await reader.readexactly(4) == b"rest"
-
-        return send, protocol._transport.close
-
-    return by_count
+    return by_reads(receive)
 
 
 @pytest.fixture
@@ -103,7 +111,7 @@ def socketpair():
     peer.close()
 
 
-@pytest.fixture(params=["by_protocol", "by_stream", "by_count", "by_sock_recv"])
+@pytest.fixture(params=["by_protocol", "by_read", "by_readexactly", "by_sock_recv"])
 def receiving(request):
     return request.getfixturevalue(request.param)
 
