@@ -171,7 +171,7 @@ def test_it_ends_where_its_length_says(clean_run, receiving):
     clean_run(main())
 
 
-def test_many_of_one_turn(asyncio, loop, clean_run, recorder, pair):
+def test_many_of_one_turn(clean_run, pair):
     async def main():
         pairs = [await pair() for _ in range(150)]
         source = messages(1024)

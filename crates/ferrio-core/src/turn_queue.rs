@@ -150,9 +150,9 @@ mod tests {
                         }
                     }
                     prop_assert_eq!(queue.len(), model.len());
-                for at in [0, 1, 4, model.len() / 2, model.len()] {
-                    prop_assert_eq!(queue.get(at), model.get(at));
-                }
+                    for at in [0, 1, 4, model.len() / 2, model.len()] {
+                        prop_assert_eq!(queue.get(at), model.get(at));
+                    }
                 }
                 prop_assert_eq!(queue.iter().collect::<Vec<_>>(), model.iter().collect::<Vec<_>>());
             }

@@ -30,11 +30,11 @@ pub(super) fn prefetch(this: &Obj<Loop>, py: Python<'_>) {
                     ferrio_object::prefetch(slot);
                 }
             }
-            (Some(Ready::Io { token, .. }), stage) => match sources.get(*token) {
-                Some(Source::Stream(transport)) => StreamTransport::prefetch_stage(transport, py, stage - 1),
-                Some(Source::Kept(kept)) if stage == 1 => kept.prefetch(),
-                _ => {}
-            },
+            (Some(Ready::Io { token, .. }), stage) => {
+                if let Some(Source::Stream(transport)) = sources.get(*token) {
+                    StreamTransport::prefetch_stage(transport, py, stage - 1);
+                }
+            }
             (Some(Ready::Step(task)), stage) => Task::prefetch_stage(task, stage),
             _ => {}
         }

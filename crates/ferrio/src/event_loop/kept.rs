@@ -47,14 +47,6 @@ impl Kept {
         (reader, writer)
     }
 
-    /// Asks for the futures of who waits (`ahead.rs`).
-    #[inline]
-    pub(super) fn prefetch(&self) {
-        for futures in [&self.reader, &self.writer] {
-            futures.borrow().iter().for_each(Obj::prefetch);
-        }
-    }
-
     pub(super) fn traverse(&self, visit: &mut Visit<'_>) {
         visit.obj(&self.owner);
         for futures in [&self.reader, &self.writer] {
