@@ -22,6 +22,7 @@
 //! No asyncio in here: this crate knows objects, not event loops.
 
 mod args;
+mod buffer;
 mod builder;
 mod call;
 mod class;
@@ -41,10 +42,11 @@ mod stop_iteration;
 mod trampoline;
 
 pub use args::{Args, Signature};
+pub use buffer::{Buffer, BufferPlace, PlacedBuffer};
 pub use builder::{Class, ClassBuilder};
 pub use call::{
-    Buffer, Sent, ThreadState, await_iter, bytes_of, is_generator, is_python_coroutine, new_bytes, send,
-    send_none, vectorcall, vectorcall_drop,
+    Sent, ThreadState, await_iter, bytes_of, is_generator, is_python_coroutine, new_bytes, send, send_none,
+    vectorcall, vectorcall_drop,
 };
 pub use class::{DictSlot, Instance, Layout, Parts, TypeCell, Visit, WeakList};
 pub use class_def::ClassDef;

@@ -1,6 +1,6 @@
 //! Buffers that objects export, and the contents of `bytes`.
 
-use ferrio_object::{Buffer, Obj, bytes_of};
+use ferrio_object::{Buffer, BufferPlace, Obj, PlacedBuffer, bytes_of};
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyString};
@@ -42,6 +42,28 @@ fn held_until_dropped() {
         let err = array.resize(10).unwrap_err();
         assert!(err.is_instance_of::<PyBufferError>(py), "{err}");
         drop(buffer);
+        array.resize(10).unwrap();
+        assert_eq!(references(&array), before);
+    });
+}
+
+#[test]
+fn one_place_serves_one_view_after_the_other() {
+    attached(|py, _| {
+        let array = PyByteArray::new(py, b"hello");
+        let before = references(&array);
+        let obj = Obj::from(&array);
+        let mut place = BufferPlace::new();
+        let mut buffer = PlacedBuffer::get_in(&mut place, py, &obj, true).unwrap();
+        buffer.with_mut(py, |bytes| bytes[0] = b'j');
+        assert!(array.resize(10).is_err());
+        drop(buffer);
+        let refused = PlacedBuffer::get_in(&mut place, py, &Obj::none(py), false).err().unwrap();
+        assert!(refused.is_instance_of::<PyTypeError>(py), "{refused}");
+        let again = PlacedBuffer::get_in(&mut place, py, &obj, false).unwrap();
+        assert_eq!(again.to_vec(py), b"jello");
+        drop(again);
+        drop(obj);
         array.resize(10).unwrap();
         assert_eq!(references(&array), before);
     });

@@ -226,7 +226,7 @@ impl Source {
 /// Queues what a poll brought.
 #[inline]
 pub(super) fn queue_events(this: &Obj<Loop>, py: Python<'_>, events: &Events) -> PyResult<()> {
-    this.registrations.polled();
+    this.registrations.polled(events.len());
     this.sockets.spare.rewind();
     {
         let mut ready = this.ready.borrow_mut();
@@ -314,8 +314,9 @@ pub(super) fn dispatch(
 /// Flushes the transports written to in this turn.
 pub(super) fn flush_writes(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     let dirty = std::mem::take(&mut *this.dirty.borrow_mut());
+    let quiet_poll = this.quiet_poll();
     for (done, transport) in dirty.iter().enumerate() {
-        if let Err(err) = StreamTransport::flush(transport, py) {
+        if let Err(err) = StreamTransport::flush(transport, py, quiet_poll) {
             // The loop is to end, and may run again: the others' data is not to be lost by that.
             this.dirty.borrow_mut().extend(dirty[done + 1..].iter().cloned());
             return Err(err);

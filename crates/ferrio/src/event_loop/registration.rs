@@ -22,6 +22,8 @@ pub(crate) struct Registrations {
     owners: RefCell<Vec<Token>>,
     /// Polls so far: whoever began to wait after the last one is not meant by its events.
     polls: Cell<u32>,
+    /// Whether the last one brought one event and no more.
+    quiet: Cell<bool>,
 }
 
 impl Registrations {
@@ -45,8 +47,9 @@ impl Registrations {
     }
 
     #[inline]
-    pub(super) fn polled(&self) {
+    pub(super) fn polled(&self, events: usize) {
         self.polls.set(self.polls.get().wrapping_add(1));
+        self.quiet.set(events == 1);
     }
 
     pub(super) fn clear(&self) {
@@ -59,6 +62,12 @@ impl Loop {
     /// How many polls there have been; wraps around.
     pub(crate) fn polls(&self) -> u32 {
         self.registrations.polls()
+    }
+
+    /// How many polls there have been, if the last one brought one event and no more.
+    #[inline]
+    pub(crate) fn quiet_poll(&self) -> Option<u32> {
+        self.registrations.quiet.get().then(|| self.polls())
     }
 
     /// Registers a source of our own with the driver.

@@ -1,7 +1,7 @@
 //! A piece of data on its way into a write queue.
 
 use ferrio_core::write_queue::WriteQueue;
-use ferrio_object::{Buffer, Obj, bytes_of};
+use ferrio_object::{BufferPlace, Obj, PlacedBuffer, bytes_of};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
@@ -24,16 +24,22 @@ impl AsRef<[u8]> for Chunk {
 }
 
 /// Data as a caller of `write()` gives it.
-pub(crate) enum Data {
+pub(crate) enum Data<'place> {
     Shared(Obj),
-    Buffer(Buffer),
+    Buffer(PlacedBuffer<'place>),
 }
 
-impl Data {
+impl<'place> Data<'place> {
+    /// `place` is for the view of what is no `bytes`.
+    ///
     /// # Errors
     /// `TypeError` for what is not bytes-like, `BufferError` for a memoryview that is not contiguous.
     #[inline]
-    pub(crate) fn new(py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<Self> {
+    pub(crate) fn new(
+        place: &'place mut BufferPlace,
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
         if data.is_exact_instance_of::<PyBytes>() {
             return Ok(Data::Shared(data.into()));
         }
@@ -46,20 +52,24 @@ impl Data {
                 "data argument must be a bytes-like object, not '{class}'"
             )));
         }
-        Ok(Data::Buffer(Buffer::get(py, &data.into(), false)?))
+        Ok(Data::Buffer(PlacedBuffer::get_in(place, py, &data.into(), false)?))
     }
 
     /// Any buffer: what `writelines()` takes.
     ///
     /// # Errors
     /// `TypeError` for what has none, `BufferError` for one that is not contiguous.
-    pub(crate) fn of_buffer(py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<Self> {
+    pub(crate) fn of_buffer(
+        place: &'place mut BufferPlace,
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
         if data.is_exact_instance_of::<PyBytes>() {
             return Ok(Data::Shared(data.into()));
         }
         // Through a memoryview for the sake of its message, which says what is wrong.
         let view = PyMemoryView::from(data)?;
-        Ok(Data::Buffer(Buffer::get(py, &view.into_any().into(), false)?))
+        Ok(Data::Buffer(PlacedBuffer::get_in(place, py, &view.into_any().into(), false)?))
     }
 
     #[inline]

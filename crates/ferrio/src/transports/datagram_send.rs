@@ -7,7 +7,7 @@ use std::io;
 
 use ferrio_core::driver::datagram::{self, BATCH, Outgoing};
 use ferrio_core::driver::{Address, Interest, socket};
-use ferrio_object::{Args, Obj, Signature, Visit};
+use ferrio_object::{Args, BufferPlace, Obj, Signature, Visit};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -104,7 +104,8 @@ impl DatagramTransport {
         const SIGNATURE: Signature<2> = Signature::new("sendto", ["data", "addr"]).required(1);
         let [data, given] = args.bind(&SIGNATURE)?;
         let Some(data) = data else { return Ok(()) };
-        let data = Data::new(py, data)?;
+        let mut place = BufferPlace::new();
+        let data = Data::new(&mut place, py, data)?;
         if !cfg!(Py_3_13) && data.len() == 0 {
             return Ok(());
         }
@@ -185,7 +186,7 @@ impl DatagramTransport {
     }
 
     #[inline]
-    fn attempt(this: &Obj<Self>, py: Python<'_>, data: &Data, to: &Destination) -> Attempt {
+    fn attempt(this: &Obj<Self>, py: Python<'_>, data: &Data<'_>, to: &Destination) -> Attempt {
         let fd = this.live_fd(py);
         match to {
             Destination::Connected => Attempt::of(py, data.with(py, |bytes| socket::send(fd, bytes))),

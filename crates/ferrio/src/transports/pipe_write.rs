@@ -9,7 +9,7 @@ use std::io::{self, IoSlice};
 use ferrio_core::driver::Interest;
 use ferrio_core::driver::socket;
 use ferrio_core::write_queue::{FlowControl, WriteQueue};
-use ferrio_object::{Any, Class, ClassBuilder, GilStatic, Obj, TypeCell, Visit};
+use ferrio_object::{Any, BufferPlace, Class, ClassBuilder, GilStatic, Obj, TypeCell, Visit};
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyOSError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -121,7 +121,8 @@ impl WritePipe {
 
     fn write(this: &Obj<Self>, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         // What asyncio asserts is an AssertionError for programs too.
-        let data = match Data::new(py, data) {
+        let mut place = BufferPlace::new();
+        let data = match Data::new(&mut place, py, data) {
             Err(err) if err.is_instance_of::<PyTypeError>(py) => {
                 return Err(PyAssertionError::new_err(err.value(py).str()?.to_string()));
             }

@@ -12,7 +12,7 @@
 use std::io;
 
 use ferrio_core::driver::{Interest, socket};
-use ferrio_object::{Buffer, ClassBuilder, Obj, bytes_of, new_bytes};
+use ferrio_object::{BufferPlace, ClassBuilder, Obj, PlacedBuffer, bytes_of, new_bytes};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -211,7 +211,8 @@ impl StreamTransport {
             Ok(buffer) => buffer,
             Err(err) => return Filled::Broken("get_buffer", err),
         };
-        let mut buffer = match Buffer::get(py, &(&buffer).into(), true) {
+        let mut place = BufferPlace::new();
+        let mut buffer = match PlacedBuffer::get_in(&mut place, py, &(&buffer).into(), true) {
             Ok(buffer) => buffer,
             Err(err) => {
                 // asyncio has the socket find out.

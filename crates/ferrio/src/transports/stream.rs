@@ -26,6 +26,7 @@ use super::held_socket::{Connected, HeldSocket};
 use super::protocol::ProtocolKind;
 use super::read::Room;
 use super::reader;
+use super::write::Habit;
 use crate::event_loop::{Loop, Ready, Source};
 use crate::future::Future;
 use crate::streams::StreamReaderProtocol;
@@ -54,6 +55,7 @@ pub struct StreamTransport {
     /// The kernel has just taken much, and more of it may come: it is gathered until the end of the turn, or until the
     /// protocol that was resumed has written.
     pub(super) gathering: Cell<bool>,
+    pub(super) habit: Cell<Habit>,
     /// The future that `sendfile()` waits on until the queue is empty.
     pub(super) empty_waiter: ObjCell<Future>,
     /// The future that `sendfile()` waits on until the kernel takes data again.
@@ -415,6 +417,7 @@ impl Class for StreamTransport {
             flow: Cell::new(FlowControl::default()),
             dirty: Cell::new(false),
             gathering: Cell::new(false),
+            habit: Cell::new(Habit::default()),
             empty_waiter: ObjCell::empty(),
             room_waiter: ObjCell::empty(),
             conn_lost: Cell::new(0),
