@@ -3,6 +3,7 @@
 import gc
 import os
 import socket
+import sys
 
 import pytest
 
@@ -53,6 +54,7 @@ def test_a_socket_of_ours_is_closed_if_the_factory_fails(loop, clean_run, asynci
         clean_run(main())
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="asyncio closes it since 3.14: the test below")
 def test_a_socket_of_the_users_stays_open_if_the_factory_fails(loop, clean_run, refusing):
     a, b = socket.socketpair()
 
@@ -65,6 +67,21 @@ def test_a_socket_of_the_users_stays_open_if_the_factory_fails(loop, clean_run, 
         clean_run(main())
         b.send(b"x")
         assert a.recv(1) == b"x"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="asyncio leaves it open before 3.14: the test above")
+@pytest.mark.parametrize("method", ["create_connection", "create_unix_connection", "connect_accepted_socket"])
+def test_a_socket_of_the_users_is_closed_if_the_factory_fails(loop, clean_run, refusing, method):
+    a, b = socket.socketpair()
+
+    async def main():
+        with pytest.raises(LookupError):
+            await getattr(loop, method)(refusing, sock=a)
+
+    with a, b:
+        clean_run(main())
+        assert a.fileno() == -1
+        assert b.recv(1) == b""
 
 
 @pytest.mark.usefixtures("no_descriptor_left")

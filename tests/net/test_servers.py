@@ -211,6 +211,28 @@ def test_serve_forever(run, loop, asyncio):
     run(main())
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="a closed server left its connections alone before 3.12")
+def test_serve_forever_ends_with_a_client_that_stays(run, loop, asyncio, server):
+    """Nobody waits for ever for a client that does not close (gh-123720), and what it was sent arrives."""
+    server, accepted = server
+
+    async def main():
+        serving = asyncio.ensure_future(server.serve_forever())
+        with await connect(loop, server) as client:
+            await until(loop, lambda: accepted)
+            accepted[0].transport.write(bytes(6_000_000))
+            serving.cancel()
+            received = 0
+            while chunk := await loop.sock_recv(client, 1 << 20):
+                received += len(chunk)
+            assert received == 6_000_000
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(serving, 20)
+        assert server.sockets == ()
+
+    run(main())
+
+
 def test_a_server_is_an_async_context_manager(run, loop, asyncio):
     async def main():
         async with await loop.create_server(asyncio.Protocol, "127.0.0.1", 0) as server:

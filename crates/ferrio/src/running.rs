@@ -90,6 +90,7 @@ pub(crate) fn forget_in_forked_child(py: Python<'_>) -> PyResult<()> {
             // of an object that the parent goes on using, and lives until the child ends.
             let py = args.py();
             std::mem::forget(set(py, None));
+            crate::task::registry::forget_in_forked_child(py)?;
             crate::signals::forget_in_forked_child(py)
         },
     )?;

@@ -71,3 +71,19 @@ async def sleeping_parent_is_unaffected():
     task = asyncio.create_task(asyncio.sleep(0.02, "slept"))
     in_child(lambda: emit("child ran"))
     emit(await task)
+
+
+@scenario
+def current_task_of_a_loop_of_the_users():
+    loop, task = object(), object()
+
+    def child():
+        asyncio._set_running_loop(loop)
+        emit("the parent's" if asyncio.current_task() is task else asyncio.current_task())
+
+    asyncio._set_running_loop(loop)
+    asyncio.tasks._enter_task(loop, task)
+    in_child(child)
+    emit(asyncio.current_task() is task)
+    asyncio.tasks._leave_task(loop, task)
+    asyncio._set_running_loop(None)

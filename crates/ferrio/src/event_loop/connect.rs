@@ -140,7 +140,7 @@ pub(super) fn expect_unix_stream(py: Python<'_>, sock: &Obj) -> PyResult<()> {
 }
 
 /// Makes protocol and transport of a connected socket and waits for `connection_made()`. A socket that is `ours` is
-/// closed if it does not come to a transport; one of the user's stays open.
+/// closed if it does not come to a transport; one of the user's only since 3.14 (gh-153133).
 ///
 /// # Errors
 /// What the factory raises, `CancelledError`.
@@ -154,7 +154,7 @@ pub(super) async fn begin_transport(
 ) -> PyResult<Obj> {
     let (waiter, protocol, transport) = {
         let py = co.py();
-        let mut owned = ours.then(|| OwnedSocket::new(sock.clone()));
+        let mut owned = (ours || cfg!(Py_3_14)).then(|| OwnedSocket::new(sock.clone()));
         sock.bind(py).call_method1(intern!(py, "setblocking"), (false,))?;
         let protocol: Obj = factory.bind(py).call0()?.into();
         if ssl.wanted(py)? {

@@ -37,6 +37,23 @@ fn foreign(py: Python<'_>) -> PyResult<&Foreign> {
     Ok(cell.get_or_init(|| made))
 }
 
+/// In a forked child, which is in none of the parent's tasks (since 3.14). A loop of ours keeps its own: it is the child's
+/// way out of the task that it was forked in.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn forget_in_forked_child(py: Python<'_>) -> PyResult<()> {
+    if let Some(foreign) = FOREIGN.get(py).get()
+        && cfg!(Py_3_14)
+    {
+        // They live until the child ends, like its running loop.
+        let current = foreign.current.bind(py).cast::<PyDict>()?;
+        std::mem::forget(current.copy()?);
+        current.clear();
+    }
+    Ok(())
+}
+
 /// Puts a task of ours on the roster.
 #[inline]
 pub(crate) fn register(py: Python<'_>, task: &Obj<Task>) {
