@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import socket
+import sys
 import tempfile
 
 import pytest
@@ -60,8 +61,35 @@ def test_parts(asyncio, clean_run, file, offset, count, over):
         sending = asyncio.ensure_future(sending)
         assert await received(asyncio, other, len(expected)) == expected
         assert await sending == len(expected)
-        # A file of which nothing was sent is left where it was.
-        assert file.tell() == (offset + len(expected) if expected else 0)
+        # Before 3.14 a file of which nothing was sent is left where it was.
+        moved = expected or sys.version_info >= (3, 14)
+        assert file.tell() == (offset + len(expected) if moved else 0)
+        transport.close()
+        other.close()
+
+    clean_run(main())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="before 3.14 it is sent from where the file is")
+@pytest.mark.parametrize("over", ["transport", "socket"])
+def test_from_the_beginning_of_a_file_that_is_elsewhere(asyncio, clean_run, over):
+    """Through memory too an offset of 0 is the beginning."""
+    memory = io.BytesIO(DATA)
+    memory.seek(1000)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        if over == "transport":
+            transport, _, other = await connected(asyncio)
+            sending = loop.sendfile(transport, memory)
+        else:
+            transport, other = socket.socketpair()
+            transport.setblocking(False)
+            other.setblocking(False)
+            sending = loop.sock_sendfile(transport, memory)
+        sending = asyncio.ensure_future(sending)
+        assert await received(asyncio, other, len(DATA)) == DATA
+        assert (await sending, memory.tell()) == (len(DATA), len(DATA))
         transport.close()
         other.close()
 
