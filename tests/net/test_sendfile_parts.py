@@ -61,8 +61,8 @@ def test_parts(asyncio, clean_run, file, offset, count, over):
         sending = asyncio.ensure_future(sending)
         assert await received(asyncio, other, len(expected)) == expected
         assert await sending == len(expected)
-        # Before 3.14 a file of which nothing was sent is left where it was.
-        moved = expected or sys.version_info >= (3, 14)
+        # Before 3.13 a file of which nothing was sent is left where it was.
+        moved = expected or sys.version_info >= (3, 13)
         assert file.tell() == (offset + len(expected) if moved else 0)
         transport.close()
         other.close()
@@ -70,7 +70,7 @@ def test_parts(asyncio, clean_run, file, offset, count, over):
     clean_run(main())
 
 
-@pytest.mark.skipif(sys.version_info < (3, 14), reason="before 3.14 it is sent from where the file is")
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="before 3.13 it is sent from where the file is")
 @pytest.mark.parametrize("over", ["transport", "socket"])
 def test_from_the_beginning_of_a_file_that_is_elsewhere(asyncio, clean_run, over):
     """Through memory too an offset of 0 is the beginning."""

@@ -458,8 +458,8 @@ async def serve_forever_and_its_ends():
     await spin(2)
     serving.cancel("stop")
     await spin(5)
-    # It waits for the connection.
-    emit(serving.done(), server.is_serving())
+    # Whether it waits for the connection differs among the releases of 3.13 (gh-123720).
+    emit(sys.version_info[:2] == (3, 13) or serving.done(), server.is_serving())
     transport.close()
     try:
         await asyncio.wait_for(serving, 10)

@@ -261,9 +261,9 @@ impl Server {
             };
             if exceptions::err_is_cancelled(co.py(), &err) {
                 let closed = Self::close(&this, co.py()).and_then(|()| {
-                    // Before 3.12 they were not waited for either. CPython 3.12.0 and 3.13.0 wait for what may never
-                    // come, clients that do not close (gh-123720).
-                    if cfg!(Py_3_12) { Self::each_client(&this, co.py(), "close") } else { Ok(()) }
+                    // Since gh-123720 (in 3.13 in a later release than 3.13.0). Before, this waited for what may never
+                    // come, clients that close.
+                    if cfg!(Py_3_13) { Self::each_client(&this, co.py(), "close") } else { Ok(()) }
                 });
                 if closed.is_ok() {
                     let waited = co.wait(Self::wait_closed(&this, co.py())?).await;
@@ -427,7 +427,7 @@ impl Class for Server {
                 "serve_forever",
                 Self::serve_forever,
                 "serve_forever($self, /)\n--\n\n\
-                Coroutine: accept connections until cancelled, which closes the server (since 3.7) and, since 3.12,\n\
+                Coroutine: accept connections until cancelled, which closes the server (since 3.7) and, since 3.13,\n\
                 its connections.\n\n\
                 Raises RuntimeError if the server is closed or somebody awaits this already.",
             )

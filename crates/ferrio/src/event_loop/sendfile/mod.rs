@@ -215,9 +215,9 @@ impl Progress {
         self.file.bind(py).call_method0(intern!(py, "fileno"))?.extract()
     }
 
-    /// Leaves the file where the sending ended: since 3.14 (3.14.8, at least) also if nothing was sent.
+    /// Leaves the file where the sending ended: since 3.13 (not in 3.13.0 yet) also if nothing was sent.
     fn update_position(&self, py: Python<'_>) -> PyResult<()> {
-        if self.sent == 0 && !cfg!(Py_3_14) {
+        if self.sent == 0 && !cfg!(Py_3_13) {
             return Ok(());
         }
         crate::library::module(py, "os")?
@@ -290,8 +290,8 @@ struct Block {
 impl Block {
     fn begin(py: Python<'_>, part: &Part, most: u64) -> PyResult<(Self, u64)> {
         let (offset, count) = part.numbers(py)?;
-        // Before 3.14 (3.14.8, at least) an offset of 0 meant wherever the file was.
-        let seeks = if cfg!(Py_3_14) { part.file.bind(py).hasattr(intern!(py, "seek"))? } else { offset > 0 };
+        // Before 3.13, and in 3.13.0, an offset of 0 meant wherever the file was.
+        let seeks = if cfg!(Py_3_13) { part.file.bind(py).hasattr(intern!(py, "seek"))? } else { offset > 0 };
         if seeks {
             part.file.bind(py).call_method1(intern!(py, "seek"), (offset,))?;
         }
