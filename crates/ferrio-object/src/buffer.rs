@@ -65,7 +65,8 @@ impl<'place> PlacedBuffer<'place> {
         writable: bool,
     ) -> PyResult<Self> {
         let view = place.0.write(ffi::Py_buffer::new());
-        // SAFETY: a place for the view, which is borrowed, and so stays where it is, until it is released.
+        // SAFETY: a place for the view, which is borrowed, and so stays where it is, until it is released. An exporter
+        // sees its view again only then: one that is leaked is no danger.
         if unsafe { ffi::PyObject_GetBuffer(obj.as_ptr(), &raw mut *view, flags(writable)) } < 0 {
             return Err(PyErr::fetch(py));
         }
