@@ -186,7 +186,7 @@ def test_streams_answer_in_order_as_well(clean_run, asyncio):
     """The same for a task that writes and drains."""
 
     async def main():
-        served = asyncio.Event()
+        served, ended = asyncio.Event(), asyncio.Event()
 
         async def serve(reader, writer):
             while line := await reader.readline():
@@ -196,6 +196,8 @@ def test_streams_answer_in_order_as_well(clean_run, asyncio):
                 await writer.drain()
                 served.set()
             writer.close()
+            await writer.wait_closed()
+            ended.set()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         peer = socket.create_connection(server.sockets[0].getsockname())
@@ -212,6 +214,7 @@ def test_streams_answer_in_order_as_well(clean_run, asyncio):
                 await answer(b"%d\n" % number, b"%d\n" % number)
             for _ in range(3):
                 await answer(b"twice\n", b"twice\nand again\n")
+        await asyncio.wait_for(ended.wait(), 20)
         server.close()
         await server.wait_closed()
 
