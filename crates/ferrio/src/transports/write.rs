@@ -82,7 +82,7 @@ impl StreamTransport {
         let pending = this.queue.borrow().len();
         if pending + len <= this.flush_at() {
             if pending == 0 && this.is_lone_write() {
-                return Self::send_first(this, py, data, len);
+                return Self::send_first(this, py, data, len).map(drop);
             }
             this.queue.borrow_mut().push(data.into_chunk(py));
             return if Self::flush_later(this) { Ok(()) } else { Self::flush_and_pause(this, py) };
@@ -93,8 +93,7 @@ impl StreamTransport {
         }
         // A large buffer that must be copied is offered to the kernel first: mostly nothing is left to copy.
         if pending == 0 && !this.interest.get().is_writable() {
-            Self::send_first(this, py, data, len)?;
-            if this.queue.borrow().is_empty() && this.conn_lost.get() == 0 {
+            if Self::send_first(this, py, data, len)? {
                 this.gathering.set(Self::flush_later(this));
             }
             return Ok(());
@@ -106,35 +105,37 @@ impl StreamTransport {
     /// Whether this write, to an empty queue, is likely the only one before the next poll.
     #[inline]
     fn is_lone_write(&self) -> bool {
-        let mut habit = self.habit.get();
+        let habit = self.habit.get();
         if habit.lone < LONE || self.interest.get().is_writable() {
             return false;
         }
         let Some(poll) = self.event_loop.get().and_then(|event_loop| event_loop.quiet_poll()) else {
             return false;
         };
-        // The second time, the write before was no lone one.
-        let lone = habit.sent_after != poll;
-        habit = if lone { Habit { sent_after: poll, ..habit } } else { Habit { lone: 0, ..habit } };
-        self.habit.set(habit);
-        lone
+        if habit.sent_after == poll {
+            // The write before was not the only one.
+            self.habit.set(Habit { lone: 0, ..habit });
+            return false;
+        }
+        self.habit.set(Habit { sent_after: poll, ..habit });
+        true
     }
 
-    /// Offers the kernel what finds an empty queue, and queues what it does not take.
+    /// Offers the kernel what finds an empty queue, and queues what it does not take. Whether it took all.
     #[inline]
-    fn send_first(this: &Obj<Self>, py: Python<'_>, data: Data<'_>, len: usize) -> PyResult<()> {
+    fn send_first(this: &Obj<Self>, py: Python<'_>, data: Data<'_>, len: usize) -> PyResult<bool> {
         let sent = match data.with(py, |bytes| socket::send(this.live_fd(py), bytes)) {
-            Ok(count) if count == len => return Ok(()),
+            Ok(count) if count == len => return Ok(true),
             Ok(count) => count,
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => 0,
             Err(err) => {
                 // The exception handler is told, whose the buffer may be.
                 drop(data);
-                return Self::write_failed(this, py, err);
+                return Self::write_failed(this, py, err).map(|()| false);
             }
         };
         data.queue_rest(py, &mut this.queue.borrow_mut(), sent);
-        Self::wait_for_kernel(this, py)
+        Self::wait_for_kernel(this, py).map(|()| false)
     }
 
     /// Bytes from which on what is gathered goes out. Any mark but the one that asyncio begins with is kept to the byte.
