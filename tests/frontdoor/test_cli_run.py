@@ -176,16 +176,19 @@ async def main():
 asyncio.run(main())
 """
     )
-    child = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "ferrio", "run", "app.py"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert child.stdout.readline() == "up\n"
-    child.send_signal(signal.SIGINT)
-    _, stderr = child.communicate(timeout=60)
+    ) as child:
+        try:
+            assert child.stdout.readline() == "up\n"
+            child.send_signal(signal.SIGINT)
+            _, stderr = child.communicate(timeout=60)
+        finally:
+            child.kill()
     assert child.returncode == -signal.SIGINT
     assert f'  File "{tmp_path}/app.py", line 8, in <module>' in stderr
     assert "runpy" not in stderr
