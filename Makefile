@@ -24,6 +24,8 @@ STAMPS := $(VENV)/stamps
 # Rust that does not go into the extension (tests, clippy) shares target/; see above for the other.
 export PYO3_PYTHON := $(abspath $(BIN))/python
 MATURIN := VIRTUAL_ENV="$(abspath $(VENV))" CARGO_TARGET_DIR=target/python-$(VERSION) $(BIN)/maturin
+# Release builds are made for what programs do most (pgo/README.md).
+RELEASE = RUSTFLAGS="$(RUSTFLAGS) $$(sh pgo/flags)" $(MATURIN)
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
@@ -62,10 +64,10 @@ $(STAMPS)/bench.installed: bench/requirements.txt $(STAMPS)/venv
 	@$(PIP) install -r $<
 	@touch $@
 
-$(STAMPS)/release: $(RUST_SOURCES) pyproject.toml $(STAMPS)/test.installed
+$(STAMPS)/release: $(RUST_SOURCES) pyproject.toml pgo/ferrio.profdata pgo/rustc $(STAMPS)/test.installed
 	@sh .ci/prerequisites "$(PYTHON)"
 	$(call say,building ferrio for Python $(VERSION) (release; the first time takes some minutes))
-	@$(MATURIN) develop --release --quiet
+	@$(RELEASE) develop --release --quiet
 	@rm -f $(STAMPS)/debug
 	@touch $@
 
@@ -86,8 +88,13 @@ develop: $(STAMPS)/debug  ## build it in debug mode instead: quick, checks refer
 .PHONY: wheel
 wheel: $(STAMPS)/test.installed  ## build a release wheel into target/wheels/
 	$(call say,building a wheel for Python $(VERSION) into target/wheels/)
-	@$(MATURIN) build --release --quiet --out target/wheels
+	@$(RELEASE) build --release --quiet --out target/wheels
 	@ls target/wheels/*cp$(subst .,,$(VERSION))*.whl
+
+.PHONY: profile
+profile: $(STAMPS)/test.installed  ## record anew what release builds are made for (pgo/README.md)
+	@MATURIN='VIRTUAL_ENV="$(abspath $(VENV))" CARGO_TARGET_DIR=target/profile-$(VERSION) $(BIN)/maturin' \
+		sh pgo/record "$(abspath $(BIN))/python"
 
 # ---------------------------------------------------------------------------------------------- using
 

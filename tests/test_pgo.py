@@ -1,0 +1,67 @@
+"""What release builds are made for (`pgo/`): when the record is used, and that the programs run which made it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+RECORDED_WITH = (ROOT / "pgo" / "rustc").read_text().strip()
+
+sys.path.insert(0, str(ROOT))
+from pgo.clients import CLIENTS  # noqa: E402
+from pgo.servers import SERVERS  # noqa: E402
+from pgo.tasks import PROGRAMS  # noqa: E402
+
+sys.path.remove(str(ROOT))
+
+
+@pytest.fixture
+def flags(tmp_path):
+    """What `pgo/flags` prints where rustc calls itself this."""
+
+    def flags(version):
+        rustc = tmp_path / "rustc"
+        rustc.write_text(f"#!/bin/sh\necho '{version}'\n")
+        rustc.chmod(0o755)
+        environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        return subprocess.run(
+            ["sh", ROOT / "pgo" / "flags"], env=environment, capture_output=True, text=True, check=True
+        )
+
+    return flags
+
+
+def test_the_record_is_used_by_the_compiler_that_made_it(flags):
+    done = flags(RECORDED_WITH)
+    assert done.stdout == f"-Cprofile-use={ROOT}/pgo/ferrio.profdata\n"
+    assert not done.stderr
+    # LLVM's indexed profiles begin so; the compiler would refuse anything else.
+    assert (ROOT / "pgo" / "ferrio.profdata").read_bytes().startswith(b"\xfflprofi\x81")
+
+
+def test_another_compiler_is_given_none_and_the_builder_told(flags):
+    done = flags("rustc 1.0.0 (0123456789 2015-05-15)")
+    assert not done.stdout
+    assert RECORDED_WITH in done.stderr
+
+
+def test_each_server_has_clients():
+    assert [name for name, _ in CLIENTS] == list(SERVERS)
+
+
+@pytest.mark.parametrize("name", [*(program.__name__ for program in PROGRAMS), *SERVERS])
+def test_program(name):
+    """They are ordinary programs: without a warning, and with their own assertions true."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ferrio", "run", "-m", "pgo.train", name],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{name}\n", "")
