@@ -25,7 +25,7 @@ STAMPS := $(VENV)/stamps
 export PYO3_PYTHON := $(abspath $(BIN))/python
 MATURIN := VIRTUAL_ENV="$(abspath $(VENV))" CARGO_TARGET_DIR=target/python-$(VERSION) $(BIN)/maturin
 # Release builds are made for what programs do most (pgo/README.md).
-RELEASE = RUSTFLAGS="$(RUSTFLAGS) $$(sh pgo/flags)" $(MATURIN)
+RELEASE = sh pgo/with-profile env $(MATURIN)
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock

@@ -102,11 +102,11 @@ def ask_by_sockets(question: bytes) -> Client:
 def crowd(one: Callable[[int, int], Coroutine[Any, Any, None]]) -> Client:
     """One client, and crowds of them."""
 
-    async def all(port: int) -> None:
+    async def crowds(port: int) -> None:
         for size, times in CROWDS:
             await asyncio.gather(*(one(port, times) for _ in range(size)))
 
-    return all
+    return crowds
 
 
 class Questioner(asyncio.DatagramProtocol):

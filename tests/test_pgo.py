@@ -18,34 +18,47 @@ from pgo.tasks import PROGRAMS  # noqa: E402
 sys.path.remove(str(ROOT))
 
 
+FLAG = f"-Cprofile-use={ROOT}/pgo/ferrio.profdata"
+
+
 @pytest.fixture
 def flags(tmp_path):
-    """What `pgo/flags` prints where rustc calls itself this."""
+    """The flags that cargo gets by `pgo/with-profile` where rustc calls itself this, and what else was said."""
 
-    def flags(version):
+    def flags(version, **environment):
         rustc = tmp_path / "rustc"
         rustc.write_text(f"#!/bin/sh\necho '{version}'\n")
         rustc.chmod(0o755)
-        environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-        return subprocess.run(
-            ["sh", ROOT / "pgo" / "flags"], env=environment, capture_output=True, text=True, check=True
+        kept = {name: value for name, value in os.environ.items() if "RUSTFLAGS" not in name}
+        done = subprocess.run(
+            ["sh", ROOT / "pgo" / "with-profile", "sh", "-c", 'printf %s "${CARGO_ENCODED_RUSTFLAGS-none}"'],
+            env={**kept, "PATH": f"{tmp_path}:{os.environ['PATH']}", **environment},
+            capture_output=True,
+            text=True,
+            check=True,
         )
+        return done.stdout.split("\x1f"), done.stderr
 
     return flags
 
 
 def test_the_record_is_used_by_the_compiler_that_made_it(flags):
-    done = flags(RECORDED_WITH)
-    assert done.stdout == f"-Cprofile-use={ROOT}/pgo/ferrio.profdata\n"
-    assert not done.stderr
+    assert flags(RECORDED_WITH) == ([FLAG], "")
     # LLVM's indexed profiles begin so; the compiler would refuse anything else.
     assert (ROOT / "pgo" / "ferrio.profdata").read_bytes().startswith(b"\xfflprofi\x81")
 
 
+def test_the_builders_own_flags_are_kept(flags):
+    own = ["-Ctarget-cpu=native", "-Cforce-frame-pointers=yes"]
+    assert flags(RECORDED_WITH, RUSTFLAGS="  ".join(own)) == ([*own, FLAG], "")
+    own = ["-Clink-arg=-L/with a space"]
+    assert flags(RECORDED_WITH, CARGO_ENCODED_RUSTFLAGS=own[0], RUSTFLAGS="-O") == ([*own, FLAG], "")
+
+
 def test_another_compiler_is_given_none_and_the_builder_told(flags):
-    done = flags("rustc 1.0.0 (0123456789 2015-05-15)")
-    assert not done.stdout
-    assert RECORDED_WITH in done.stderr
+    given, told = flags("rustc 1.0.0 (0123456789 2015-05-15)")
+    assert given == ["none"]
+    assert RECORDED_WITH in told
 
 
 def test_each_server_has_clients():
