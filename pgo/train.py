@@ -1,4 +1,4 @@
-"""Runs programs that use all of asyncio, so that an instrumented build records what they do: `make profile`.
+"""Runs programs that use what of asyncio is built, so that an instrumented build records what they do: `make profile`.
 
     python -m ferrio run -m pgo.train [NAME ...]
 

@@ -7,17 +7,14 @@ from pathlib import Path
 
 import pytest
 
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+from pgo.clients import CLIENTS
+from pgo.servers import SERVERS
+from pgo.tasks import PROGRAMS
+
 ROOT = Path(__file__).resolve().parent.parent
 RECORDED_WITH = (ROOT / "pgo" / "rustc").read_text().strip()
-
-sys.path.insert(0, str(ROOT))
-from pgo.clients import CLIENTS  # noqa: E402
-from pgo.servers import SERVERS  # noqa: E402
-from pgo.tasks import PROGRAMS  # noqa: E402
-
-sys.path.remove(str(ROOT))
-
-
 FLAGS = [f"-Cprofile-use={ROOT}/pgo/ferrio.profdata", "-Cllvm-args=-no-pgo-warn-mismatch"]
 
 
@@ -50,7 +47,7 @@ def test_the_record_is_used_by_the_compiler_that_made_it(flags):
 
 def test_the_builders_own_flags_are_kept(flags):
     own = ["-Ctarget-cpu=native", "-Cforce-frame-pointers=yes"]
-    assert flags(RECORDED_WITH, RUSTFLAGS="  ".join(own)) == ([*own, *FLAGS], "")
+    assert flags(RECORDED_WITH, RUSTFLAGS=f" {'  '.join(own)} ") == ([*own, *FLAGS], "")
     own = ["-Clink-arg=-L/with a space"]
     assert flags(RECORDED_WITH, CARGO_ENCODED_RUSTFLAGS=own[0], RUSTFLAGS="-O") == ([*own, *FLAGS], "")
 
