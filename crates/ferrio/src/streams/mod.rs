@@ -8,11 +8,10 @@
 //!
 //! * `reader.rs`, `attributes.rs`: the reader; `read.rs`: what its `read*` methods do.
 //! * `operation.rs`: the awaitable that `read*` and `drain` return; `drain.rs`: what `drain` does.
-//! * `writer.rs`, `flow_control.rs`, `protocol.rs`, `feed.rs` (what transports call), `open.rs`.
+//! * `writer.rs`, `flow_control.rs`, `protocol.rs` (and what transports call on it), `open.rs`.
 
 mod attributes;
 mod drain;
-mod feed;
 mod flow_control;
 mod open;
 mod operation;

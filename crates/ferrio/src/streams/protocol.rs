@@ -329,6 +329,46 @@ fn task_ended(py: Python<'_>, held: &[Obj], args: Args<'_, '_>) -> PyResult<()> 
     close()
 }
 
+/// What ferrio's own transports call, past Python.
+///
+/// Whether that means the same as calling its methods is asked each time: a method may be replaced, or the reader may
+/// go away, between one event and the next.
+impl StreamReaderProtocol {
+    /// `data_received(data)`, where that means no more than feeding the reader. False: the method has to be called.
+    ///
+    /// The data lies in the loop's scratch buffer and is copied into the reader's own; the task that waits for it goes
+    /// onto the ready queue. No context is entered: no code of the protocol's runs.
+    ///
+    /// # Errors
+    /// What it raises.
+    #[inline]
+    pub(crate) fn feed(this: &Obj<Self>, py: Python<'_>, data: &[u8]) -> PyResult<bool> {
+        if !this.base().replaced.get()
+            && let Some(reader) = this.reader(py)
+            && let Some(reader) = plain(&reader)
+        {
+            reader.feed(py, data)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// As [`Self::feed`], with a `bytes` object, which the reader keeps instead of a copy if it can.
+    ///
+    /// # Errors
+    /// What it raises.
+    pub(crate) fn feed_whole(this: &Obj<Self>, py: Python<'_>, data: &Obj) -> PyResult<bool> {
+        if !this.base().replaced.get()
+            && let Some(reader) = this.reader(py)
+            && let Some(reader) = plain(&reader)
+        {
+            reader.feed_whole(py, data)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+}
+
 impl Class for StreamReaderProtocol {
     type Base = FlowControlMixin;
     const NAME: &'static str = "asyncio.streams.StreamReaderProtocol";

@@ -14,7 +14,6 @@ mod pipe_read;
 mod pipe_write;
 mod protocol;
 mod read;
-pub(crate) mod reader;
 mod send_file;
 mod stream;
 mod write;

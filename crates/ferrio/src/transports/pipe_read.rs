@@ -16,9 +16,9 @@ use pyo3::types::PyBytes;
 
 use super::pipe::{MODULE, OverPipe, Pipe, kept_class};
 use super::protocol::ProtocolKind;
-use super::reader;
 use crate::event_loop::{FromIo, Polled};
 use crate::exceptions;
+use crate::streams::StreamReaderProtocol;
 
 /// Linux' `EIO`: what a terminal says whose other side is gone.
 const EIO: i32 = 5;
@@ -119,7 +119,7 @@ impl ReadPipe {
     fn received(this: &Obj<Self>, py: Python<'_>, data: &[u8]) -> PyResult<Option<Obj>> {
         let kind = this.kind.borrow().clone();
         let fed = match &kind {
-            ProtocolKind::Reader(fed) => reader::feed(fed, py, data)?,
+            ProtocolKind::Reader(fed) => StreamReaderProtocol::feed(fed, py, data)?,
             _ => false,
         };
         Ok((!fed).then(|| PyBytes::new(py, data).into_any().into()))
@@ -222,7 +222,7 @@ impl Class for ReadPipe {
         if let Ok(kind) = self.kind.try_borrow()
             && let ProtocolKind::Reader(reader) = &*kind
         {
-            reader::traverse(reader, visit);
+            visit.obj(reader);
         }
     }
 

@@ -11,9 +11,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use super::reader::{self, Reader};
 use super::stream::StreamTransport;
 use crate::exceptions;
+use crate::streams::StreamReaderProtocol;
 
 /// How a protocol takes what is received.
 #[derive(Clone, Default)]
@@ -25,8 +25,8 @@ pub(crate) enum ProtocolKind {
     Plain,
     /// `get_buffer()` and `buffer_updated()`.
     Buffered,
-    /// A stream reader of ours, fed without a call.
-    Reader(Reader),
+    /// A stream reader of ours, fed without a call as long as nothing about its protocol is replaced.
+    Reader(Obj<StreamReaderProtocol>),
 }
 
 impl ProtocolKind {
@@ -35,8 +35,8 @@ impl ProtocolKind {
     /// # Errors
     /// What an `isinstance` on it raises.
     pub(super) fn of(py: Python<'_>, protocol: &Bound<'_, PyAny>) -> PyResult<Self> {
-        if let Some(reader) = reader::of(protocol) {
-            return Ok(Self::Reader(reader));
+        if let Some(reader) = Obj::<StreamReaderProtocol>::from_bound(protocol) {
+            return Ok(Self::Reader(reader.clone()));
         }
         let buffered = protocol.is_instance(buffered_protocol(py)?.bind(py))?;
         Ok(if buffered { Self::Buffered } else { Self::Plain })

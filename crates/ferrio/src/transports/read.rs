@@ -18,10 +18,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::protocol::ProtocolKind;
-use super::reader;
 use super::stream::StreamTransport;
 use crate::event_loop::FromIo;
 use crate::exceptions;
+use crate::streams::StreamReaderProtocol;
 
 /// Bytes in one read from which on the next is expected to bring as many.
 const BULK: usize = 16 * 1024;
@@ -104,7 +104,7 @@ impl StreamTransport {
                 this.room.set(this.room.get().after(count));
                 let full = if count == scratch.len() { Self::report_rest(this) } else { Ok(()) };
                 let fed = match kind {
-                    ProtocolKind::Reader(fed) => reader::feed(fed, py, &scratch[..count]),
+                    ProtocolKind::Reader(fed) => StreamReaderProtocol::feed(fed, py, &scratch[..count]),
                     _ => Ok(false),
                 };
                 let data =
@@ -154,10 +154,15 @@ impl StreamTransport {
     /// Feeds a stream reader, and has the task that it wakes run next: before the other connections are read from, as
     /// if the poll had reported this one alone. Much from each of many would be out of the processor's cache, and
     /// in memory all at once, by the time the first of it is looked at.
-    fn feed_next(this: &Obj<Self>, py: Python<'_>, reader: &reader::Reader, data: &Obj) -> PyResult<bool> {
+    fn feed_next(
+        this: &Obj<Self>,
+        py: Python<'_>,
+        reader: &Obj<StreamReaderProtocol>,
+        data: &Obj,
+    ) -> PyResult<bool> {
         let Some(event_loop) = this.event_loop.get() else { return Ok(false) };
         let before = event_loop.ready.borrow().len();
-        let fed = reader::feed_whole(reader, py, data);
+        let fed = StreamReaderProtocol::feed_whole(reader, py, data);
         let mut ready = event_loop.ready.borrow_mut();
         if ready.len() == before + 1 {
             ready.newest_first();

@@ -25,7 +25,6 @@ use super::extra_info::ExtraInfo;
 use super::held_socket::{Connected, HeldSocket};
 use super::protocol::ProtocolKind;
 use super::read::Room;
-use super::reader;
 use super::write::Habit;
 use crate::event_loop::{Loop, Ready, Source};
 use crate::future::Future;
@@ -442,7 +441,7 @@ impl Class for StreamTransport {
         if let Ok(kind) = self.kind.try_borrow()
             && let ProtocolKind::Reader(reader) = &*kind
         {
-            reader::traverse(reader, visit);
+            visit.obj(reader);
         }
     }
 
