@@ -2,21 +2,48 @@
 
 use std::cell::RefCell;
 
-use ferrio_object::{Args, GilStatic, Obj, Signature, is_generator, is_python_coroutine};
-use pyo3::exceptions::PyDeprecationWarning;
+use ferrio_object::{Args, Class, ClassDef, GilStatic, Obj, Signature, is_generator, is_python_coroutine};
+use pyo3::exceptions::{PyBaseException, PyDeprecationWarning, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyType};
 
 /// Types found to be coroutines, kept alive so that no other type takes their address. asyncio stops at 100 as well,
 /// for programs that make types without end.
 static KNOWN: GilStatic<RefCell<Vec<Obj>>> = GilStatic::new(RefCell::new(Vec::new()));
 const MOST_KNOWN: usize = 100;
 
+/// The kinds of coroutine that are written in Rust: of an object of its kind each says whether it has ended.
+static NATIVE: GilStatic<RefCell<Vec<Kind>>> = GilStatic::new(RefCell::new(Vec::new()));
+
+/// `None` for an object of another kind.
+type Kind = fn(&Obj) -> Option<bool>;
+
+/// Adds the class of a kind of coroutine to the extension, and makes it known.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add_class<T: Class>(module: &Bound<'_, PyModule>, kind: Kind) -> PyResult<()> {
+    NATIVE.get(module.py()).borrow_mut().push(kind);
+    ClassDef::add::<T>(module)
+}
+
+/// Whether `obj` is a coroutine of ours, whichever kind.
+#[inline]
+pub(crate) fn is_native(py: Python<'_>, obj: &Obj) -> bool {
+    is_closed(py, obj).is_some()
+}
+
+/// Whether a coroutine of ours has ended; `None` for any other object.
+#[inline]
+pub(crate) fn is_closed(py: Python<'_>, obj: &Obj) -> Option<bool> {
+    NATIVE.get(py).borrow().iter().find_map(|kind| kind(obj))
+}
+
 /// Whether `obj` is a coroutine: what a task can drive.
 #[inline]
 pub(crate) fn is_coroutine(py: Python<'_>, bound: &Bound<'_, PyAny>) -> PyResult<bool> {
     let obj = Obj::of(bound);
-    if is_python_coroutine(obj) || crate::coro::is_native(obj) {
+    if is_python_coroutine(obj) || is_native(py, obj) {
         return Ok(true);
     }
     is_coroutine_like(py, bound)
@@ -70,6 +97,57 @@ pub(crate) fn py_iscoroutinefunction(py: Python<'_>, args: Args<'_, '_>) -> PyRe
         crate::library::module(py, "warnings")?.call_method("warn", (message, category), Some(&kwargs))?;
     }
     func.map_or(Ok(false), |func| is_coroutine_function(py, func))
+}
+
+/// The error that `throw(type[, value[, traceback]])` asks to raise.
+///
+/// # Errors
+/// `TypeError` for arguments that `throw` does not take.
+pub(crate) fn thrown_error(py: Python<'_>, args: &Args<'_, '_>) -> PyResult<PyErr> {
+    let (Some(kind), value, traceback) = (args.get(0), args.get(1), args.get(2)) else {
+        return Err(PyTypeError::new_err("throw() takes at least 1 argument"));
+    };
+    if args.len() > 3 || args.has_keywords() {
+        return Err(PyTypeError::new_err("throw() takes at most 3 positional arguments"));
+    }
+    if cfg!(Py_3_12) && args.len() > 1 {
+        let message =
+            c"the (type, exc, tb) signature of throw() is deprecated, use the single-arg signature instead.";
+        PyErr::warn(py, &py.get_type::<pyo3::exceptions::PyDeprecationWarning>(), message, 1)?;
+    }
+    let traceback = traceback.filter(|traceback| !traceback.is_none());
+    if let Some(traceback) = traceback
+        && !traceback.is_instance_of::<pyo3::types::PyTraceback>()
+    {
+        return Err(PyTypeError::new_err("throw() third argument must be a traceback object"));
+    }
+    let value = value.filter(|value| !value.is_none());
+    let exc = if let Ok(class) = kind.cast::<PyType>().map_err(drop).and_then(|class| {
+        class.is_subclass_of::<PyBaseException>().ok().filter(|is| *is).map(|_| class).ok_or(())
+    }) {
+        match value {
+            Some(value) if value.is_instance(class)? => value.clone(),
+            Some(value) => match value.cast::<pyo3::types::PyTuple>() {
+                Ok(args) => class.call1(args.clone())?,
+                Err(_) => class.call1((value,))?,
+            },
+            None => class.call0()?,
+        }
+    } else if kind.is_instance_of::<PyBaseException>() {
+        if value.is_some() {
+            return Err(PyTypeError::new_err("instance exception may not have a separate value"));
+        }
+        kind.clone()
+    } else {
+        let name = kind.get_type().name()?;
+        return Err(PyTypeError::new_err(format!(
+            "exceptions must be classes or instances deriving from BaseException, not {name}"
+        )));
+    };
+    if let Some(traceback) = traceback {
+        exc.setattr("__traceback__", traceback)?;
+    }
+    Ok(PyErr::from_value(exc))
 }
 
 /// The mark: an object of its own.

@@ -6,7 +6,7 @@
 use std::cell::OnceCell;
 
 use ferrio_object::{GilStatic, Obj};
-use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
+use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyKeyboardInterrupt, PyOSError, PySystemExit};
 use pyo3::prelude::*;
 
 struct Classes {
@@ -79,4 +79,28 @@ pub(crate) fn invalid_state(py: Python<'_>, message: &str) -> PyErr {
 /// The exception object of an error, with its traceback.
 pub(crate) fn value_of(py: Python<'_>, err: PyErr) -> Obj {
     ferrio_object::value_of(py, err)
+}
+
+/// Whether a socket has refused an operation for now: it has to be tried again when the socket is ready.
+pub(crate) fn would_block(py: Python<'_>, err: &PyErr) -> bool {
+    err.is_instance_of::<PyBlockingIOError>(py) || err.is_instance_of::<PyInterruptedError>(py)
+}
+
+/// `OSError` from an `io::Error`, with `errno` set as Python's own would.
+pub(crate) trait FromIo {
+    fn new_err_from_io(err: std::io::Error) -> PyErr;
+}
+
+impl FromIo for PyOSError {
+    fn new_err_from_io(err: std::io::Error) -> PyErr {
+        match err.raw_os_error() {
+            // Two arguments make OSError choose the subclass (ConnectionResetError and so on).
+            Some(errno) => {
+                let text = err.to_string();
+                let text = text.split(" (os error").next().unwrap_or_default().to_owned();
+                PyOSError::new_err((errno, text))
+            }
+            None => PyOSError::new_err(err.to_string()),
+        }
+    }
 }

@@ -140,6 +140,39 @@ pub(crate) fn outcome(py: Python<'_>, fut: &Bound<'_, PyAny>) -> PyResult<Outcom
     Ok(Outcome::Exception(exception.into()))
 }
 
+/// Wakes a waiter: gives the future the result `None`, unless it was cancelled.
+///
+/// # Errors
+/// What a foreign future's methods raise.
+pub(crate) fn wake(py: Python<'_>, waiter: &Obj) -> PyResult<()> {
+    if let Some(fut) = waiter.cast_exact::<Future>() {
+        return if fut.is_done() { Ok(()) } else { future::set_result(fut, py, Obj::none(py)) };
+    }
+    let waiter = waiter.bind(py);
+    if !waiter.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+        waiter.call_method1(intern!(py, "set_result"), (py.None(),))?;
+    }
+    Ok(())
+}
+
+/// Gives a waiter an exception, unless it was cancelled.
+///
+/// # Errors
+/// What a foreign future's methods raise.
+pub(crate) fn fail(py: Python<'_>, waiter: &Obj, exc: &Bound<'_, PyAny>) -> PyResult<()> {
+    if let Some(fut) = waiter.cast_exact::<Future>() {
+        if fut.is_cancelled() {
+            return Ok(());
+        }
+        return future::set_exception(fut, py, exc);
+    }
+    let waiter = waiter.bind(py);
+    if !waiter.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+        waiter.call_method1(intern!(py, "set_exception"), (exc,))?;
+    }
+    Ok(())
+}
+
 pub(crate) fn py_isfuture(py: Python<'_>, args: Args<'_, '_>) -> PyResult<bool> {
     let [obj] = args.bind(&Signature::new("isfuture", ["obj"]))?;
     obj.map_or(Ok(false), |obj| is_future(py, obj))

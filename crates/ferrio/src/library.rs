@@ -85,3 +85,8 @@ pub(crate) fn loop_closed(py: Python<'_>) {
     let count = OPEN_LOOPS.get(py);
     count.set(count.get().saturating_sub(1));
 }
+
+/// The `socket` module, imported when first needed.
+pub(crate) fn socket_module(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    Ok(py.import(pyo3::intern!(py, "socket"))?.into_any())
+}

@@ -48,6 +48,16 @@ impl LoopRef {
         }
     }
 
+    /// The loop, if its timers are ours and nothing in the way of them has been replaced.
+    #[inline]
+    pub(crate) fn native_clock(&self) -> Option<&Obj<Loop>> {
+        const REPLACED: Hooks = Hooks::CALL_SOON.with(Hooks::CALL_AT).with(Hooks::TIME);
+        match self {
+            LoopRef::Native(native) if !native.hooked(REPLACED) => Some(native),
+            _ => None,
+        }
+    }
+
     /// Queues a native item if the loop takes it; false if the loop has to be asked in Python.
     ///
     /// # Errors
@@ -58,7 +68,7 @@ impl LoopRef {
             Some(native) => {
                 native.check_closed()?;
                 if native.debug.get() {
-                    crate::debug::check_thread(native)?;
+                    native.check_thread()?;
                 }
                 native.push(item);
                 Ok(true)

@@ -2,6 +2,7 @@
 
 use ferrio_object::ClassDef;
 use pyo3::prelude::*;
+use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
 pub(crate) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
@@ -11,7 +12,7 @@ pub(crate) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     crate::files::add(module)?;
     task_functions(module)?;
     crate::coroutines::add_mark(module)?;
-    crate::running::forget_in_forked_child(module.py())
+    forget_in_forked_child(module.py())
 }
 
 fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -25,9 +26,15 @@ fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<crate::task::EagerFactory>(module)?;
     ClassDef::add::<crate::handle::Handle>(module)?;
     ClassDef::add::<crate::timer_handle::TimerHandle>(module)?;
-    ClassDef::add::<crate::coro::Coroutine>(module)?;
-    ClassDef::add::<crate::sleep::Sleep>(module)?;
-    ClassDef::add::<crate::sleep::Yield>(module)?;
+    crate::coroutines::add_class::<crate::coro::Coroutine>(module, |obj| {
+        Some(obj.cast_exact::<crate::coro::Coroutine>()?.closed())
+    })?;
+    crate::coroutines::add_class::<crate::sleep::Sleep>(module, |obj| {
+        Some(obj.cast_exact::<crate::sleep::Sleep>()?.closed())
+    })?;
+    crate::coroutines::add_class::<crate::sleep::Yield>(module, |obj| {
+        Some(obj.cast_exact::<crate::sleep::Yield>()?.closed())
+    })?;
     ClassDef::add::<crate::native_fn::NativeFn>(module)?;
     ClassDef::add::<crate::wait::Waiting>(module)?;
     ClassDef::add::<crate::as_completed::AsCompleted>(module)?;
@@ -42,9 +49,13 @@ fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<crate::trsock::TransportSocket>(module)?;
     ClassDef::add::<crate::server::Server>(module)?;
     crate::streams::classes(module)?;
-    ClassDef::add::<crate::coro::ReadyCoroutine>(module)?;
+    crate::coroutines::add_class::<crate::coro::ReadyCoroutine>(module, |obj| {
+        Some(obj.cast_exact::<crate::coro::ReadyCoroutine>()?.closed())
+    })?;
     ClassDef::add::<crate::timeouts::Timeout>(module)?;
-    ClassDef::add::<crate::wait_for::WaitFor>(module)?;
+    crate::coroutines::add_class::<crate::wait_for::WaitFor>(module, |obj| {
+        Some(obj.cast_exact::<crate::wait_for::WaitFor>()?.closed())
+    })?;
     ClassDef::add::<crate::taskgroups::TaskGroup>(module)?;
     ClassDef::add::<crate::runners::Runner>(module)?;
     ClassDef::add::<crate::locks::Waiters>(module)?;
@@ -352,5 +363,29 @@ fn task_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "future_discard_from_awaited_by(fut, waiter, /)\n--\n\n\
          Record that `fut` is no longer awaited by `waiter` (since 3.14).",
     )?;
+    Ok(())
+}
+
+/// A forked child inherits the thread's memory but not its loop: it has none running.
+///
+/// # Errors
+/// What `os.register_at_fork` raises.
+fn forget_in_forked_child(py: Python<'_>) -> PyResult<()> {
+    let forget = PyCFunction::new_closure(
+        py,
+        None,
+        None,
+        |args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>| {
+            // The loop's destructor would close descriptors that the parent's driver shares; it is the child's copy
+            // of an object that the parent goes on using, and lives until the child ends.
+            let py = args.py();
+            std::mem::forget(crate::running::set(py, None));
+            crate::task::registry::forget_in_forked_child(py)?;
+            crate::signals::forget_in_forked_child(py)
+        },
+    )?;
+    let kwargs = PyDict::new(py);
+    kwargs.set_item("after_in_child", forget)?;
+    py.import("os")?.call_method("register_at_fork", (), Some(&kwargs))?;
     Ok(())
 }

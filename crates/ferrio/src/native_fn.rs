@@ -10,8 +10,6 @@ use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, Typ
 use pyo3::prelude::*;
 use smallvec::SmallVec;
 
-use crate::future::Future;
-
 type Body = fn(Python<'_>, &[Obj], Args<'_, '_>) -> PyResult<()>;
 type Told = fn(Python<'_>, &[Obj], &Bound<'_, PyAny>) -> PyResult<()>;
 type Held = SmallVec<[Obj; 3]>;
@@ -33,7 +31,7 @@ pub struct NativeFn {
     held: RefCell<Held>,
     /// The future by which whoever waits for the futures that this is a callback of is woken: its awaiters are
     /// theirs too in the call graph.
-    through: ObjCell<Future>,
+    through: ObjCell,
     weaklist: WeakList,
 }
 
@@ -66,12 +64,12 @@ pub(crate) fn done_callback(
 
 impl NativeFn {
     /// Says by which future the waiter is woken.
-    pub(crate) fn wakes(&self, fut: &Obj<Future>) {
-        self.through.set(Some(fut.clone()));
+    pub(crate) fn wakes<T: 'static>(&self, fut: &Obj<T>) {
+        self.through.set(Some(fut.as_any().clone()));
     }
 
     /// What [`NativeFn::wakes`] was told.
-    pub(crate) fn wakes_what(&self) -> Option<Obj<Future>> {
+    pub(crate) fn wakes_what(&self) -> Option<Obj> {
         self.through.get()
     }
 

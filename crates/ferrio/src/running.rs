@@ -6,8 +6,8 @@ use std::mem::ManuallyDrop;
 use ferrio_object::{Args, Obj, Signature};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
+use crate::loop_ref::LoopRef;
 use crate::stock;
 
 thread_local! {
@@ -54,6 +54,26 @@ pub(crate) fn get_event_loop(py: Python<'_>) -> PyResult<Obj> {
     Ok(policy.call_method0("get_event_loop")?.into())
 }
 
+/// The running loop, and whether it is one of ours.
+///
+/// # Errors
+/// `RuntimeError` if there is none.
+#[inline]
+pub(crate) fn running_loop(py: Python<'_>) -> PyResult<LoopRef> {
+    Ok(LoopRef::new(get_running_loop(py)?.bind(py)))
+}
+
+/// A loop that was handed to a constructor, or the one that is current.
+///
+/// # Errors
+/// What the policy raises.
+pub(crate) fn loop_or_current(py: Python<'_>, given: Option<&Bound<'_, PyAny>>) -> PyResult<LoopRef> {
+    match given {
+        Some(given) if !given.is_none() => Ok(LoopRef::new(given)),
+        _ => Ok(LoopRef::new(get_event_loop(py)?.bind(py))),
+    }
+}
+
 pub(crate) fn py_get(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Option<Obj>> {
     args.none("_get_running_loop")?;
     Ok(get(py))
@@ -74,28 +94,4 @@ pub(crate) fn py_get_running_loop(py: Python<'_>, args: Args<'_, '_>) -> PyResul
 pub(crate) fn py_get_event_loop(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     args.none("get_event_loop")?;
     get_event_loop(py)
-}
-
-/// A forked child inherits the thread's memory but not its loop: it has none running.
-///
-/// # Errors
-/// What `os.register_at_fork` raises.
-pub(crate) fn forget_in_forked_child(py: Python<'_>) -> PyResult<()> {
-    let forget = PyCFunction::new_closure(
-        py,
-        None,
-        None,
-        |args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>| {
-            // The loop's destructor would close descriptors that the parent's driver shares; it is the child's copy
-            // of an object that the parent goes on using, and lives until the child ends.
-            let py = args.py();
-            std::mem::forget(set(py, None));
-            crate::task::registry::forget_in_forked_child(py)?;
-            crate::signals::forget_in_forked_child(py)
-        },
-    )?;
-    let kwargs = PyDict::new(py);
-    kwargs.set_item("after_in_child", forget)?;
-    py.import("os")?.call_method("register_at_fork", (), Some(&kwargs))?;
-    Ok(())
 }

@@ -21,7 +21,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt};
 
-use crate::event_loop::{FromIo, Loop, Source, call_soon_native};
+use crate::event_loop::{Loop, Source, call_soon_native};
+use crate::exceptions::FromIo;
 use crate::handle::Handle;
 use crate::{coroutines, debug, native_fn};
 

@@ -13,7 +13,7 @@ use pyo3::types::PyDict;
 use crate::event_loop::{Alarm, resolve_later};
 use crate::future::Future;
 use crate::loop_ref::LoopRef;
-use crate::{coro, native_fn, running};
+use crate::{coroutines, native_fn, running};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -127,7 +127,7 @@ impl Sleep {
     }
 
     fn throw(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Sent> {
-        let err = coro::thrown_error(py, &args)?;
+        let err = coroutines::thrown_error(py, &args)?;
         if this.state.get() == State::Done {
             return Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"));
         }
@@ -204,7 +204,7 @@ impl Yield {
     }
 
     fn throw(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Sent> {
-        let err = coro::thrown_error(py, &args)?;
+        let err = coroutines::thrown_error(py, &args)?;
         if this.state.replace(State::Done) == State::Done {
             return Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"));
         }

@@ -13,11 +13,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use crate::coro::{Co, Given, Operation, Step, ready, ready_with};
-use crate::event_loop::{Alarm, Hooks, Loop, Ready, Timer};
+use crate::coro::{Given, Operation, Step, ready, ready_with};
+use crate::event_loop::{Alarm, Ready, Timer};
 use crate::loop_ref::LoopRef;
 use crate::task::registry;
-use crate::{exceptions, future_likes, native_fn, running, task, wait_for};
+use crate::{exceptions, future_likes, native_fn, running, task};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -97,7 +97,7 @@ impl Timeout {
         if delay.is_none() {
             return Self::object(py, When::Never);
         }
-        if native_clock(event_loop).is_some()
+        if event_loop.native_clock().is_some()
             && let Ok(delay) = delay.extract::<f64>()
         {
             return Self::object(py, When::At(clock::monotonic() + delay));
@@ -150,7 +150,7 @@ impl Timeout {
     }
 
     fn set_alarm(this: &Obj<Self>, py: Python<'_>, event_loop: &LoopRef) -> PyResult<()> {
-        let native = native_clock(event_loop);
+        let native = event_loop.native_clock();
         let when = this.when.replace(When::Never);
         let seconds = match &when {
             When::Never => return Ok(()),
@@ -265,16 +265,6 @@ impl Timeout {
     }
 }
 
-/// The loop, if its timers are ours and nothing in the way of them has been replaced.
-#[inline]
-pub(crate) fn native_clock(event_loop: &LoopRef) -> Option<&Obj<Loop>> {
-    const REPLACED: Hooks = Hooks::CALL_SOON.with(Hooks::CALL_AT).with(Hooks::TIME);
-    match event_loop {
-        LoopRef::Native(native) if !native.hooked(REPLACED) => Some(native),
-        _ => None,
-    }
-}
-
 /// `TimeoutError() from exc`.
 pub(crate) fn timed_out(py: Python<'_>, exc: &Obj) -> PyErr {
     let err = PyTimeoutError::new_err(());
@@ -312,7 +302,7 @@ impl Operation for Enter {
         if this.state.get() != State::Created {
             return Err(PyRuntimeError::new_err("Timeout has already been entered"));
         }
-        let event_loop = running_loop(py)?;
+        let event_loop = running::running_loop(py)?;
         Timeout::enter(this, py, &event_loop)?;
         Ok(Step::Done(this.as_any().clone()))
     }
@@ -341,11 +331,6 @@ impl Operation for Exit {
 fn is_cancelled_class(py: Python<'_>, kind: &Obj) -> bool {
     let Ok(kind) = kind.bind(py).cast::<PyType>() else { return false };
     exceptions::cancelled_error(py).is_ok_and(|class| kind.is_subclass(class.bind(py)).unwrap_or(false))
-}
-
-#[inline]
-pub(crate) fn running_loop(py: Python<'_>) -> PyResult<LoopRef> {
-    Ok(LoopRef::new(running::get_running_loop(py)?.bind(py)))
 }
 
 fn aenter(this: &Obj<Timeout>, py: Python<'_>) -> PyResult<Obj> {
@@ -389,7 +374,7 @@ fn reschedule(this: &Obj<Timeout>, py: Python<'_>, args: Args<'_, '_>) -> PyResu
     if when.is_none_or(pyo3::types::PyAnyMethods::is_none) {
         return Ok(());
     }
-    Timeout::set_alarm(this, py, &running_loop(py)?)
+    Timeout::set_alarm(this, py, &running::running_loop(py)?)
 }
 
 fn repr(this: &Obj<Timeout>, py: Python<'_>) -> PyResult<String> {
@@ -413,7 +398,7 @@ fn repr(this: &Obj<Timeout>, py: Python<'_>) -> PyResult<String> {
 /// `RuntimeError` if no loop is running, `TypeError` if the delay is no number.
 pub(crate) fn py_timeout(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<Timeout>> {
     let [delay] = args.bind(&Signature::new("timeout", ["delay"]))?;
-    let event_loop = running_loop(py)?;
+    let event_loop = running::running_loop(py)?;
     match delay {
         Some(delay) => Timeout::after(py, &event_loop, delay),
         None => Timeout::object(py, When::Never),
@@ -427,15 +412,6 @@ pub(crate) fn py_timeout(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<Tim
 pub(crate) fn py_timeout_at(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<Timeout>> {
     let [when] = args.bind(&Signature::new("timeout_at", ["when"]))?;
     Timeout::object(py, given_deadline(when))
-}
-
-/// Awaits `awaitable` for at most `timeout` seconds.
-///
-/// # Errors
-/// `TimeoutError` when the time is up, and what the awaitable raises.
-pub(crate) async fn wait_at_most(co: &Co, awaitable: Obj, timeout: Obj) -> PyResult<Obj> {
-    let waiting = wait_for::coroutine(co.py(), awaitable, timeout)?;
-    co.wait(waiting).await
 }
 
 impl Class for Timeout {

@@ -18,10 +18,11 @@ use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyTypeError, PyValueErro
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::coro::Co;
 use crate::loop_ref::LoopRef;
 use crate::task::registry;
-use crate::timeouts::{Timeout, native_clock, running_loop, timed_out};
-use crate::{coro, exceptions, future_likes, native_fn, task};
+use crate::timeouts::{Timeout, timed_out};
+use crate::{coro, exceptions, future_likes, native_fn, running, task};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -55,6 +56,15 @@ pub(crate) fn coroutine(py: Python<'_>, awaitable: Obj, limit: Obj) -> PyResult<
         weaklist: WeakList::new(),
     };
     Ok(Obj::<WaitFor>::create(py, ((), contents))?.into_any())
+}
+
+/// Awaits `awaitable` for at most `timeout` seconds.
+///
+/// # Errors
+/// `TimeoutError` when the time is up, and what the awaitable raises.
+pub(crate) async fn wait_at_most(co: &Co, awaitable: Obj, timeout: Obj) -> PyResult<Obj> {
+    let waiting = coroutine(co.py(), awaitable, timeout)?;
+    co.wait(waiting).await
 }
 
 /// `wait_for(fut, timeout)`.
@@ -101,7 +111,7 @@ impl WaitFor {
     /// Takes the first step of what is awaited.
     fn begin(&self, py: Python<'_>) -> PyResult<Sent> {
         let Some(awaitable) = self.inner.take() else { return Err(reused()) };
-        let event_loop = running_loop(py)?;
+        let event_loop = running::running_loop(py)?;
         let limit = self.limit.take();
         let seconds = limit.as_ref().and_then(|limit| limit.bind(py).extract::<f64>().ok());
         if let Some(limit) = &limit {
@@ -127,7 +137,7 @@ impl WaitFor {
             return Err(PyRuntimeError::new_err("Timeout should be used inside a task"));
         };
         let Some(limit) = limit else { return self.first_step(py, awaitable) };
-        if let (Some(seconds), Some(native)) = (seconds, native_clock(&event_loop)) {
+        if let (Some(seconds), Some(native)) = (seconds, event_loop.native_clock()) {
             native.check_closed()?;
             let deadline = clock::monotonic() + seconds;
             // Cancellations asked for during the first step are not what the timeout may take back.
@@ -147,7 +157,11 @@ impl WaitFor {
     }
 
     fn first_step(&self, py: Python<'_>, awaitable: Obj) -> PyResult<Sent> {
-        let inner = if coro::is_native(&awaitable) { awaitable } else { await_iter(py, &awaitable)? };
+        let inner = if crate::coroutines::is_native(py, &awaitable) {
+            awaitable
+        } else {
+            await_iter(py, &awaitable)?
+        };
         let sent = send(py, &inner, None);
         if matches!(sent, Ok(Sent::Next(_))) {
             self.inner.set(Some(inner));
@@ -203,7 +217,7 @@ impl WaitFor {
     }
 
     fn throw(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Sent> {
-        let err = coro::thrown_error(py, &args)?;
+        let err = crate::coroutines::thrown_error(py, &args)?;
         Self::throw_error(this, py, err)
     }
 

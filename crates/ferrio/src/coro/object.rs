@@ -98,7 +98,7 @@ impl Coroutine {
     }
 
     fn throw(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Sent> {
-        let err = super::thrown_error(py, &args)?;
+        let err = crate::coroutines::thrown_error(py, &args)?;
         Self::throw_error(this, py, err)
     }
 

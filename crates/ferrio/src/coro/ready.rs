@@ -332,7 +332,7 @@ impl ReadyCoroutine {
     }
 
     fn throw(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Sent> {
-        let err = super::thrown_error(py, &args)?;
+        let err = crate::coroutines::thrown_error(py, &args)?;
         Self::throw_error(this, py, err)
     }
 

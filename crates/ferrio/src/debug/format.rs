@@ -18,7 +18,7 @@ pub(crate) struct ReprGuard<'py> {
 impl<'py> ReprGuard<'py> {
     /// `None` if the object's `repr` is being made already.
     pub(crate) fn enter(py: Python<'py>, obj: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
-        let key = (super::thread_id(), obj.as_ptr() as usize);
+        let key = (ferrio_object::ThreadState::ident(), obj.as_ptr() as usize);
         let mut showing = SHOWING.get(py).borrow_mut();
         if showing.contains(&key) {
             return Ok(None);
@@ -165,7 +165,7 @@ pub(crate) fn format_callback_source(
 ///
 /// # Errors
 /// What the coroutine's attributes raise.
-pub(crate) fn format_coroutine(_py: Python<'_>, coro: &Bound<'_, PyAny>) -> PyResult<String> {
+pub(crate) fn format_coroutine(py: Python<'_>, coro: &Bound<'_, PyAny>) -> PyResult<String> {
     let attribute = |names: [&str; 2]| -> PyResult<Option<Bound<'_, PyAny>>> {
         for name in names {
             if let Some(value) = coro.getattr_opt(name)?
@@ -181,7 +181,7 @@ pub(crate) fn format_coroutine(_py: Python<'_>, coro: &Bound<'_, PyAny>) -> PyRe
         // Extensions' coroutines may have no name at all.
         _ => format!("<{} without __name__>", coro.get_type().name()?),
     };
-    if let Some(closed) = crate::coro::is_closed(&coro.into()) {
+    if let Some(closed) = crate::coroutines::is_closed(py, Obj::of(coro)) {
         // asyncio goes on with the line of its own source.
         return Ok(format!("{name}() {}", if closed { "done" } else { "running" }));
     }

@@ -15,8 +15,9 @@ use ferrio_object::{Obj, Visit};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 
-use super::{FromIo, Loop};
+use super::Loop;
 use crate::coro::Co;
+use crate::exceptions::FromIo;
 use crate::future::{self, Future};
 use crate::loop_ref::LoopRef;
 

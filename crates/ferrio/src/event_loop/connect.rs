@@ -6,12 +6,13 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::names::{Wanted, ensure_resolved, interleave, socket_module};
+use super::names::{Wanted, ensure_resolved, interleave};
 use super::serve::is_bool;
 use super::sock::check_ssl_socket;
 use super::{Loop, names};
 use crate::coro::{self, Co, Local};
 use crate::future::Future;
+use crate::library::socket_module;
 use crate::loop_ref::LoopRef;
 use crate::transports::{Connected, Opening, StreamTransport};
 use crate::{exceptions, race};

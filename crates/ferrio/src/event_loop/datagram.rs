@@ -7,13 +7,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use super::connect::{OwnedSocket, given};
-use super::names::{Wanted, ensure_resolved, socket_module};
+use super::names::{Wanted, ensure_resolved};
 use super::pipes::until_made;
 use super::serve::set_reuse_port;
 use super::{Loop, serve};
 use crate::coro::{self, Co};
 use crate::exceptions;
 use crate::future::Future;
+use crate::library::socket_module;
 use crate::loop_ref::LoopRef;
 use crate::transports::DatagramTransport;
 

@@ -100,7 +100,7 @@ fn shutdown_default_executor(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_
         let outcome = match timeout {
             None => co.wait(joined.fut.clone()).await,
             Some(ref timeout) => {
-                crate::timeouts::wait_at_most(&co, joined.fut.clone(), timeout.clone()).await
+                crate::wait_for::wait_at_most(&co, joined.fut.clone(), timeout.clone()).await
             }
         };
         let py = co.py();

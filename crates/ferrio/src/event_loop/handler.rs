@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::Loop;
-use crate::{debug, exceptions};
+use crate::exceptions;
 
 /// Calls the loop's handler; an error in a user's handler is itself handled by the default one.
 fn call_exception_handler(this: &Obj<Loop>, py: Python<'_>, context: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -72,7 +72,7 @@ fn call_default(this: &Obj<Loop>, py: Python<'_>, context: &Bound<'_, PyAny>) ->
 /// Logs an error of the default handler's. If that fails too (the logger has yet to be imported, and the process has run
 /// out of descriptors), it is an unraisable one: the loop goes on.
 fn log_at_last(this: &Obj<Loop>, py: Python<'_>, message: &str, err: PyErr) -> PyResult<()> {
-    match debug::log_handled(py, message, &exceptions::value_of(py, err)) {
+    match log_handled(py, message, &exceptions::value_of(py, err)) {
         Err(err) if !exceptions::is_exit(py, &err) => {
             err.write_unraisable(py, Some(this.bind(py)));
             Ok(())
@@ -114,7 +114,7 @@ fn default_exception_handler(this: &Obj<Loop>, py: Python<'_>, context: &Bound<'
         };
         lines.push(format!("{name}: {text}"));
     }
-    debug::log_error(py, &lines.join("\n"), exception.map(Obj::from))
+    log_error(py, &lines.join("\n"), exception.map(Obj::from))
 }
 
 fn format_list(py: Python<'_>, stack: &Bound<'_, PyAny>) -> PyResult<String> {
@@ -133,6 +133,38 @@ fn set_exception_handler(this: &Obj<Loop>, _py: Python<'_>, handler: &Bound<'_, 
         return Err(PyTypeError::new_err(format!("A callable object or None is expected, got {shown}")));
     }
     this.exception_handler.set(Some(handler.into()));
+    Ok(())
+}
+
+/// Logs an error from where it is being handled: `logger.error(message, exc_info=True)` in an `except` clause.
+///
+/// # Errors
+/// What the logger raises.
+fn log_handled(py: Python<'_>, message: &str, exception: &Obj) -> PyResult<()> {
+    let logger = crate::library::module(py, "ferrio.base_events")?.getattr(intern!(py, "logger"))?;
+    let kwargs = PyDict::new(py);
+    kwargs.set_item("exc_info", true)?;
+    ferrio_object::with_handled(py, exception, || logger.call_method("error", (message,), Some(&kwargs)))?;
+    Ok(())
+}
+
+/// Logs an error, with the exception's traceback if there is one, through `base_events.logger` as it is now: tests
+/// and users replace it.
+///
+/// # Errors
+/// What the logger raises.
+fn log_error(py: Python<'_>, message: &str, exception: Option<Obj>) -> PyResult<()> {
+    let logger = crate::library::module(py, "ferrio.base_events")?.getattr(intern!(py, "logger"))?;
+    let kwargs = PyDict::new(py);
+    match exception {
+        Some(exc) => {
+            let exc = exc.bind(py);
+            let traceback = exc.getattr(intern!(py, "__traceback__"))?;
+            kwargs.set_item("exc_info", (exc.get_type(), exc, traceback))?;
+        }
+        None => kwargs.set_item("exc_info", false)?,
+    }
+    logger.call_method("error", (message,), Some(&kwargs))?;
     Ok(())
 }
 

@@ -17,7 +17,8 @@ use pyo3::types::PyWeakrefReference;
 use smallvec::SmallVec;
 
 use super::kept::{self, Kept};
-use super::{FromIo, Loop, Polled, Ready, calls};
+use super::{Loop, Polled, Ready, calls};
+use crate::exceptions::FromIo;
 use crate::future::{self, Future};
 use crate::handle::Handle;
 use crate::loop_ref::LoopRef;

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 
-use ferrio_object::{Args, ClassBuilder, Obj, Signature};
+use ferrio_object::{Args, ClassBuilder, Obj, Signature, ThreadState};
 use pyo3::exceptions::{PyResourceWarning, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyList};
 
 use super::{Loop, turn};
 use crate::loop_ref::LoopRef;
-use crate::{coro, debug, exceptions, running, stock, task};
+use crate::{coro, exceptions, running, stock, task};
 
 /// What `run_forever` has set up and must put back.
 pub(super) struct Setup {
@@ -24,9 +24,9 @@ impl Setup {
         let sys = py.import("sys")?;
         let asyncgen_hooks = sys.call_method0("get_asyncgen_hooks")?.into();
         if this.debug.get() {
-            debug::track_coroutine_origins(this, py, true)?;
+            track_coroutine_origins(this, py, true)?;
         }
-        this.thread_id.set(debug::thread_id());
+        this.thread_id.set(ThreadState::ident());
         let hooks = PyDict::new(py);
         hooks.set_item("firstiter", this.bind(py).getattr("_asyncgen_firstiter_hook")?)?;
         hooks.set_item("finalizer", this.bind(py).getattr("_asyncgen_finalizer_hook")?)?;
@@ -49,11 +49,31 @@ impl Setup {
         running::set(py, self.outer);
         stock::leave_loop(py, this, self.stock_outer)?;
         crate::signals::unguard(this, py)?;
-        debug::track_coroutine_origins(this, py, false)?;
+        track_coroutine_origins(this, py, false)?;
         let hooks = self.asyncgen_hooks.bind(py);
         py.import("sys")?.call_method1("set_asyncgen_hooks", (hooks.get_item(0)?, hooks.get_item(1)?))?;
         Ok(())
     }
+}
+
+/// While a loop in debug mode runs, coroutines remember where they were created.
+fn track_coroutine_origins(event_loop: &Obj<Loop>, py: Python<'_>, enabled: bool) -> PyResult<()> {
+    /// asyncio's `constants.DEBUG_STACK_DEPTH`.
+    const DEPTH: i32 = 10;
+    let before = event_loop.origin_tracking.get();
+    if enabled == before.is_some() {
+        return Ok(());
+    }
+    let sys = py.import("sys")?;
+    if enabled {
+        let depth = sys.call_method0(intern!(py, "get_coroutine_origin_tracking_depth"))?.extract()?;
+        event_loop.origin_tracking.set(Some(depth));
+        sys.call_method1(intern!(py, "set_coroutine_origin_tracking_depth"), (DEPTH,))?;
+    } else {
+        event_loop.origin_tracking.set(None);
+        sys.call_method1(intern!(py, "set_coroutine_origin_tracking_depth"), (before,))?;
+    }
+    Ok(())
 }
 
 fn run_until_complete(this: &Obj<Loop>, py: Python<'_>, future: &Bound<'_, PyAny>) -> PyResult<Obj> {
@@ -270,7 +290,7 @@ fn set_debug(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<(
     let enabled = enabled.map_or(Ok(false), pyo3::types::PyAnyMethods::is_truthy)?;
     this.debug.set(enabled);
     if this.thread_id.get() != 0 {
-        debug::track_coroutine_origins(this, py, enabled)?;
+        track_coroutine_origins(this, py, enabled)?;
     }
     Ok(())
 }

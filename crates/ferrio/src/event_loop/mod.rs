@@ -40,7 +40,7 @@ use ferrio_core::driver::{Driver, Events, Token, Waker};
 use ferrio_core::registry::Registry;
 use ferrio_core::timers::{TimerKey, Timers};
 use ferrio_core::turn_queue::TurnQueue;
-use ferrio_object::{Any, Class, ClassBuilder, Obj, ObjCell, TypeCell, Visit};
+use ferrio_object::{Any, Class, ClassBuilder, Obj, ObjCell, ThreadState, TypeCell, Visit};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -51,8 +51,8 @@ pub(crate) use lifecycle::{STOP_WHEN_DONE, py_stop_when_done};
 pub(crate) use polled::Polled;
 pub(crate) use schedule::{Alarm, call_soon_native, resolve_later};
 pub(crate) use sendfile::SendfileFallback;
-pub(crate) use sock::would_block;
 
+use crate::exceptions::FromIo;
 use crate::future::Future;
 use crate::gather::Gathering;
 use crate::handle::Handle;
@@ -150,6 +150,20 @@ impl Loop {
         self.closed.get()
     }
 
+    /// In debug mode: refuses calls from a thread that is not the loop's.
+    ///
+    /// # Errors
+    /// `RuntimeError` for those.
+    pub(crate) fn check_thread(&self) -> PyResult<()> {
+        let owner = self.thread_id.get();
+        if owner != 0 && owner != ThreadState::ident() {
+            return Err(PyRuntimeError::new_err(
+                "Non-thread-safe operation invoked on an event loop other than the current one",
+            ));
+        }
+        Ok(())
+    }
+
     /// Appends to the ready queue. Whoever is on another thread also has to wake the loop.
     #[expect(clippy::inline_always)] // see `TurnQueue`
     #[inline(always)]
@@ -206,25 +220,6 @@ impl Loop {
         *self.waker.borrow_mut() = Some(driver.waker());
         *self.driver.borrow_mut() = Some(Arc::new(driver));
         Ok(())
-    }
-}
-
-/// `OSError` from an `io::Error`, with `errno` set as Python's own would.
-pub(crate) trait FromIo {
-    fn new_err_from_io(err: std::io::Error) -> PyErr;
-}
-
-impl FromIo for PyOSError {
-    fn new_err_from_io(err: std::io::Error) -> PyErr {
-        match err.raw_os_error() {
-            // Two arguments make OSError choose the subclass (ConnectionResetError and so on).
-            Some(errno) => {
-                let text = err.to_string();
-                let text = text.split(" (os error").next().unwrap_or_default().to_owned();
-                PyOSError::new_err((errno, text))
-            }
-            None => PyOSError::new_err(err.to_string()),
-        }
     }
 }
 

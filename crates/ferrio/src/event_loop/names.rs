@@ -11,11 +11,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use super::{Loop, resolve};
 use crate::coro::{self, Co};
-
-/// The `socket` module, imported when first needed.
-pub(super) fn socket_module(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    Ok(py.import(intern!(py, "socket"))?.into_any())
-}
+use crate::library::socket_module;
 
 /// What is wanted of an address: the keyword arguments of `getaddrinfo`.
 #[derive(Clone)]

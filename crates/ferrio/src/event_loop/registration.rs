@@ -13,7 +13,8 @@ use ferrio_core::driver::{Interest, Token};
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 
-use super::{FromIo, Loop, Source, kept};
+use super::{Loop, Source, kept};
+use crate::exceptions::FromIo;
 
 /// What a loop knows about the driver's registrations.
 #[derive(Default)]

@@ -15,9 +15,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCFunction, PyFunction, PyInt, PyList, PyString, PyTuple};
 
-use super::names::socket_module;
-use super::{FromIo, Hooks, Loop, calls};
+use super::{Hooks, Loop, calls};
 use crate::coro::Co;
+use crate::exceptions::FromIo;
+use crate::library::socket_module;
 use crate::transports::host_text;
 
 /// Whether Python's function `name` of the socket module may be bypassed.

@@ -110,7 +110,7 @@ fn call_soon(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<O
     let call = Call::parse(py, args, 0, &SIGNATURE)?;
     this.check_closed()?;
     if this.debug.get() {
-        debug::check_thread(this)?;
+        this.check_thread()?;
         debug::check_callback(py, &call.callback, "call_soon")?;
     }
     let handle = make_handle(this, py, call.callback, call.args, call.context)?;
@@ -188,7 +188,7 @@ fn schedule_at(this: &Obj<Loop>, py: Python<'_>, when: f64, call: Call) -> PyRes
         return Err(pyo3::exceptions::PyValueError::new_err("a timer cannot wait for NaN"));
     }
     if this.debug.get() {
-        debug::check_thread(this)?;
+        this.check_thread()?;
         debug::check_callback(py, &call.callback, "call_at")?;
     }
     let timer: Obj<TimerHandle> = Obj::create_with(py, || {

@@ -7,11 +7,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyList, PyString};
 
 use super::connect::{Ssl, begin_transport, expect_stream, given, truthy};
-use super::names::{Wanted, ensure_resolved, socket_module};
+use super::names::{Wanted, ensure_resolved};
 use super::sock::check_ssl_socket;
 use super::{Loop, io};
 use crate::coro::{self, Co};
 use crate::gather::gather_objects;
+use crate::library::socket_module;
 use crate::server::{Listener, Server, Serving};
 use crate::sleep;
 

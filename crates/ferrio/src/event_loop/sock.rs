@@ -7,20 +7,17 @@ use std::os::fd::RawFd;
 
 use ferrio_core::driver::Interest;
 use ferrio_object::{Args, Buffer, ClassBuilder, Obj, Signature, bytes_of};
-use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyOSError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyMemoryView, PyTuple};
 
-use super::names::{Wanted, ensure_resolved, socket_module};
+use super::names::{Wanted, ensure_resolved};
 use super::{Loop, io, sock_data};
 use crate::coro::{self, Co};
+use crate::exceptions::would_block;
 use crate::future::Future;
-
-/// Whether the operation has to be tried again when the socket is ready.
-pub(crate) fn would_block(py: Python<'_>, err: &PyErr) -> bool {
-    err.is_instance_of::<PyBlockingIOError>(py) || err.is_instance_of::<PyInterruptedError>(py)
-}
+use crate::library::socket_module;
 
 /// # Errors
 /// `TypeError` for an `ssl.SSLSocket`.

@@ -13,10 +13,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
-use super::names::socket_module;
-use super::{FromIo, Loop, io, kept};
+use super::{Loop, io, kept};
 use crate::coro::{Given, Memory, Operation, Step};
+use crate::exceptions::FromIo;
 use crate::future::Future;
+use crate::library::socket_module;
 
 /// `socket.socket`, and the methods that it inherits.
 struct Plain {

@@ -13,9 +13,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::Loop;
-use super::names::socket_module;
 use super::sock::{check, retry};
 use crate::coro;
+use crate::library::socket_module;
 
 fn owned_or(arg: Option<&Bound<'_, PyAny>>, default: impl FnOnce() -> PyResult<Obj>) -> PyResult<Obj> {
     arg.map_or_else(default, |arg| Ok(arg.into()))

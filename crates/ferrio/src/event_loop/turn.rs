@@ -21,7 +21,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::interpreter::Checked;
-use super::{FromIo, Hooks, Loop, Ready, Timer, ahead, io, replaced};
+use super::{Hooks, Loop, Ready, Timer, ahead, io, replaced};
+use crate::exceptions::FromIo;
 use crate::handle::Handle;
 use crate::native_fn::NativeFn;
 use crate::taskgroups::TaskGroup;
@@ -220,7 +221,7 @@ fn run_apart(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised
 fn run_ready_watched(this: &Obj<Loop>, py: Python<'_>, count: usize) -> PyResult<()> {
     for _ in 0..count {
         let Some(item) = this.ready.borrow_mut().pop_front() else { break };
-        let shown = debug::Shown::of(&item);
+        let shown = Shown::of(&item);
         let before = clock::monotonic();
         run_apart(this, py, item).map_err(|raised| raised.take(py))?;
         let took = clock::monotonic() - before;
@@ -230,6 +231,53 @@ fn run_ready_watched(this: &Obj<Loop>, py: Python<'_>, count: usize) -> PyResult
         shown.done();
     }
     Ok(())
+}
+
+/// What is being run, for the report that it was slow.
+enum Shown {
+    Task(Obj),
+    Handle(Obj<Handle>),
+    Nothing,
+}
+
+impl Shown {
+    fn of(item: &Ready) -> Shown {
+        match item {
+            Ready::Step(task) => Shown::Task(task.as_any().clone()),
+            Ready::Call(handle) => Shown::Handle(handle.clone()),
+            _ => Shown::Nothing,
+        }
+    }
+
+    /// Logs that it took `took` seconds.
+    fn warn_slow(&self, py: Python<'_>, took: f64) -> PyResult<()> {
+        let shown = match self {
+            Shown::Task(task) => task.bind(py).repr()?.to_string(),
+            Shown::Handle(handle) => format_handle(py, handle)?,
+            Shown::Nothing => return Ok(()),
+        };
+        let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
+        logger.call_method1("warning", ("Executing %s took %.3f seconds", shown, took))?;
+        Ok(())
+    }
+
+    /// It was shown, or need not be: a handle that has run lets go of what it called.
+    fn done(self) {
+        if let Shown::Handle(handle) = self {
+            handle.empty();
+        }
+    }
+}
+
+/// A handle as the slow-callback report shows it: a task's step shows the task.
+fn format_handle(py: Python<'_>, handle: &Obj<Handle>) -> PyResult<String> {
+    if let Some(callback) = handle.callback.get()
+        && let Some(owner) = callback.bind(py).getattr_opt(intern!(py, "__self__"))?
+        && Obj::<task::Task>::from_bound(&owner).is_some()
+    {
+        return Ok(owner.repr()?.to_string());
+    }
+    Ok(handle.bind(py).str()?.to_string())
 }
 
 #[expect(clippy::inline_always)] // a call and its spills were a quarter of a task switch

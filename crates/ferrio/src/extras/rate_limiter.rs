@@ -18,7 +18,6 @@ use crate::coro::{Given, Memory, Operation, Step, ready, ready_with, truth};
 use crate::exceptions;
 use crate::locks::{Line, LoopBound, wake};
 use crate::loop_ref::LoopRef;
-use crate::timeouts::native_clock;
 
 /// The contents of a rate limiter. Times are seconds on the loop's clock.
 pub struct RateLimiter {
@@ -55,7 +54,7 @@ impl RateLimiter {
     }
 
     fn now(py: Python<'_>, event_loop: &LoopRef) -> PyResult<f64> {
-        match native_clock(event_loop) {
+        match event_loop.native_clock() {
             Some(_) => Ok(clock::monotonic()),
             None => event_loop.as_any().bind(py).call_method0(intern!(py, "time"))?.extract(),
         }

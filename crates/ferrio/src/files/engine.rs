@@ -17,7 +17,8 @@ use pyo3::prelude::*;
 
 use super::file::File;
 use crate::coro::Co;
-use crate::event_loop::{FromIo, Loop, Ready, Source};
+use crate::event_loop::{Loop, Ready, Source};
+use crate::exceptions::FromIo;
 use crate::future::{self, Future};
 use crate::loop_ref::LoopRef;
 

@@ -18,7 +18,8 @@ use super::engine::Engine;
 use super::mode::Mode;
 use super::turn::{Turn, Turns};
 use crate::coro::Co;
-use crate::event_loop::{FromIo, Loop};
+use crate::event_loop::Loop;
+use crate::exceptions::FromIo;
 
 /// What `read()` to the end asks the kernel for at once, at most; also the least.
 const LARGEST_READ: usize = 64 * 1024 * 1024;

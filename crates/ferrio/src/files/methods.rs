@@ -320,7 +320,7 @@ impl Class for File {
         });
         let finished = this
             .finish_now()
-            .map_err(<pyo3::exceptions::PyOSError as crate::event_loop::FromIo>::new_err_from_io);
+            .map_err(<pyo3::exceptions::PyOSError as crate::exceptions::FromIo>::new_err_from_io);
         for err in [warned, finished].into_iter().filter_map(Result::err) {
             err.write_unraisable(py, Some(this.bind(py)));
         }

@@ -19,7 +19,8 @@ use super::file::{File, unsupported};
 use super::mode::Mode;
 use super::text::{self, Text};
 use crate::coro::{self, Co};
-use crate::event_loop::{FromIo, Loop};
+use crate::event_loop::Loop;
+use crate::exceptions::FromIo;
 
 /// The least that is read ahead, and the most that is gathered before it is written.
 const BUFFERING: usize = 64 * 1024;

@@ -121,7 +121,7 @@ pub(super) fn schedule_one(
     if let Some(native) = event_loop.direct() {
         native.check_closed()?;
         if native.debug.get() {
-            crate::debug::check_thread(native)?;
+            native.check_thread()?;
         }
         match callback {
             Callback::Task(task) => native.push(|| Ready::Step(task)),

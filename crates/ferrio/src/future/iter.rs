@@ -37,7 +37,7 @@ impl FutureIter {
     }
 
     fn throw(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Sent> {
-        let err = crate::coro::thrown_error(py, &args)?;
+        let err = crate::coroutines::thrown_error(py, &args)?;
         this.fut.set(None);
         Err(err)
     }

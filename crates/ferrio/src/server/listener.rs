@@ -14,7 +14,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::Server;
-use crate::event_loop::{FromIo, Loop, Source};
+use crate::event_loop::{Loop, Source};
+use crate::exceptions::FromIo;
 use crate::transports::{Connected, Opening, SocketKind, StreamTransport, address};
 use crate::{exceptions, native_fn};
 

@@ -13,6 +13,7 @@ use super::attributes::{event_loop, flag};
 use super::operation::{Op, StreamOperation};
 use super::replaced;
 use crate::loop_ref::LoopRef;
+use crate::{future_likes, running};
 
 /// The contents of a `FlowControlMixin`.
 pub struct FlowControlMixin {
@@ -45,7 +46,7 @@ impl FlowControlMixin {
     fn init(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
         const SIGNATURE: Signature<1> = Signature::new("FlowControlMixin", ["loop"]).required(0);
         let [event_loop] = args.bind(&SIGNATURE)?;
-        this.initialize(super::loop_or_current(py, event_loop)?);
+        this.initialize(running::loop_or_current(py, event_loop)?);
         if this.is_exact() {
             return Ok(());
         }
@@ -99,7 +100,7 @@ impl FlowControlMixin {
             return Err(PyAssertionError::new_err("resume_writing() called without pause_writing()"));
         }
         Self::log(this, py, "%r resumes writing")?;
-        this.each_waiter(py, |waiter| super::wake(py, waiter))
+        this.each_waiter(py, |waiter| future_likes::wake(py, waiter))
     }
 
     /// `connection_lost(exc)`: every drain that waits ends, with the exception if there is one.
@@ -112,8 +113,8 @@ impl FlowControlMixin {
             return Ok(());
         }
         self.each_waiter(py, |waiter| match exc {
-            None => super::wake(py, waiter),
-            Some(exc) => super::fail(py, waiter, exc),
+            None => future_likes::wake(py, waiter),
+            Some(exc) => future_likes::fail(py, waiter, exc),
         })
     }
 
@@ -143,7 +144,7 @@ impl FlowControlMixin {
         if !self.paused.get() {
             return Ok(None);
         }
-        let waiter = super::create_future(py, &self.get_loop()?)?;
+        let waiter = self.get_loop()?.create_future(py)?;
         self.waiters.borrow_mut().push(waiter.clone());
         Ok(Some(waiter))
     }

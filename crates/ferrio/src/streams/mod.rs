@@ -24,16 +24,11 @@ mod writer;
 
 use ferrio_object::{Args, ClassDef, Obj, Signature};
 use pyo3::exceptions::PyTypeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyModule, PyTuple};
 
 pub(crate) use flow_control::FlowControlMixin;
 pub(crate) use protocol::StreamReaderProtocol;
-
-use crate::event_loop::Hooks;
-use crate::future::Future;
-use crate::loop_ref::LoopRef;
 
 /// How many bytes a reader buffers, unless told otherwise, before its transport is paused (twice that) and the most
 /// that a line may have.
@@ -109,54 +104,6 @@ fn py_stream_protocols(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
 fn ensure_protocols(py: Python<'_>) -> PyResult<()> {
     if !ClassDef::is_added::<StreamReaderProtocol>() {
         py.import("ferrio.streams")?;
-    }
-    Ok(())
-}
-
-/// A loop that was handed to a constructor, or the one that is current.
-fn loop_or_current(py: Python<'_>, given: Option<&Bound<'_, PyAny>>) -> PyResult<LoopRef> {
-    match given {
-        Some(given) if !given.is_none() => Ok(LoopRef::new(given)),
-        _ => Ok(LoopRef::new(crate::running::get_event_loop(py)?.bind(py))),
-    }
-}
-
-/// `loop.create_future()`.
-fn create_future(py: Python<'_>, event_loop: &LoopRef) -> PyResult<Obj> {
-    match event_loop {
-        LoopRef::Native(native) if !native.hooked(Hooks::CREATE_FUTURE) => {
-            Ok(Future::create(py, event_loop.clone())?.into_any())
-        }
-        other => Ok(other.as_any().bind(py).call_method0(intern!(py, "create_future"))?.into()),
-    }
-}
-
-/// Gives a waiter a result, unless it was cancelled.
-fn wake(py: Python<'_>, waiter: &Obj) -> PyResult<()> {
-    if let Some(fut) = waiter.cast_exact::<Future>() {
-        if fut.is_cancelled() {
-            return Ok(());
-        }
-        return crate::future::set_result(fut, py, Obj::none(py));
-    }
-    let waiter = waiter.bind(py);
-    if !waiter.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
-        waiter.call_method1(intern!(py, "set_result"), (py.None(),))?;
-    }
-    Ok(())
-}
-
-/// Gives a waiter an exception, unless it was cancelled.
-fn fail(py: Python<'_>, waiter: &Obj, exc: &Bound<'_, PyAny>) -> PyResult<()> {
-    if let Some(fut) = waiter.cast_exact::<Future>() {
-        if fut.is_cancelled() {
-            return Ok(());
-        }
-        return crate::future::set_exception(fut, py, exc);
-    }
-    let waiter = waiter.bind(py);
-    if !waiter.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
-        waiter.call_method1(intern!(py, "set_exception"), (exc,))?;
     }
     Ok(())
 }

@@ -280,7 +280,7 @@ impl StreamOperation {
     }
 
     fn throw(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Sent> {
-        let err = coro::thrown_error(py, &args)?;
+        let err = crate::coroutines::thrown_error(py, &args)?;
         let state = this.state.replace(State::Running);
         let sent = match state {
             State::Created | State::Yielded | State::Waiting => Err(err),

@@ -17,7 +17,7 @@ use super::writer::StreamWriter;
 use crate::future::Future;
 use crate::loop_ref::LoopRef;
 use crate::transports::StreamTransport;
-use crate::{native_fn, task};
+use crate::{future_likes, native_fn, running, task};
 
 /// What a `StreamReaderProtocol` adds to a `FlowControlMixin`.
 pub struct StreamReaderProtocol {
@@ -63,7 +63,7 @@ impl StreamReaderProtocol {
         event_loop: LoopRef,
     ) -> PyResult<Obj<Self>> {
         super::ensure_protocols(py)?;
-        let closed = super::create_future(py, &event_loop)?;
+        let closed = event_loop.create_future(py)?;
         let contents = Self::new();
         contents.reader_ref.set(Some(weak(reader.bind(py))?));
         contents.source_traceback.set(reader.source_traceback.get());
@@ -78,7 +78,7 @@ impl StreamReaderProtocol {
             Signature::new("StreamReaderProtocol", ["stream_reader", "client_connected_cb", "loop"])
                 .required(1);
         let [reader, callback, event_loop] = args.bind(&SIGNATURE)?;
-        let event_loop = super::loop_or_current(py, event_loop)?;
+        let event_loop = running::loop_or_current(py, event_loop)?;
         let reader = reader.filter(|reader| !reader.is_none());
         let callback = callback.filter(|callback| !callback.is_none());
         if let Some(reader) = reader {
@@ -90,7 +90,7 @@ impl StreamReaderProtocol {
             this.strong_reader.set(reader.map(Obj::from));
         }
         this.callback.set(callback.map(Obj::from));
-        this.closed.set(Some(super::create_future(py, &event_loop)?));
+        this.closed.set(Some(event_loop.create_future(py)?));
         this.base().initialize(event_loop);
         if !this.is_exact() {
             this.base().find_replaced(this, py)?;
@@ -242,9 +242,9 @@ impl StreamReaderProtocol {
             };
             if !done {
                 match exc {
-                    None => super::wake(py, &closed)?,
+                    None => future_likes::wake(py, &closed)?,
                     Some(exc) => {
-                        super::fail(py, &closed, exc)?;
+                        future_likes::fail(py, &closed, exc)?;
                         // Reads and drains raise it; that nobody asked for it here is no news. Said at once: when
                         // the collector finds both in a cycle, it may finalize the future before this protocol.
                         if let Some(fut) = closed.cast_exact::<Future>() {

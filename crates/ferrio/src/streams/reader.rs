@@ -19,6 +19,7 @@ use super::{DEFAULT_LIMIT, attributes, replaced};
 use crate::future::Future;
 use crate::loop_ref::LoopRef;
 use crate::transports::StreamTransport;
+use crate::{future_likes, running};
 
 /// The contents of a `StreamReader`.
 pub struct StreamReader {
@@ -81,7 +82,7 @@ impl StreamReader {
         if limit == 0 {
             return Err(PyValueError::new_err("Limit cannot be <= 0"));
         }
-        let event_loop = super::loop_or_current(py, event_loop)?;
+        let event_loop = running::loop_or_current(py, event_loop)?;
         if !this.is_exact() {
             this.replaced.set(this.replaced.get() || replaced::by_class(py, this, &replaced::READER)?);
         }
@@ -233,7 +234,7 @@ impl StreamReader {
     #[inline]
     pub(super) fn wake_waiter(&self, py: Python<'_>) -> PyResult<()> {
         match self.waiter.take() {
-            Some(waiter) => super::wake(py, &waiter),
+            Some(waiter) => future_likes::wake(py, &waiter),
             None => Ok(()),
         }
     }
@@ -245,7 +246,7 @@ impl StreamReader {
     pub(crate) fn fail(&self, py: Python<'_>, exc: &Bound<'_, PyAny>) -> PyResult<()> {
         self.exception.set((!exc.is_none()).then(|| exc.into()));
         match self.waiter.take() {
-            Some(waiter) => super::fail(py, &waiter, exc),
+            Some(waiter) => future_likes::fail(py, &waiter, exc),
             None => Ok(()),
         }
     }
@@ -297,7 +298,7 @@ impl StreamReader {
         if self.paused.get() {
             self.resume_transport(py)?;
         }
-        let waiter = super::create_future(py, &self.get_loop()?)?;
+        let waiter = self.get_loop()?.create_future(py)?;
         self.waiter.set(Some(waiter.clone()));
         Ok(waiter)
     }

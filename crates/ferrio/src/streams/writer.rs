@@ -18,9 +18,9 @@ use super::flow_control::FlowControlMixin;
 use super::operation::{Op, StreamOperation};
 use super::protocol::StreamReaderProtocol;
 use super::reader::StreamReader;
-use crate::coro;
 use crate::loop_ref::LoopRef;
 use crate::transports::StreamTransport;
+use crate::{coro, future_likes};
 
 /// The contents of a `StreamWriter`.
 pub struct StreamWriter {
@@ -207,8 +207,8 @@ impl StreamWriter {
         if let Some(complete) = this.complete.get() {
             return Ok(complete);
         }
-        let complete = super::create_future(py, &this.get_loop()?)?;
-        super::wake(py, &complete)?;
+        let complete = this.get_loop()?.create_future(py)?;
+        future_likes::wake(py, &complete)?;
         this.complete.set(Some(complete.clone()));
         Ok(complete)
     }

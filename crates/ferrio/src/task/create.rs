@@ -156,7 +156,7 @@ fn start(task: &Obj<Task>, py: Python<'_>, eager: bool) -> PyResult<()> {
     }
     // Where it was made is only known in debug mode.
     if let (true, LoopRef::Native(native)) = (task.base().source_traceback.is_some(), event_loop)
-        && let Err(err) = crate::debug::check_thread(native)
+        && let Err(err) = native.check_thread()
     {
         // There is no task then, and nothing to report when the object goes away.
         task.log_destroy_pending.set(false);
@@ -200,7 +200,7 @@ pub(crate) fn ensure_future(
     obj: &Bound<'_, PyAny>,
     event_loop: Option<&LoopRef>,
 ) -> PyResult<Obj> {
-    let coroutine = is_python_coroutine(Obj::of(obj)) || crate::coro::is_native(Obj::of(obj));
+    let coroutine = is_python_coroutine(Obj::of(obj)) || crate::coroutines::is_native(py, Obj::of(obj));
     if coroutine
         && let Some(LoopRef::Native(native)) = event_loop
         && !native.hooked(Hooks::CREATE_TASK)

@@ -5,7 +5,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use super::{Name, Task, create};
+use super::{Name, Task, create, stack};
 use crate::future::future_repr_info;
 
 fn cancel(this: &Obj<Task>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<bool> {
@@ -46,13 +46,13 @@ fn refuse_exception(_this: &Obj<Task>, _py: Python<'_>, _value: &Bound<'_, PyAny
 fn get_stack(this: &Obj<Task>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     const SIGNATURE: Signature<1> = Signature::new("get_stack", ["limit"]).positional(0);
     let [limit] = args.bind(&SIGNATURE)?;
-    crate::debug::task_get_stack(py, this, limit)
+    stack::get(py, this, limit)
 }
 
 fn print_stack(this: &Obj<Task>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
     const SIGNATURE: Signature<2> = Signature::new("print_stack", ["limit", "file"]).positional(0);
     let [limit, file] = args.bind(&SIGNATURE)?;
-    crate::debug::task_print_stack(py, this, limit, file)
+    stack::print(py, this, limit, file)
 }
 
 fn repr_info(this: &Obj<Task>, py: Python<'_>) -> PyResult<Obj> {

@@ -4,6 +4,7 @@ mod create;
 mod factory;
 mod methods;
 pub(crate) mod registry;
+mod stack;
 mod step;
 mod wakeup;
 

@@ -9,9 +9,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use super::stream::wake;
 use crate::event_loop::{Loop, call_soon_native};
-use crate::{exceptions, native_fn};
+use crate::{exceptions, future_likes, native_fn};
 
 /// What a transport is attached to. Empty after `connection_lost()`.
 #[derive(Default)]
@@ -85,7 +84,7 @@ impl Attached {
     /// Tells whoever waits for the endpoint that it is there.
     pub(super) fn wake_waiter(&self, py: Python<'_>) -> PyResult<()> {
         match self.waiter.take() {
-            Some(waiter) => wake(py, &waiter),
+            Some(waiter) => future_likes::wake(py, &waiter),
             None => Ok(()),
         }
     }

@@ -24,8 +24,9 @@ use super::datagram_send::Queued;
 use super::extra_info::ExtraInfo;
 use super::flow::Flow;
 use super::held_socket::{Connected, HeldSocket};
-use crate::event_loop::{FromIo, Loop, Polled, SCRATCH_LEN};
+use crate::event_loop::{Loop, Polled, SCRATCH_LEN};
 use crate::exceptions;
+use crate::exceptions::FromIo;
 
 /// Whose `logger` is used.
 pub(super) const MODULE: &str = "ferrio.selector_events";
@@ -311,7 +312,7 @@ impl DatagramTransport {
                     let (data, sender) = (received.get_item(0)?, received.get_item(1)?);
                     protocol.bind(py).call_method1(intern!(py, "datagram_received"), (data, sender)).map(drop)
                 }
-                Err(err) if crate::event_loop::would_block(py, &err) => Ok(()),
+                Err(err) if crate::exceptions::would_block(py, &err) => Ok(()),
                 Err(err) if err.is_instance_of::<PyOSError>(py) => {
                     Self::error_received(this, py, &exceptions::value_of(py, err))
                 }

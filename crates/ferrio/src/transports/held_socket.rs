@@ -14,7 +14,7 @@ use pyo3::exceptions::PyOSError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::event_loop::FromIo;
+use crate::exceptions::FromIo;
 
 /// Linux' `SOCK_NONBLOCK`: in the type given to `socket.socket` it says that the descriptor is non-blocking already.
 const SOCK_NONBLOCK: i32 = 0o4000;

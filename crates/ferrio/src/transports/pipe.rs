@@ -14,7 +14,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::attached::{Attached, extra_info, warn_unclosed};
-use crate::event_loop::{FromIo, Loop};
+use crate::event_loop::Loop;
+use crate::exceptions::FromIo;
 
 /// Whose `logger` is used.
 pub(super) const MODULE: &str = "ferrio.unix_events";

@@ -16,8 +16,9 @@ use pyo3::types::PyBytes;
 
 use super::pipe::{MODULE, OverPipe, Pipe, kept_class};
 use super::protocol::ProtocolKind;
-use crate::event_loop::{FromIo, Polled};
+use crate::event_loop::Polled;
 use crate::exceptions;
+use crate::exceptions::FromIo;
 use crate::streams::StreamReaderProtocol;
 
 /// Linux' `EIO`: what a terminal says whose other side is gone.

@@ -19,8 +19,9 @@ use super::attached::Attached;
 use super::chunk::{Chunk, Data};
 use super::flow::Flow;
 use super::pipe::{MODULE, OverPipe, Pipe, kept_class};
-use crate::event_loop::{FromIo, Polled};
+use crate::event_loop::Polled;
 use crate::exceptions;
+use crate::exceptions::FromIo;
 
 /// Slices for one vectored write; more of them go out with the next.
 const SLICES: usize = 64;

@@ -220,7 +220,7 @@ impl StreamTransport {
             Self::report_callback(this, py, || Ok("_SelectorTransport._add_reader()".to_owned()), started)?;
         }
         if let Some(waiter) = this.waiter.take() {
-            wake(py, &waiter)?;
+            crate::future_likes::wake(py, &waiter)?;
         }
         Ok(())
     }
@@ -373,18 +373,6 @@ impl StreamTransport {
     pub(crate) fn reset_empty_waiter(this: &Obj<Self>) {
         this.empty_waiter.set(None);
     }
-}
-
-/// Gives a waiting future its result, unless it was cancelled.
-pub(super) fn wake(py: Python<'_>, waiter: &Obj) -> PyResult<()> {
-    if let Some(ours) = waiter.cast_exact::<Future>() {
-        return if ours.is_done() { Ok(()) } else { crate::future::set_result(ours, py, Obj::none(py)) };
-    }
-    let waiter = waiter.bind(py);
-    if !waiter.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
-        waiter.call_method1(intern!(py, "set_result"), (py.None(),))?;
-    }
-    Ok(())
 }
 
 impl Class for StreamTransport {

@@ -19,8 +19,8 @@ use pyo3::prelude::*;
 
 use super::chunk::{Chunk, Data};
 use super::stream::StreamTransport;
-use crate::event_loop::FromIo;
 use crate::exceptions;
+use crate::exceptions::FromIo;
 use crate::future;
 
 /// Bytes up to which a queue waits for the end of the turn.

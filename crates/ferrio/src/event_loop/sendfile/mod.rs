@@ -18,10 +18,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyInt, PyMemoryView, PySlice};
 
 use super::connect::truthy;
-use super::names::socket_module;
-use super::{FromIo, Loop, sock};
+use super::{Loop, sock};
 use crate::coro::{self, Co};
 use crate::exceptions;
+use crate::exceptions::FromIo;
+use crate::library::socket_module;
 use crate::transports::StreamTransport;
 
 pub(crate) use fallback::SendfileFallback;
