@@ -154,3 +154,27 @@ fn schedule_in_python(
     };
     event_loop.call_soon(py, &callable, &[fut.as_any().clone()], context.as_ref())
 }
+
+pub(super) fn same(a: &Callback, b: &Callback) -> bool {
+    match (a, b) {
+        (Callback::Task(a), Callback::Task(b)) => a.is(b),
+        (Callback::Gather(a), Callback::Gather(b)) => a.is(b),
+        (Callback::Native(a), Callback::Native(b)) => a.is(b),
+        (Callback::Group(a, at), Callback::Group(b, bt)) => a.is(b) && at == bt,
+        (Callback::Call { callback: a, context: c }, Callback::Call { callback: b, context: d }) => {
+            a.is(b) && c.is(d)
+        }
+        _ => false,
+    }
+}
+
+/// A callback as the Python object that asyncio would have there.
+pub(super) fn callback_object(py: Python<'_>, callback: &Callback) -> PyResult<Obj> {
+    match callback {
+        Callback::Task(task) => crate::task::wakeup_callable(py, task),
+        Callback::Gather(outer) => crate::gather::done_callable(py, outer),
+        Callback::Native(function) => Ok(function.as_any().clone()),
+        Callback::Group(group, place) => crate::taskgroups::TaskGroup::done_callable(group, py, *place),
+        Callback::Call { callback, .. } => Ok(callback.clone()),
+    }
+}

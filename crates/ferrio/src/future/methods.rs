@@ -1,13 +1,14 @@
 //! What Python sees of a Future.
 
-use ferrio_object::{Args, ClassBuilder, Obj, Signature, ThreadState};
-use pyo3::exceptions::{
-    PyAttributeError, PyBaseException, PyRuntimeError, PyStopIteration, PyTypeError, PyValueError,
-};
-use pyo3::intern;
-use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple, PyType};
+use std::cell::OnceCell;
+use std::mem::offset_of;
 
+use ferrio_object::{Any, Args, Class, ClassBuilder, FreeList, Obj, Signature, ThreadState, TypeCell, Visit};
+use pyo3::exceptions::{PyAttributeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+
+use super::callbacks::{callback_object, same};
 use super::{Callback, Callbacks, Future, FutureIter, State, awaited_by, report};
 use crate::exceptions;
 
@@ -42,48 +43,7 @@ fn set_result(this: &Obj<Future>, py: Python<'_>, value: &Bound<'_, PyAny>) -> P
 }
 
 fn set_exception(this: &Obj<Future>, py: Python<'_>, exc: &Bound<'_, PyAny>) -> PyResult<()> {
-    set_exception_checked(this, py, exc)
-}
-
-pub(super) fn set_exception_checked(
-    this: &Obj<Future>,
-    py: Python<'_>,
-    exc: &Bound<'_, PyAny>,
-) -> PyResult<()> {
-    this.get_loop()?;
-    if this.is_done() {
-        return Err(exceptions::invalid_state(py, "invalid state"));
-    }
-    let exc = match exc.cast::<PyType>() {
-        Ok(class) if class.is_subclass_of::<PyBaseException>()? => class.call0()?,
-        _ => exc.clone(),
-    };
-    if !exc.is_instance_of::<PyBaseException>() {
-        return Err(PyTypeError::new_err("invalid exception object"));
-    }
-    let exc = if exc.is_instance_of::<PyStopIteration>() {
-        // It would end the coroutine that awaits the future. Since 3.11.8 and 3.12.2 it is wrapped, before it was
-        // refused.
-        let version = py.version_info();
-        if version >= (3, 12, 2) || (version >= (3, 11, 8) && version < (3, 12)) {
-            let wrapped = PyRuntimeError::new_err(
-                "StopIteration interacts badly with generators and cannot be raised into a Future",
-            )
-            .into_value(py)
-            .into_bound(py)
-            .into_any();
-            wrapped.setattr(intern!(py, "__cause__"), &exc)?;
-            wrapped.setattr(intern!(py, "__context__"), &exc)?;
-            wrapped
-        } else {
-            return Err(PyTypeError::new_err(
-                "StopIteration interacts badly with generators and cannot be raised into a Future",
-            ));
-        }
-    } else {
-        exc
-    };
-    super::set_raised(this, py, exc.into())
+    super::set_exception(this, py, exc)
 }
 
 fn add_done_callback(this: &Obj<Future>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
@@ -118,30 +78,6 @@ fn remove_done_callback(this: &Obj<Future>, py: Python<'_>, wanted: &Bound<'_, P
         removed += 1;
     }
     Ok(removed)
-}
-
-fn same(a: &Callback, b: &Callback) -> bool {
-    match (a, b) {
-        (Callback::Task(a), Callback::Task(b)) => a.is(b),
-        (Callback::Gather(a), Callback::Gather(b)) => a.is(b),
-        (Callback::Native(a), Callback::Native(b)) => a.is(b),
-        (Callback::Group(a, at), Callback::Group(b, bt)) => a.is(b) && at == bt,
-        (Callback::Call { callback: a, context: c }, Callback::Call { callback: b, context: d }) => {
-            a.is(b) && c.is(d)
-        }
-        _ => false,
-    }
-}
-
-/// A callback as the Python object that asyncio would have there.
-pub(super) fn callback_object(py: Python<'_>, callback: &Callback) -> PyResult<Obj> {
-    match callback {
-        Callback::Task(task) => crate::task::wakeup_callable(py, task),
-        Callback::Gather(outer) => crate::gather::done_callable(py, outer),
-        Callback::Native(function) => Ok(function.as_any().clone()),
-        Callback::Group(group, place) => crate::taskgroups::TaskGroup::done_callable(group, py, *place),
-        Callback::Call { callback, .. } => Ok(callback.clone()),
-    }
 }
 
 fn cancel(this: &Obj<Future>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<bool> {
@@ -306,4 +242,75 @@ pub(super) fn define(class: &mut ClassBuilder<Future>) {
             set_cancel_message,
             "",
         );
+}
+
+impl Class for Future {
+    type Base = Any;
+    const NAME: &'static str = "_asyncio.Future";
+    const DOC: &'static str = "Future(*, loop=None)\n--\n\n\
+        A result that will be there later.\n\n\
+        Almost compatible with concurrent.futures.Future: result() and exception() take no timeout and raise\n\
+        InvalidStateError when the future is not done; callbacks are called through the loop's call_soon().\n\
+        Awaiting it gives the result or raises the exception.";
+    const FINALIZE: bool = true;
+    const WEAKLIST: Option<usize> = Some(offset_of!(Future, weaklist));
+    const DICT: Option<usize> = Some(offset_of!(Future, dict));
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn freelist() -> Option<&'static FreeList> {
+        static LIST: FreeList = FreeList::new();
+        Some(&LIST)
+    }
+
+    fn blank() -> Self {
+        Self::with_loop(OnceCell::new())
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        if let Some(event_loop) = self.event_loop.get() {
+            event_loop.traverse(visit);
+        }
+        if let Ok(callbacks) = self.callbacks.try_borrow() {
+            callbacks.traverse(visit);
+        }
+        visit.cell(&self.result);
+        visit.cell(&self.exception);
+        visit.cell(&self.exception_tb);
+        visit.cell(&self.cancel_message);
+        visit.cell(&self.cancelled_exc);
+        visit.cell(&self.source_traceback);
+        visit.cell(&self.awaited_by);
+    }
+
+    fn clear(&self) {
+        if let Ok(mut callbacks) = self.callbacks.try_borrow_mut() {
+            let taken = std::mem::replace(&mut *callbacks, Callbacks::None);
+            drop(callbacks);
+            drop(taken);
+        }
+        self.result.set(None);
+        self.exception.set(None);
+        self.exception_tb.set(None);
+        self.cancel_message.set(None);
+        self.cancelled_exc.set(None);
+        self.source_traceback.set(None);
+        self.awaited_by.set(None);
+    }
+
+    #[inline]
+    fn wants_finalizer(&self, _base: &()) -> bool {
+        self.log_traceback.get()
+    }
+
+    fn finalize(this: &Obj<Self>, py: Python<'_>) {
+        report::never_retrieved(this, py);
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        define(class);
+    }
 }

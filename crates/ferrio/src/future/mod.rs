@@ -11,11 +11,12 @@ mod methods;
 mod report;
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::mem::offset_of;
 
-use ferrio_object::{Any, Class, ClassBuilder, DictSlot, FreeList, Obj, ObjCell, TypeCell, Visit, WeakList};
-use pyo3::exceptions::PyRuntimeError;
+use ferrio_object::{DictSlot, Obj, ObjCell, WeakList};
+use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyStopIteration, PyTypeError};
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 
 use crate::exceptions;
 use crate::loop_ref::LoopRef;
@@ -216,7 +217,40 @@ pub(crate) fn set_result(fut: &Obj<Future>, py: Python<'_>, result: Obj) -> PyRe
 /// # Errors
 /// `InvalidStateError` if it is done, `TypeError` if it is no exception or `StopIteration` on 3.11.
 pub(crate) fn set_exception(fut: &Obj<Future>, py: Python<'_>, exc: &Bound<'_, PyAny>) -> PyResult<()> {
-    methods::set_exception_checked(fut, py, exc)
+    fut.get_loop()?;
+    if fut.is_done() {
+        return Err(exceptions::invalid_state(py, "invalid state"));
+    }
+    let exc = match exc.cast::<PyType>() {
+        Ok(class) if class.is_subclass_of::<PyBaseException>()? => class.call0()?,
+        _ => exc.clone(),
+    };
+    if !exc.is_instance_of::<PyBaseException>() {
+        return Err(PyTypeError::new_err("invalid exception object"));
+    }
+    let exc = if exc.is_instance_of::<PyStopIteration>() {
+        // It would end the coroutine that awaits the future. Since 3.11.8 and 3.12.2 it is wrapped, before it was
+        // refused.
+        let version = py.version_info();
+        if version >= (3, 12, 2) || (version >= (3, 11, 8) && version < (3, 12)) {
+            let wrapped = PyRuntimeError::new_err(
+                "StopIteration interacts badly with generators and cannot be raised into a Future",
+            )
+            .into_value(py)
+            .into_bound(py)
+            .into_any();
+            wrapped.setattr(intern!(py, "__cause__"), &exc)?;
+            wrapped.setattr(intern!(py, "__context__"), &exc)?;
+            wrapped
+        } else {
+            return Err(PyTypeError::new_err(
+                "StopIteration interacts badly with generators and cannot be raised into a Future",
+            ));
+        }
+    } else {
+        exc
+    };
+    set_raised(fut, py, exc.into())
 }
 
 /// Ends a future with an exception that was raised (and so needs no checks).
@@ -271,75 +305,4 @@ pub(crate) fn add_callback(fut: &Obj<Future>, py: Python<'_>, callback: Callback
 pub(crate) fn remove_native(fut: &Obj<Future>, function: &Obj<NativeFn>) {
     let gone = fut.callbacks.borrow_mut().remove_native(function);
     drop(gone);
-}
-
-impl Class for Future {
-    type Base = Any;
-    const NAME: &'static str = "_asyncio.Future";
-    const DOC: &'static str = "Future(*, loop=None)\n--\n\n\
-        A result that will be there later.\n\n\
-        Almost compatible with concurrent.futures.Future: result() and exception() take no timeout and raise\n\
-        InvalidStateError when the future is not done; callbacks are called through the loop's call_soon().\n\
-        Awaiting it gives the result or raises the exception.";
-    const FINALIZE: bool = true;
-    const WEAKLIST: Option<usize> = Some(offset_of!(Future, weaklist));
-    const DICT: Option<usize> = Some(offset_of!(Future, dict));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
-    fn freelist() -> Option<&'static FreeList> {
-        static LIST: FreeList = FreeList::new();
-        Some(&LIST)
-    }
-
-    fn blank() -> Self {
-        Self::with_loop(OnceCell::new())
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Some(event_loop) = self.event_loop.get() {
-            event_loop.traverse(visit);
-        }
-        if let Ok(callbacks) = self.callbacks.try_borrow() {
-            callbacks.traverse(visit);
-        }
-        visit.cell(&self.result);
-        visit.cell(&self.exception);
-        visit.cell(&self.exception_tb);
-        visit.cell(&self.cancel_message);
-        visit.cell(&self.cancelled_exc);
-        visit.cell(&self.source_traceback);
-        visit.cell(&self.awaited_by);
-    }
-
-    fn clear(&self) {
-        if let Ok(mut callbacks) = self.callbacks.try_borrow_mut() {
-            let taken = std::mem::replace(&mut *callbacks, Callbacks::None);
-            drop(callbacks);
-            drop(taken);
-        }
-        self.result.set(None);
-        self.exception.set(None);
-        self.exception_tb.set(None);
-        self.cancel_message.set(None);
-        self.cancelled_exc.set(None);
-        self.source_traceback.set(None);
-        self.awaited_by.set(None);
-    }
-
-    #[inline]
-    fn wants_finalizer(&self, _base: &()) -> bool {
-        self.log_traceback.get()
-    }
-
-    fn finalize(this: &Obj<Self>, py: Python<'_>) {
-        report::never_retrieved(this, py);
-    }
-
-    fn define(class: &mut ClassBuilder<Self>) {
-        methods::define(class);
-    }
 }

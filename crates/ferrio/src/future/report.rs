@@ -5,7 +5,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use super::{Future, State, methods};
+use super::{Future, State, callbacks};
 
 /// What `repr` says between the angle brackets after the class name, as a list of strings.
 pub(crate) fn future_repr_info(py: Python<'_>, fut: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
@@ -37,7 +37,7 @@ pub(crate) fn future_repr_info(py: Python<'_>, fut: &Bound<'_, PyAny>) -> PyResu
 pub(crate) fn get_future_callbacks(py: Python<'_>, fut: &Bound<'_, PyAny>) -> PyResult<Vec<Obj>> {
     if let Some(ours) = Obj::<Future>::from_bound(fut) {
         let all = ours.callbacks.borrow().to_vec();
-        return all.iter().map(|callback| methods::callback_object(py, callback)).collect();
+        return all.iter().map(|callback| callbacks::callback_object(py, callback)).collect();
     }
     let list = fut.getattr(intern!(py, "_callbacks"))?;
     if list.is_none() {

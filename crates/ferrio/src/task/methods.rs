@@ -1,12 +1,16 @@
 //! What Python sees of a Task.
 
-use ferrio_object::{Args, ClassBuilder, Obj, Signature};
+use std::cell::{Cell, RefCell};
+
+use ferrio_object::{
+    Args, Class, ClassBuilder, FreeList, Membership, Obj, ObjCell, Signature, TypeCell, Visit,
+};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use super::{Name, Task, create, stack};
-use crate::future::future_repr_info;
+use crate::future::{Future, State, future_repr_info};
 
 fn cancel(this: &Obj<Task>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<bool> {
     const SIGNATURE: Signature<1> = Signature::new("cancel", ["msg"]).required(0);
@@ -78,7 +82,7 @@ fn repr_info(this: &Obj<Task>, py: Python<'_>) -> PyResult<Obj> {
 }
 
 /// The report of a task that was dropped before it was done.
-pub(super) fn destroyed_pending(this: &Obj<Task>, py: Python<'_>) {
+fn destroyed_pending(this: &Obj<Task>, py: Python<'_>) {
     let report = || -> PyResult<()> {
         let Ok(event_loop) = this.base().get_loop() else { return Ok(()) };
         let context = PyDict::new(py);
@@ -114,7 +118,7 @@ fn get_context(this: &Obj<Task>, py: Python<'_>) -> PyResult<Option<Obj>> {
     this.context(py)
 }
 
-pub(super) fn define(class: &mut ClassBuilder<Task>) {
+fn define(class: &mut ClassBuilder<Task>) {
     class
         .init(create::init)
         .method("cancel", cancel, "cancel($self, /, msg=None)\n--\n\n\
@@ -144,4 +148,73 @@ pub(super) fn define(class: &mut ClassBuilder<Task>) {
         .getter("_coro", |this: &Obj<Task>, _py: Python<'_>| this.coro.get(), "")
         .getter("_fut_waiter", |this: &Obj<Task>, _py: Python<'_>| this.fut_waiter.get(), "")
         .getter("_num_cancels_requested", |this: &Obj<Task>, _py: Python<'_>| this.cancel_requests.get(), "");
+}
+
+impl Class for Task {
+    type Base = Future;
+    const NAME: &'static str = "_asyncio.Task";
+    const DOC: &'static str = "Task(coro, *, loop=None, name=None, context=None, eager_start=False)\n--\n\n\
+        A coroutine run by the event loop.\n\n\
+        `name` since 3.8, `context` since 3.11, `eager_start` since 3.12.";
+    const FINALIZE: bool = true;
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn freelist() -> Option<&'static FreeList> {
+        static LIST: FreeList = FreeList::new();
+        Some(&LIST)
+    }
+
+    fn blank() -> Self {
+        Task {
+            coro: ObjCell::empty(),
+            context: ObjCell::empty(),
+            has_context: Cell::new(false),
+            fut_waiter: ObjCell::empty(),
+            must_cancel: Cell::new(false),
+            cancel_requests: Cell::new(0),
+            log_destroy_pending: Cell::new(true),
+            name: RefCell::new(Name::Number(0)),
+            membership: Membership::none(),
+        }
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.cell(&self.coro);
+        visit.cell(&self.fut_waiter);
+        visit.cell(&self.context);
+        if let Ok(name) = self.name.try_borrow()
+            && let Name::Given(name) = &*name
+        {
+            visit.obj(name);
+        }
+    }
+
+    fn clear(&self) {
+        self.coro.set(None);
+        self.fut_waiter.set(None);
+    }
+
+    #[inline]
+    fn wants_finalizer(&self, fut: &Future) -> bool {
+        fut.state.get() == State::Pending || fut.log_traceback.get()
+    }
+
+    fn finalize(this: &Obj<Self>, py: Python<'_>) {
+        // As with a WeakSet: whoever keeps the task that is reported below does not bring it back into all_tasks().
+        this.membership.leave();
+        if this.base().state.get() == State::Pending && this.log_destroy_pending.get() {
+            destroyed_pending(this, py);
+        }
+        if this.base().log_traceback.get() {
+            Future::finalize(this.base(), py);
+        }
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        define(class);
+    }
 }

@@ -10,7 +10,7 @@ mod wakeup;
 
 use std::cell::{Cell, RefCell};
 
-use ferrio_object::{Class, ClassBuilder, FreeList, Membership, Obj, ObjCell, ThreadState, TypeCell, Visit};
+use ferrio_object::{Membership, Obj, ObjCell, ThreadState};
 use pyo3::prelude::*;
 
 pub(crate) use crate::coroutines::is_coroutine;
@@ -21,7 +21,7 @@ pub(crate) use factory::{EagerFactory, eager_task_factory, py_create_eager_task_
 pub(crate) use step::wake;
 pub(crate) use wakeup::{StepCallable, WakeupCallable, wakeup_callable};
 
-use crate::future::{Future, State};
+use crate::future::Future;
 
 /// A task's name: given, or a number that becomes `Task-N` when somebody asks.
 pub(crate) enum Name {
@@ -160,74 +160,5 @@ pub(crate) fn uncancel(py: Python<'_>, task: &Obj) -> PyResult<i64> {
     match task.cast_exact::<Task>() {
         Some(ours) => Ok(ours.uncancel()),
         None => task.bind(py).call_method0(pyo3::intern!(py, "uncancel"))?.extract(),
-    }
-}
-
-impl Class for Task {
-    type Base = Future;
-    const NAME: &'static str = "_asyncio.Task";
-    const DOC: &'static str = "Task(coro, *, loop=None, name=None, context=None, eager_start=False)\n--\n\n\
-        A coroutine run by the event loop.\n\n\
-        `name` since 3.8, `context` since 3.11, `eager_start` since 3.12.";
-    const FINALIZE: bool = true;
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
-    fn freelist() -> Option<&'static FreeList> {
-        static LIST: FreeList = FreeList::new();
-        Some(&LIST)
-    }
-
-    fn blank() -> Self {
-        Task {
-            coro: ObjCell::empty(),
-            context: ObjCell::empty(),
-            has_context: Cell::new(false),
-            fut_waiter: ObjCell::empty(),
-            must_cancel: Cell::new(false),
-            cancel_requests: Cell::new(0),
-            log_destroy_pending: Cell::new(true),
-            name: RefCell::new(Name::Number(0)),
-            membership: Membership::none(),
-        }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.coro);
-        visit.cell(&self.fut_waiter);
-        visit.cell(&self.context);
-        if let Ok(name) = self.name.try_borrow()
-            && let Name::Given(name) = &*name
-        {
-            visit.obj(name);
-        }
-    }
-
-    fn clear(&self) {
-        self.coro.set(None);
-        self.fut_waiter.set(None);
-    }
-
-    #[inline]
-    fn wants_finalizer(&self, fut: &Future) -> bool {
-        fut.state.get() == State::Pending || fut.log_traceback.get()
-    }
-
-    fn finalize(this: &Obj<Self>, py: Python<'_>) {
-        // As with a WeakSet: whoever keeps the task that is reported below does not bring it back into all_tasks().
-        this.membership.leave();
-        if this.base().state.get() == State::Pending && this.log_destroy_pending.get() {
-            methods::destroyed_pending(this, py);
-        }
-        if this.base().log_traceback.get() {
-            Future::finalize(this.base(), py);
-        }
-    }
-
-    fn define(class: &mut ClassBuilder<Self>) {
-        methods::define(class);
     }
 }

@@ -1,15 +1,21 @@
 //! The block of a `TaskGroup`: entering it, and leaving it, which waits for the children and raises what is left over.
 //!
 //! Who cancelled whom is settled here: what the group did to its parent is taken back, and what others did to it is
-//! passed on. Which children there are and what a failure does to them is `mod.rs`.
+//! passed on. Which children there are and what a failure does to them is `mod.rs`. The class is defined here, above
+//! what the event loop has to know of a group.
 
-use ferrio_object::{Args, Obj, Signature, handled_exception};
+use std::cell::{Cell, RefCell};
+use std::mem::offset_of;
+
+use ferrio_object::{
+    Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit, WeakList, handled_exception,
+};
 use pyo3::exceptions::{PyBaseExceptionGroup, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyType};
+use pyo3::types::{PyList, PySet, PyType};
 
-use super::{TaskGroup, is_base_error, repr};
+use super::{Children, TaskGroup, is_base_error, repr};
 use crate::coro::{self, Given, Operation, Step, ready, ready_with};
 use crate::event_loop::Hooks;
 use crate::future::Future;
@@ -198,13 +204,102 @@ fn instance_of(py: Python<'_>, kind: Option<&Obj>) -> Option<Obj> {
         .or_else(|| kind.call0().ok().map(Obj::from))
 }
 
-pub(super) fn aenter(this: &Obj<TaskGroup>, py: Python<'_>) -> PyResult<Obj> {
+fn aenter(this: &Obj<TaskGroup>, py: Python<'_>) -> PyResult<Obj> {
     ready::<Enter>(py, this)
 }
 
-pub(super) fn aexit(this: &Obj<TaskGroup>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+fn aexit(this: &Obj<TaskGroup>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     const SIGNATURE: Signature<3> = Signature::new("__aexit__", ["et", "exc", "tb"]);
     let [kind, exc, _traceback] = args.bind(&SIGNATURE)?;
     let given = |arg: Option<&Bound<'_, PyAny>>| arg.filter(|arg| !arg.is_none()).map(Obj::from);
     ready_with::<Exit>(py, this, [given(kind), given(exc)])
+}
+
+fn init(_this: &Obj<TaskGroup>, _py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    args.none("TaskGroup")
+}
+
+impl Class for TaskGroup {
+    type Base = Any;
+    const NAME: &'static str = "asyncio.taskgroups.TaskGroup";
+    const DOC: &'static str = "TaskGroup()\n--\n\n\
+        Asynchronous context manager that owns tasks: leaving it waits for all of them.\n\n\
+        An exception in a task or in the block cancels the others; all are then raised as one ExceptionGroup.\n\
+        Since 3.11.";
+    const WEAKLIST: Option<usize> = Some(offset_of!(TaskGroup, weaklist));
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn blank() -> Self {
+        TaskGroup {
+            entered: Cell::new(false),
+            exiting: Cell::new(false),
+            aborting: Cell::new(false),
+            cancel_on_entry: Cell::new(false),
+            parent_cancel_requested: Cell::new(false),
+            event_loop: RefCell::new(None),
+            parent: ObjCell::empty(),
+            children: RefCell::new(Children::default()),
+            errors: RefCell::new(Vec::new()),
+            base_error: ObjCell::empty(),
+            completed: ObjCell::empty(),
+            weaklist: WeakList::new(),
+        }
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        if let Ok(Some(event_loop)) = self.event_loop.try_borrow().as_deref() {
+            event_loop.traverse(visit);
+        }
+        visit.cell(&self.parent);
+        if let Ok(children) = self.children.try_borrow() {
+            children.places.iter().flatten().for_each(|child| visit.obj(child));
+        }
+        if let Ok(errors) = self.errors.try_borrow() {
+            errors.iter().for_each(|error| visit.obj(error));
+        }
+        visit.cell(&self.base_error);
+        visit.cell(&self.completed);
+    }
+
+    fn clear(&self) {
+        let event_loop = self.event_loop.try_borrow_mut().map(|mut event_loop| event_loop.take());
+        drop(event_loop);
+        self.parent.set(None);
+        let children = self.children.try_borrow_mut().map(|mut children| std::mem::take(&mut *children));
+        drop(children);
+        let errors = self.errors.try_borrow_mut().map(|mut errors| std::mem::take(&mut *errors));
+        drop(errors);
+        self.base_error.set(None);
+        self.completed.set(None);
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class
+            .init(init)
+            .repr(repr)
+            .special0("__aenter__", aenter, "__aenter__($self, /)\n--\n\n")
+            .special("__aexit__", aexit, "__aexit__($self, et, exc, tb, /)\n--\n\n")
+            .method("create_task", Self::create_task, "create_task($self, coro, /, **kwargs)\n--\n\n\
+                Start a task in this group; keywords as for asyncio.create_task().\n\n\
+                Raises RuntimeError if the group has not been entered, is finished or is shutting down.")
+            .method0("cancel", Self::cancel, "cancel($self, /)\n--\n\n\
+                Cancel the tasks and the block; the group is then left without CancelledError. Before the group is\n\
+                entered: do so on entry. Does nothing if it is done already. (Since 3.15)")
+            .getter("_tasks", |this: &Obj<Self>, py: Python<'_>| -> PyResult<Obj> {
+                let children = this.children.borrow().all();
+                Ok(PySet::new(py, &children)?.into())
+            }, "")
+            .getter("_errors", |this: &Obj<Self>, py: Python<'_>| -> PyResult<Obj> {
+                let errors = this.errors.borrow().clone();
+                Ok(PyList::new(py, &errors)?.into())
+            }, "")
+            .getter("_entered", |this: &Obj<Self>, _py: Python<'_>| this.entered.get(), "")
+            .getter("_exiting", |this: &Obj<Self>, _py: Python<'_>| this.exiting.get(), "")
+            .getter("_aborting", |this: &Obj<Self>, _py: Python<'_>| this.aborting.get(), "")
+            .getter("_parent_task", |this: &Obj<Self>, _py: Python<'_>| this.parent.get(), "");
+    }
 }

@@ -5,7 +5,7 @@
 //! neither a callback object nor a set.
 //!
 //! Here are the group and its children: how they are started, how they end, and what a failure does to the others.
-//! Entering and leaving the block is `block.rs`.
+//! Entering and leaving the block, and the class, are `block.rs`.
 //!
 //! Exceptions hold frames, and frames hold tasks and groups: whatever ends a group is let go of here before it is
 //! raised, so that no reference cycle goes through it.
@@ -13,13 +13,12 @@
 mod block;
 
 use std::cell::{Cell, RefCell};
-use std::mem::offset_of;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, TypeCell, Visit, WeakList};
+use ferrio_object::{Args, Obj, ObjCell, WeakList};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PySet};
+use pyo3::types::PyDict;
 
 use crate::event_loop::Hooks;
 use crate::future::{self, Callback, Future, State};
@@ -316,10 +315,6 @@ fn refuse(this: &Obj<TaskGroup>, py: Python<'_>, coro: &Bound<'_, PyAny>, why: &
     Err(PyRuntimeError::new_err(format!("TaskGroup {shown} {why}")))
 }
 
-fn init(_this: &Obj<TaskGroup>, _py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
-    args.none("TaskGroup")
-}
-
 fn repr(this: &Obj<TaskGroup>, _py: Python<'_>) -> String {
     let mut shown = "<TaskGroup".to_owned();
     let tasks = this.children.borrow().count;
@@ -336,89 +331,4 @@ fn repr(this: &Obj<TaskGroup>, _py: Python<'_>) -> String {
         shown += " entered";
     }
     shown + ">"
-}
-
-impl Class for TaskGroup {
-    type Base = Any;
-    const NAME: &'static str = "asyncio.taskgroups.TaskGroup";
-    const DOC: &'static str = "TaskGroup()\n--\n\n\
-        Asynchronous context manager that owns tasks: leaving it waits for all of them.\n\n\
-        An exception in a task or in the block cancels the others; all are then raised as one ExceptionGroup.\n\
-        Since 3.11.";
-    const WEAKLIST: Option<usize> = Some(offset_of!(TaskGroup, weaklist));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
-    fn blank() -> Self {
-        TaskGroup {
-            entered: Cell::new(false),
-            exiting: Cell::new(false),
-            aborting: Cell::new(false),
-            cancel_on_entry: Cell::new(false),
-            parent_cancel_requested: Cell::new(false),
-            event_loop: RefCell::new(None),
-            parent: ObjCell::empty(),
-            children: RefCell::new(Children::default()),
-            errors: RefCell::new(Vec::new()),
-            base_error: ObjCell::empty(),
-            completed: ObjCell::empty(),
-            weaklist: WeakList::new(),
-        }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(Some(event_loop)) = self.event_loop.try_borrow().as_deref() {
-            event_loop.traverse(visit);
-        }
-        visit.cell(&self.parent);
-        if let Ok(children) = self.children.try_borrow() {
-            children.places.iter().flatten().for_each(|child| visit.obj(child));
-        }
-        if let Ok(errors) = self.errors.try_borrow() {
-            errors.iter().for_each(|error| visit.obj(error));
-        }
-        visit.cell(&self.base_error);
-        visit.cell(&self.completed);
-    }
-
-    fn clear(&self) {
-        let event_loop = self.event_loop.try_borrow_mut().map(|mut event_loop| event_loop.take());
-        drop(event_loop);
-        self.parent.set(None);
-        let children = self.children.try_borrow_mut().map(|mut children| std::mem::take(&mut *children));
-        drop(children);
-        let errors = self.errors.try_borrow_mut().map(|mut errors| std::mem::take(&mut *errors));
-        drop(errors);
-        self.base_error.set(None);
-        self.completed.set(None);
-    }
-
-    fn define(class: &mut ClassBuilder<Self>) {
-        class
-            .init(init)
-            .repr(repr)
-            .special0("__aenter__", block::aenter, "__aenter__($self, /)\n--\n\n")
-            .special("__aexit__", block::aexit, "__aexit__($self, et, exc, tb, /)\n--\n\n")
-            .method("create_task", Self::create_task, "create_task($self, coro, /, **kwargs)\n--\n\n\
-                Start a task in this group; keywords as for asyncio.create_task().\n\n\
-                Raises RuntimeError if the group has not been entered, is finished or is shutting down.")
-            .method0("cancel", Self::cancel, "cancel($self, /)\n--\n\n\
-                Cancel the tasks and the block; the group is then left without CancelledError. Before the group is\n\
-                entered: do so on entry. Does nothing if it is done already. (Since 3.15)")
-            .getter("_tasks", |this: &Obj<Self>, py: Python<'_>| -> PyResult<Obj> {
-                let children = this.children.borrow().all();
-                Ok(PySet::new(py, &children)?.into())
-            }, "")
-            .getter("_errors", |this: &Obj<Self>, py: Python<'_>| -> PyResult<Obj> {
-                let errors = this.errors.borrow().clone();
-                Ok(PyList::new(py, &errors)?.into())
-            }, "")
-            .getter("_entered", |this: &Obj<Self>, _py: Python<'_>| this.entered.get(), "")
-            .getter("_exiting", |this: &Obj<Self>, _py: Python<'_>| this.exiting.get(), "")
-            .getter("_aborting", |this: &Obj<Self>, _py: Python<'_>| this.aborting.get(), "")
-            .getter("_parent_task", |this: &Obj<Self>, _py: Python<'_>| this.parent.get(), "");
-    }
 }

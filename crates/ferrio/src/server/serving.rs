@@ -1,0 +1,373 @@
+//! Serving: when a server listens, who waits for its end, and what Python sees of it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+
+use super::{Listener, Server};
+use crate::event_loop::Loop;
+use crate::future::{self, Future};
+use crate::loop_ref::LoopRef;
+use crate::trsock::TransportSocket;
+use crate::{coro, exceptions, sleep};
+
+/// What a server is made of.
+pub(crate) struct Serving {
+    pub(crate) sockets: Obj,
+    pub(crate) protocol_factory: Obj,
+    pub(crate) ssl_context: Option<Obj>,
+    pub(crate) backlog: i32,
+}
+
+impl Server {
+    /// A server, not listening yet: an instance of the Python class `ferrio.base_events.Server`.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn create(py: Python<'_>, event_loop: &Obj<Loop>, serving: Serving) -> PyResult<Obj<Self>> {
+        let class: Obj = crate::library::module(py, "ferrio.base_events")?.getattr("Server")?.into();
+        let this = Obj::<Self>::create_of(py, &class)?;
+        this.fill(event_loop, serving);
+        Ok(this)
+    }
+
+    fn fill(&self, event_loop: &Obj<Loop>, serving: Serving) {
+        self.event_loop.set(Some(event_loop.clone()));
+        self.sockets.set(Some(serving.sockets));
+        self.protocol_factory.set(Some(serving.protocol_factory));
+        self.ssl_context.set(serving.ssl_context);
+        self.backlog.set(serving.backlog);
+        *self.waiters.borrow_mut() = Some(Vec::new());
+    }
+
+    fn init(this: &Obj<Self>, _py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+        const SIGNATURE: Signature<7> = Signature::new(
+            "Server",
+            [
+                "loop",
+                "sockets",
+                "protocol_factory",
+                "ssl_context",
+                "backlog",
+                "ssl_handshake_timeout",
+                "ssl_shutdown_timeout",
+            ],
+        )
+        .required(5);
+        let [event_loop, sockets, factory, ssl_context, backlog, _, _] = args.bind(&SIGNATURE)?;
+        let (Some(event_loop), Some(sockets), Some(factory), Some(backlog)) =
+            (event_loop, sockets, factory, backlog)
+        else {
+            return Ok(());
+        };
+        let Some(event_loop) = Obj::<Loop>::from_bound(event_loop) else {
+            return Err(PyTypeError::new_err("a server of ferrio's needs a loop of ferrio's"));
+        };
+        this.fill(
+            event_loop,
+            Serving {
+                sockets: sockets.into(),
+                protocol_factory: factory.into(),
+                ssl_context: ssl_context.filter(|given| !given.is_none()).map(Obj::from),
+                backlog: backlog.extract()?,
+            },
+        );
+        Ok(())
+    }
+
+    /// Begins to listen, unless it does already.
+    ///
+    /// # Errors
+    /// `OSError` from `listen()`.
+    pub(crate) fn listen(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        if this.serving.get() {
+            return Ok(());
+        }
+        let Some(sockets) = this.sockets.get() else {
+            // The exception that asyncio's server runs into.
+            return Err(PyTypeError::new_err(format!("server {} is closed", this.bind(py).repr()?)));
+        };
+        let event_loop = this.get_loop()?;
+        this.serving.set(true);
+        let factory = this.protocol_factory.get().unwrap_or_else(|| Obj::none(py));
+        for sock in sockets.bind(py).try_iter()? {
+            let sock: Obj = sock?.into();
+            sock.bind(py).call_method1(intern!(py, "listen"), (this.backlog.get(),))?;
+            Listener::start(py, &event_loop, &sock, factory.clone(), this.clone(), this.backlog.get())?;
+        }
+        Ok(())
+    }
+
+    /// Stops listening.
+    ///
+    /// # Errors
+    /// What a replaced `_stop_serving` raises.
+    pub(crate) fn close(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        let Some(sockets) = this.sockets.take() else { return Ok(()) };
+        let event_loop = this.get_loop()?;
+        for sock in sockets.bind(py).try_iter()? {
+            event_loop.bind(py).call_method1(intern!(py, "_stop_serving"), (sock?,))?;
+        }
+        this.serving.set(false);
+        if let Some(fut) = this.serving_forever.get()
+            && !fut.is_done()
+        {
+            this.serving_forever.set(None);
+            future::cancel(&fut, py, None)?;
+        }
+        this.wake_if_over(py)
+    }
+
+    fn each_client(this: &Obj<Self>, py: Python<'_>, method: &str) -> PyResult<()> {
+        let clients: Vec<Obj> = this.clients.borrow().values().cloned().collect();
+        for weak in clients {
+            let transport = weak.bind(py).call0()?;
+            if !transport.is_none() {
+                transport.call_method0(method)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn start_serving(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        let this = this.clone();
+        coro::coroutine(py, "start_serving", move |co| async move {
+            Self::listen(&this, co.py())?;
+            // asyncio gives the loop one turn here, so that all listeners are in place.
+            co.wait(sleep::yield_once(co.py())?).await
+        })
+    }
+
+    fn serve_forever(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        let this = this.clone();
+        coro::coroutine(py, "serve_forever", move |co| async move {
+            let fut = {
+                let py = co.py();
+                let shown = || Ok::<_, PyErr>(this.bind(py).repr()?.to_string());
+                if this.serving_forever.is_some() {
+                    return Err(PyRuntimeError::new_err(format!(
+                        "server {} is already being awaited on serve_forever()",
+                        shown()?
+                    )));
+                }
+                if this.sockets.is_none() {
+                    return Err(PyRuntimeError::new_err(format!("server {} is closed", shown()?)));
+                }
+                Self::listen(&this, py)?;
+                let fut = Future::create(py, LoopRef::Native(this.get_loop()?))?;
+                this.serving_forever.set(Some(fut.clone()));
+                fut
+            };
+            let outcome = co.wait(fut).await;
+            let Err(err) = outcome else {
+                this.serving_forever.set(None);
+                return outcome;
+            };
+            if exceptions::err_is_cancelled(co.py(), &err) {
+                let closed = Self::close(&this, co.py()).and_then(|()| {
+                    // Since gh-123720 (in 3.13 in a later release than 3.13.0). Before, this waited for what may never
+                    // come, clients that close.
+                    if cfg!(Py_3_13) { Self::each_client(&this, co.py(), "close") } else { Ok(()) }
+                });
+                if closed.is_ok() {
+                    let waited = co.wait(Self::wait_closed(&this, co.py())?).await;
+                    // The cancellation is what is passed on, whatever came of waiting.
+                    if let Err(second) = waited {
+                        ferrio_object::swallow(co.py(), second);
+                    }
+                } else if let Err(failed) = closed {
+                    ferrio_object::swallow(co.py(), failed);
+                }
+            }
+            this.serving_forever.set(None);
+            Err(err)
+        })
+    }
+
+    fn wait_closed(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        let this = this.clone();
+        coro::coroutine(py, "wait_closed", move |co| async move {
+            let py = co.py();
+            // Before 3.12 a closed server was not waited for, whatever connections it had.
+            if this.waiters.borrow().is_none() || (!cfg!(Py_3_12) && this.sockets.is_none()) {
+                return Ok(Obj::none(py));
+            }
+            let waiter = Future::create(py, LoopRef::Native(this.get_loop()?))?;
+            if let Some(waiters) = this.waiters.borrow_mut().as_mut() {
+                waiters.push(waiter.clone());
+            }
+            co.wait(waiter).await?;
+            Ok(Obj::none(co.py()))
+        })
+    }
+
+    fn aenter(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        let this = this.clone();
+        coro::coroutine(py, "__aenter__", move |_co| async move { Ok(this.into_any()) })
+    }
+
+    fn aexit(this: &Obj<Self>, py: Python<'_>, _args: Args<'_, '_>) -> PyResult<Obj> {
+        let this = this.clone();
+        coro::coroutine(py, "__aexit__", move |co| async move {
+            this.bind(co.py()).call_method0("close")?;
+            let waiting: Obj = this.bind(co.py()).call_method0("wait_closed")?.into();
+            co.wait(waiting).await?;
+            Ok(Obj::none(co.py()))
+        })
+    }
+
+    fn views(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        let Some(sockets) = this.sockets.get() else { return Ok(PyTuple::empty(py).into_any().into()) };
+        let views: PyResult<Vec<_>> =
+            sockets.bind(py).try_iter()?.map(|sock| TransportSocket::wrap(py, &sock?.into())).collect();
+        Ok(PyTuple::new(py, views?)?.into_any().into())
+    }
+
+    fn repr(this: &Obj<Self>, py: Python<'_>) -> PyResult<String> {
+        let sockets = this.bind(py).getattr(intern!(py, "sockets"))?.repr()?;
+        Ok(format!("<{} sockets={sockets}>", this.bind(py).get_type().name()?))
+    }
+
+    fn waiter_list(this: &Obj<Self>, py: Python<'_>) -> PyResult<Option<Obj>> {
+        let waiters = this.waiters.borrow().clone();
+        waiters.map(|waiters| Ok(PyList::new(py, waiters)?.into_any().into())).transpose()
+    }
+
+    fn py_attach(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+        let [transport] = args.bind(&Signature::new("_attach", ["transport"]).required(0))?;
+        Self::attach(this, py, transport.map(Obj::from).as_ref())
+    }
+
+    fn py_detach(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+        let [transport] = args.bind(&Signature::new("_detach", ["transport"]).required(0))?;
+        Self::detach(this, py, transport.map(Obj::from).as_ref())
+    }
+}
+
+impl Class for Server {
+    type Base = Any;
+    const NAME: &'static str = "ferrio._ferrio._Server";
+    const DOC: &'static str = "The native part of a listening server.";
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn blank() -> Self {
+        Server {
+            event_loop: ObjCell::empty(),
+            sockets: ObjCell::empty(),
+            protocol_factory: ObjCell::empty(),
+            ssl_context: ObjCell::empty(),
+            backlog: Cell::new(0),
+            clients: RefCell::new(HashMap::new()),
+            unnamed: Cell::new(0),
+            waiters: RefCell::new(None),
+            serving: Cell::new(false),
+            serving_forever: ObjCell::empty(),
+        }
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.cell(&self.event_loop);
+        visit.cell(&self.sockets);
+        visit.cell(&self.protocol_factory);
+        visit.cell(&self.ssl_context);
+        visit.cell(&self.serving_forever);
+        if let Ok(Some(waiters)) = self.waiters.try_borrow().as_deref() {
+            for waiter in waiters {
+                visit.obj(waiter);
+            }
+        }
+    }
+
+    fn clear(&self) {
+        self.event_loop.set(None);
+        self.sockets.set(None);
+        self.protocol_factory.set(None);
+        self.ssl_context.set(None);
+        self.serving_forever.set(None);
+        drop(self.waiters.try_borrow_mut().map(|mut waiters| waiters.take()));
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class
+            .init(Self::init)
+            .repr(Self::repr)
+            .method0(
+                "close",
+                Self::close,
+                "close($self, /)\n--\n\n\
+                Stop listening. Connections that are open stay open.",
+            )
+            .method0(
+                "close_clients",
+                |this: &Obj<Self>, py: Python<'_>| Self::each_client(this, py, "close"),
+                "close_clients($self, /)\n--\n\nClose all connections (since 3.13).",
+            )
+            .method0(
+                "abort_clients",
+                |this: &Obj<Self>, py: Python<'_>| Self::each_client(this, py, "abort"),
+                "abort_clients($self, /)\n--\n\nClose all connections at once (since 3.13).",
+            )
+            .method0(
+                "get_loop",
+                |this: &Obj<Self>, _py: Python<'_>| this.get_loop(),
+                "get_loop($self, /)\n--\n\nThe loop of the server (since 3.7).",
+            )
+            .method0(
+                "is_serving",
+                |this: &Obj<Self>, _py: Python<'_>| this.serving.get(),
+                "is_serving($self, /)\n--\n\nWhether connections are accepted (since 3.7).",
+            )
+            .method0(
+                "start_serving",
+                Self::start_serving,
+                "start_serving($self, /)\n--\n\n\
+                Coroutine: begin to accept connections; no effect if it does already (since 3.7).",
+            )
+            .method0(
+                "serve_forever",
+                Self::serve_forever,
+                "serve_forever($self, /)\n--\n\n\
+                Coroutine: accept connections until cancelled, which closes the server (since 3.7) and, since 3.13,\n\
+                its connections.\n\n\
+                Raises RuntimeError if the server is closed or somebody awaits this already.",
+            )
+            .method0(
+                "wait_closed",
+                Self::wait_closed,
+                "wait_closed($self, /)\n--\n\n\
+                Coroutine: wait until the server is closed and its connections are gone.",
+            )
+            .method0("__aenter__", Self::aenter, "")
+            .method("__aexit__", Self::aexit, "")
+            .method0("_start_serving", Self::listen, "")
+            .method0("_wakeup", |this: &Obj<Self>, py: Python<'_>| this.wake_if_over(py), "")
+            .method("_attach", Self::py_attach, "")
+            .method("_detach", Self::py_detach, "")
+            .getter("sockets", Self::views, "A tuple of the listening sockets; empty when closed.")
+            .getter("_sockets", |this: &Obj<Self>, _py: Python<'_>| this.sockets.get(), "")
+            .getter("_waiters", Self::waiter_list, "")
+            .getter("_loop", |this: &Obj<Self>, _py: Python<'_>| this.event_loop.get(), "")
+            .getter("_serving", |this: &Obj<Self>, _py: Python<'_>| this.serving.get(), "")
+            .getter("_backlog", |this: &Obj<Self>, _py: Python<'_>| this.backlog.get(), "")
+            .getter("_ssl_context", |this: &Obj<Self>, _py: Python<'_>| this.ssl_context.get(), "")
+            .getter(
+                "_active_count",
+                |this: &Obj<Self>, _py: Python<'_>| this.clients.borrow().len() + this.unnamed.get(),
+                "",
+            )
+            .getter(
+                "_serving_forever_fut",
+                |this: &Obj<Self>, _py: Python<'_>| this.serving_forever.get(),
+                "",
+            );
+    }
+}
