@@ -1,7 +1,7 @@
 """Nobody is starved by whoever always has work: sockets, timers, other threads, signals.
 
 Polling costs as much as a whole task switch, so a loop with work polls only now and then; the head of
-``crates/ferrio/src/event_loop/turn.rs`` names the bounds, and here they are held, by counting turns and callbacks.
+``crates/ferrio/src/event_loop/pace.rs`` names the bounds, and here they are held, by counting turns and callbacks.
 """
 
 import math

@@ -16,11 +16,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PySet, PyTuple};
 
 use crate::coro::{self, Co, Local};
+use crate::event_loop::{LoopRef, running};
 use crate::future::{self, Future};
 use crate::future_likes::{self, Outcome};
-use crate::loop_ref::LoopRef;
 use crate::native_fn::{self, NativeFn};
-use crate::{running, task};
+use crate::task;
 
 /// What a waiting coroutine finds.
 #[derive(Clone)]

@@ -200,7 +200,7 @@ pub(crate) fn wrap_future(
     }
     let event_loop: Obj = match event_loop {
         Some(event_loop) if !event_loop.is_none() => event_loop.into(),
-        _ => crate::running::get_event_loop(py)?,
+        _ => crate::event_loop::running::get_event_loop(py)?,
     };
     let fut: Obj = event_loop.bind(py).call_method0(intern!(py, "create_future"))?.into();
     chain(py, &concurrent.into(), &fut)?;

@@ -13,10 +13,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
+use crate::event_loop::{LoopRef, running};
 use crate::future::{self, Callback, Future, State};
-use crate::loop_ref::LoopRef;
 use crate::task::{self, Task};
-use crate::{exceptions, future_likes, native_fn, running};
+use crate::{exceptions, future_likes, native_fn};
 
 /// What the outer future of a `gather()` adds to a future.
 pub struct Gathering {

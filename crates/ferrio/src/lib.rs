@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod as_completed;
+mod base_events;
 mod coro;
 mod coroutines;
 mod debug;
@@ -16,21 +17,15 @@ mod files;
 mod future;
 mod future_likes;
 mod gather;
-mod handle;
-mod handle_args;
 mod library;
 mod locks;
-mod loop_ref;
 mod module;
 mod native_fn;
 mod queues;
-mod race;
 mod rebind;
 mod runners;
-mod running;
 mod server;
 mod shield;
-mod signals;
 mod sleep;
 mod staggered;
 mod stock;
@@ -39,7 +34,6 @@ mod task;
 mod taskgroups;
 mod threads;
 mod timeouts;
-mod timer_handle;
 mod transports;
 mod trsock;
 mod wait;

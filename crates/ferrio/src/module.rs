@@ -24,8 +24,8 @@ fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<crate::task::StepCallable>(module)?;
     ClassDef::add::<crate::task::WakeupCallable>(module)?;
     ClassDef::add::<crate::task::EagerFactory>(module)?;
-    ClassDef::add::<crate::handle::Handle>(module)?;
-    ClassDef::add::<crate::timer_handle::TimerHandle>(module)?;
+    ClassDef::add::<crate::event_loop::Handle>(module)?;
+    ClassDef::add::<crate::event_loop::TimerHandle>(module)?;
     crate::coroutines::add_class::<crate::coro::Coroutine>(module, |obj| {
         Some(obj.cast_exact::<crate::coro::Coroutine>()?.closed())
     })?;
@@ -45,7 +45,7 @@ fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<crate::transports::ReadPipe>(module)?;
     ClassDef::add::<crate::transports::WritePipe>(module)?;
     ClassDef::add::<crate::server::Listener>(module)?;
-    ClassDef::add::<crate::event_loop::SendfileFallback>(module)?;
+    ClassDef::add::<crate::base_events::SendfileFallback>(module)?;
     ClassDef::add::<crate::trsock::TransportSocket>(module)?;
     ClassDef::add::<crate::server::Server>(module)?;
     crate::streams::classes(module)?;
@@ -75,31 +75,31 @@ fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::function(
         module,
         "_get_running_loop",
-        crate::running::py_get,
+        crate::event_loop::running::py_get,
         "_get_running_loop()\n--\n\nThe running event loop, or None.",
     )?;
     ClassDef::function(
         module,
         "_set_running_loop",
-        crate::running::py_set,
+        crate::event_loop::running::py_set,
         "_set_running_loop(loop, /)\n--\n\nSet the running event loop of this thread.",
     )?;
     ClassDef::function(
         module,
         "get_running_loop",
-        crate::running::py_get_running_loop,
+        crate::event_loop::running::py_get_running_loop,
         "get_running_loop()\n--\n\nThe running event loop. Raises RuntimeError if there is none. (Since 3.7)",
     )?;
     ClassDef::function(
         module,
         "get_event_loop",
-        crate::running::py_get_event_loop,
+        crate::event_loop::running::py_get_event_loop,
         "get_event_loop()\n--\n\nThe running event loop, or the one that the policy gives.",
     )?;
     ClassDef::function(
         module,
-        crate::event_loop::STOP_WHEN_DONE,
-        crate::event_loop::py_stop_when_done,
+        crate::base_events::STOP_WHEN_DONE,
+        crate::base_events::py_stop_when_done,
         "_run_until_complete_cb(fut)\n--\n\nThe done-callback of run_until_complete(): stop the future's loop.",
     )?;
     ClassDef::function(
@@ -272,7 +272,7 @@ fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::function(
         module,
         "_driver_report",
-        crate::event_loop::py_driver_report,
+        crate::base_events::py_driver_report,
         "_driver_report()\n--\n\nWhat `ferrio doctor` tells of drivers: a dict of 'driver', 'io_uring' and 'files'.",
     )?;
     crate::streams::functions(module)?;
@@ -379,9 +379,9 @@ fn forget_in_forked_child(py: Python<'_>) -> PyResult<()> {
             // The loop's destructor would close descriptors that the parent's driver shares; it is the child's copy
             // of an object that the parent goes on using, and lives until the child ends.
             let py = args.py();
-            std::mem::forget(crate::running::set(py, None));
+            std::mem::forget(crate::event_loop::running::set(py, None));
             crate::task::registry::forget_in_forked_child(py)?;
-            crate::signals::forget_in_forked_child(py)
+            crate::base_events::signals::forget_in_forked_child(py)
         },
     )?;
     let kwargs = PyDict::new(py);

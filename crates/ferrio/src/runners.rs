@@ -11,7 +11,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::{coroutines, exceptions, future_likes, gather, native_fn, running, task};
+use crate::event_loop::running;
+use crate::{coroutines, exceptions, future_likes, gather, native_fn, task};
 
 /// Seconds that closing waits for the default executor's threads, as in asyncio.
 const THREAD_JOIN_TIMEOUT: u32 = 300;

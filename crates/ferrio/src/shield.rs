@@ -5,9 +5,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::event_loop::LoopRef;
 use crate::future::Future;
 use crate::future_likes::{self, Outcome};
-use crate::loop_ref::LoopRef;
 use crate::native_fn::{self, NativeFn};
 use crate::task;
 

@@ -10,10 +10,9 @@ use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyTypeError, PyValueErr
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::event_loop::{Alarm, resolve_later};
+use crate::event_loop::{Alarm, LoopRef, resolve_later, running};
 use crate::future::Future;
-use crate::loop_ref::LoopRef;
-use crate::{coroutines, native_fn, running};
+use crate::{coroutines, native_fn};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {

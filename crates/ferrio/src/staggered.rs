@@ -12,12 +12,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
 use crate::coro::{self, Co, Local};
-use crate::event_loop::{Alarm, resolve_later};
+use crate::event_loop::{Alarm, LoopRef, resolve_later, running};
+use crate::exceptions;
 use crate::future::{self, Future};
 use crate::future_likes::{self, Outcome};
-use crate::loop_ref::LoopRef;
 use crate::native_fn::{self, NativeFn};
-use crate::{exceptions, running};
 
 /// The state of one race, shared with its attempts.
 pub struct Race {

@@ -15,9 +15,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PySet};
 
-use crate::event_loop::Loop;
+use crate::event_loop::{Loop, running};
 use crate::future::Future;
-use crate::running;
 use crate::task::Task;
 
 /// What is asked of `_asyncio`.

@@ -6,8 +6,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::loop_ref::LoopRef;
-use crate::{coro, coroutines, exceptions, future_likes, native_fn, running, task};
+use crate::event_loop::{LoopRef, running};
+use crate::{coro, coroutines, exceptions, future_likes, native_fn, task};
 
 /// `to_thread(func, /, *args, **kwargs)`.
 ///

@@ -8,12 +8,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PySet, PyTuple};
 
 use crate::coro::{self, Co, Local};
-use crate::event_loop::{Alarm, resolve_later};
+use crate::event_loop::{Alarm, LoopRef, resolve_later, running};
 use crate::future::{self, Future};
 use crate::future_likes::{self, Outcome};
-use crate::loop_ref::LoopRef;
 use crate::native_fn::{self, NativeFn};
-use crate::{running, task};
+use crate::task;
 
 /// When a `wait()` ends.
 #[derive(Clone, Copy, PartialEq, Eq)]

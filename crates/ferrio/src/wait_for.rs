@@ -18,11 +18,11 @@ use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyTypeError, PyValueErro
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::coro::Co;
-use crate::loop_ref::LoopRef;
-use crate::task::registry;
+use crate::coro::{self, Co};
+use crate::event_loop::{LoopRef, running};
+use crate::task::{self, registry};
 use crate::timeouts::{Timeout, timed_out};
-use crate::{coro, exceptions, future_likes, native_fn, running, task};
+use crate::{exceptions, future_likes, native_fn};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {

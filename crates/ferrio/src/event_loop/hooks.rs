@@ -4,12 +4,6 @@
 //! `_run_once` must be called. The plain loop must not pay for that: what a subclass overrides is found out once, at
 //! construction, and what is set on an instance is noticed when it is set.
 
-use ferrio_object::{Args, ClassBuilder, ClassDef, Obj};
-use pyo3::prelude::*;
-use pyo3::types::PyString;
-
-use super::Loop;
-
 /// A set of replaced methods.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hooks(u32);
@@ -29,7 +23,7 @@ impl Hooks {
     pub(crate) const WRITE_TO_SELF: Hooks = Hooks(1 << 10);
     pub(crate) const RUN_IN_EXECUTOR: Hooks = Hooks(1 << 11);
 
-    const NAMES: [(&'static str, Hooks); 11] = [
+    pub(crate) const NAMES: [(&'static str, Hooks); 11] = [
         ("call_soon", Hooks::CALL_SOON),
         ("call_at", Hooks::CALL_AT),
         ("time", Hooks::TIME),
@@ -52,71 +46,4 @@ impl Hooks {
     pub(crate) const fn with(self, other: Hooks) -> Hooks {
         Hooks(self.0 | other.0)
     }
-}
-
-fn init(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
-    const SIGNATURE: ferrio_object::Signature<1> =
-        ferrio_object::Signature::new("BaseEventLoop", ["selector"]).required(0);
-    let [selector] = args.bind(&SIGNATURE)?;
-    this.open()?;
-    crate::library::loop_opened(py)?;
-    py.import("ferrio")?.call_method0("_settle")?;
-    let native = ClassDef::type_object::<Loop>(py);
-    let class = this.bind(py).get_type();
-    let mut hooks = this.hooks.get();
-    for (name, hook) in Hooks::NAMES {
-        let name = PyString::intern(py, name);
-        if !ClassDef::is_same_method(&class.getattr(&name)?, &native.bind(py).getattr(&name)?) {
-            hooks = hooks.with(hook);
-        }
-    }
-    this.hooks.set(hooks);
-    if let Some(selector) = selector.filter(|selector| !selector.is_none()) {
-        set_selector(this, py, Some(selector))?;
-    }
-    this.debug.set(crate::debug::is_debug_mode(py)?);
-    Ok(())
-}
-
-fn setattr(
-    this: &Obj<Loop>,
-    _py: Python<'_>,
-    name: &Bound<'_, PyAny>,
-    _value: Option<&Bound<'_, PyAny>>,
-) -> PyResult<bool> {
-    if let Ok(name) = name.cast::<PyString>() {
-        let name = name.to_str()?;
-        if let Some((_, hook)) = Hooks::NAMES.iter().find(|(known, _)| *known == name) {
-            // Set or deleted again: from here on the attribute is looked up.
-            this.hooks.set(this.hooks.get().with(*hook));
-        }
-    }
-    Ok(false)
-}
-
-fn get_selector(this: &Obj<Loop>, py: Python<'_>) -> PyResult<Obj> {
-    this.selector.get().ok_or_else(|| {
-        let name = this.bind(py).get_type().name().map_or_else(|_| String::new(), |name| name.to_string());
-        pyo3::exceptions::PyAttributeError::new_err(format!(
-            "'{name}' object has no attribute '_selector': ferrio's driver takes its place"
-        ))
-    })
-}
-
-fn set_selector(this: &Obj<Loop>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-    this.selector.set(value.map(Obj::from));
-    // The standard library's selectors do what our driver does, and `SelectorEventLoop(SelectSelector())` asks for no
-    // more. Anything else (a virtual clock, a mock) has something of its own to say in each turn.
-    let standard = match value {
-        Some(value) => value.get_type().module()? == "selectors",
-        None => true,
-    };
-    if !standard {
-        this.hooks.set(this.hooks.get().with(Hooks::SELECTOR));
-    }
-    Ok(())
-}
-
-pub(super) fn define(class: &mut ClassBuilder<Loop>) {
-    class.init(init).setattr(setattr).getset("_selector", get_selector, set_selector, "");
 }

@@ -17,10 +17,10 @@ use pyo3::types::PyDict;
 const INTERVAL: f64 = 1e-3;
 
 /// When the check was last made.
-pub(super) struct Checked(Cell<f64>);
+pub(crate) struct Checked(Cell<f64>);
 
 impl Checked {
-    pub(super) const fn never() -> Self {
+    pub(crate) const fn never() -> Self {
         Checked(Cell::new(0.0))
     }
 
@@ -29,7 +29,7 @@ impl Checked {
     /// # Errors
     /// What handlers of signals raise, as `KeyboardInterrupt`.
     #[inline]
-    pub(super) fn if_due(&self, py: Python<'_>, now: f64) -> PyResult<()> {
+    pub(crate) fn if_due(&self, py: Python<'_>, now: f64) -> PyResult<()> {
         if now - self.0.get() <= INTERVAL {
             return Ok(());
         }

@@ -13,7 +13,7 @@ use ferrio_core::driver::{Interest, Token};
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 
-use super::{Loop, Source, kept};
+use super::{Futures, Loop, Source};
 use crate::exceptions::FromIo;
 
 /// What a loop knows about the driver's registrations.
@@ -43,17 +43,17 @@ impl Registrations {
     }
 
     #[inline]
-    pub(super) fn polls(&self) -> u32 {
+    pub(crate) fn polls(&self) -> u32 {
         self.polls.get()
     }
 
     #[inline]
-    pub(super) fn polled(&self, events: usize) {
+    pub(crate) fn polled(&self, events: usize) {
         self.polls.set(self.polls.get().wrapping_add(1));
         self.quiet.set(events == 1);
     }
 
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         let owners = self.owners.take();
         drop(owners);
     }
@@ -76,7 +76,7 @@ impl Loop {
     /// # Errors
     /// `OSError` from the kernel, `RuntimeError` if the loop is closed.
     pub(crate) fn register(&self, fd: RawFd, interest: Interest, source: Source) -> PyResult<Token> {
-        kept::release(self, fd);
+        release(self, fd);
         let driver = self.driver()?;
         let token = self.sources.borrow_mut().insert(source);
         if let Err(err) = driver.register(fd, token, interest) {
@@ -92,7 +92,7 @@ impl Loop {
     ///
     /// # Errors
     /// `OSError` from the kernel, `RuntimeError` if the loop is closed.
-    pub(super) fn register_changes(&self, fd: RawFd, source: Source) -> PyResult<Option<Token>> {
+    pub(crate) fn register_changes(&self, fd: RawFd, source: Source) -> PyResult<Option<Token>> {
         let driver = self.driver()?;
         let token = self.sources.borrow_mut().insert(source);
         if let Err(err) = driver.register_changes(fd, token) {
@@ -119,7 +119,7 @@ impl Loop {
     ///
     /// # Errors
     /// `OSError` from the kernel.
-    pub(super) fn try_reregister(&self, fd: RawFd, token: Token, interest: Interest) -> PyResult<bool> {
+    pub(crate) fn try_reregister(&self, fd: RawFd, token: Token, interest: Interest) -> PyResult<bool> {
         if self.registrations.owner(fd) != token {
             return Ok(false);
         }
@@ -143,4 +143,22 @@ impl Loop {
         let source = self.sources.borrow_mut().remove(token);
         drop(source);
     }
+}
+
+/// The token of the socket that is kept on `fd` (`base_events/kept.rs`).
+pub(crate) fn token_of(this: &Loop, fd: RawFd) -> Option<Token> {
+    let token = this.watched.borrow().get(&fd).copied()?;
+    matches!(this.sources.borrow().get(token), Some(Source::Kept(_))).then_some(token)
+}
+
+/// Forgets the socket on `fd`, before the descriptor is put to another use. Hands out who waits for it.
+pub(crate) fn release(this: &Loop, fd: RawFd) -> (Futures, Futures) {
+    let Some(token) = token_of(this, fd) else { return Default::default() };
+    let waiters = match this.sources.borrow().get(token) {
+        Some(Source::Kept(kept)) => (kept.reader.take(), kept.writer.take()),
+        _ => Default::default(),
+    };
+    this.watched.borrow_mut().remove(&fd);
+    this.deregister(fd, token);
+    waiters
 }

@@ -18,10 +18,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
 use crate::coro::{Given, Memory, Operation, Step, ready};
+use crate::event_loop::{LoopRef, running};
 use crate::future::{self, Future};
-use crate::loop_ref::LoopRef;
 use crate::native_fn::{self, NativeFn};
-use crate::{exceptions, future_likes, running, task};
+use crate::{exceptions, future_likes, task};
 
 /// The contents of a limited run.
 pub struct Limited {

@@ -15,9 +15,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyFloat;
 
 use crate::coro::{Given, Memory, Operation, Step, ready, ready_with, truth};
+use crate::event_loop::LoopRef;
 use crate::exceptions;
 use crate::locks::{Line, LoopBound, wake};
-use crate::loop_ref::LoopRef;
 
 /// The contents of a rate limiter. Times are seconds on the loop's clock.
 pub struct RateLimiter {

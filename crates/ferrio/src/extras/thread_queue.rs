@@ -19,11 +19,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::coro::{Given, Memory, Operation, Step, ready, ready_with};
+use crate::event_loop::{LoopRef, running};
 use crate::future::{self, Future};
 use crate::locks::Line;
-use crate::loop_ref::LoopRef;
 use crate::queues::{Exception, raise};
-use crate::{exceptions, native_fn, running};
+use crate::{exceptions, native_fn};
 
 /// The contents of a thread queue.
 pub struct ThreadQueue {

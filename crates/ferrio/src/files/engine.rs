@@ -17,10 +17,9 @@ use pyo3::prelude::*;
 
 use super::file::File;
 use crate::coro::Co;
-use crate::event_loop::{Loop, Ready, Source};
+use crate::event_loop::{Loop, LoopRef, Ready, Source};
 use crate::exceptions::FromIo;
 use crate::future::{self, Future};
-use crate::loop_ref::LoopRef;
 
 /// Where an outcome is put for its waiter.
 type Place = Rc<Cell<Option<io::Result<Value>>>>;

@@ -213,7 +213,7 @@ impl File {
     /// # Errors
     /// `RuntimeError` if another loop runs.
     pub(super) fn running_loop(&self, py: Python<'_>) -> PyResult<Obj<Loop>> {
-        let running = crate::running::get_running_loop(py)?;
+        let running = crate::event_loop::running::get_running_loop(py)?;
         match self.event_loop.get() {
             Some(event_loop) if event_loop.is(&running) => Ok(event_loop),
             _ => Err(PyRuntimeError::new_err("the file belongs to another event loop")),

@@ -178,7 +178,7 @@ fn target(py: Python<'_>, name: &Obj) -> PyResult<Target> {
 /// # Errors
 /// `RuntimeError` if there is none, or none of ours.
 fn native_loop(py: Python<'_>) -> PyResult<Obj<Loop>> {
-    let running = crate::running::get_running_loop(py)?;
+    let running = crate::event_loop::running::get_running_loop(py)?;
     running
         .cast_into::<Loop>()
         .map_err(|_| PyRuntimeError::new_err("ferrio.files needs an event loop of ferrio's"))

@@ -11,9 +11,8 @@ use pyo3::prelude::*;
 
 use super::file::File;
 use crate::coro::Co;
-use crate::event_loop::Loop;
+use crate::event_loop::{Loop, LoopRef};
 use crate::future::{self, Future};
-use crate::loop_ref::LoopRef;
 
 /// Who has the turn, and who waits.
 #[derive(Default)]

@@ -4,9 +4,8 @@ use ferrio_object::{Obj, Visit};
 use pyo3::prelude::*;
 
 use super::Future;
-use crate::event_loop::Ready;
+use crate::event_loop::{LoopRef, Ready};
 use crate::gather::Gathering;
-use crate::loop_ref::LoopRef;
 use crate::native_fn::NativeFn;
 use crate::task::Task;
 use crate::taskgroups::TaskGroup;

@@ -18,8 +18,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
+use crate::event_loop::LoopRef;
 use crate::exceptions;
-use crate::loop_ref::LoopRef;
 use crate::native_fn::NativeFn;
 
 pub(crate) use callbacks::{Callback, Callbacks};
@@ -131,7 +131,7 @@ impl Future {
     pub(crate) fn initialize(&self, py: Python<'_>, event_loop: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let event_loop = match event_loop {
             Some(given) if !given.is_none() => LoopRef::new(given),
-            _ => LoopRef::new(crate::running::get_event_loop(py)?.bind(py)),
+            _ => LoopRef::new(crate::event_loop::running::get_event_loop(py)?.bind(py)),
         };
         let debug = event_loop.get_debug(py)?;
         // `__init__` called again starts over, as it does with asyncio's; the loop it was made for stays.

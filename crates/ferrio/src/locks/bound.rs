@@ -10,10 +10,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::event_loop::Hooks;
+use crate::event_loop::{Hooks, LoopRef, running};
 use crate::future::Future;
-use crate::loop_ref::LoopRef;
-use crate::running;
 
 /// `_LoopBoundMixin`, as a field.
 #[derive(Default)]

@@ -15,9 +15,9 @@ use pyo3::types::PyDict;
 
 use super::Server;
 use crate::event_loop::{Loop, Source};
-use crate::exceptions::FromIo;
+use crate::exceptions::{self, FromIo};
+use crate::native_fn;
 use crate::transports::{Connected, Opening, SocketKind, StreamTransport, address};
-use crate::{exceptions, native_fn};
 
 /// Seconds to wait when the process has run out of descriptors: asyncio's `constants.ACCEPT_RETRY_DELAY`.
 const RETRY_DELAY: i32 = 1;

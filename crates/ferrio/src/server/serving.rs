@@ -10,9 +10,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
 use super::{Listener, Server};
-use crate::event_loop::Loop;
+use crate::event_loop::{Loop, LoopRef};
 use crate::future::{self, Future};
-use crate::loop_ref::LoopRef;
 use crate::trsock::TransportSocket;
 use crate::{coro, exceptions, sleep};
 

@@ -12,7 +12,7 @@ use pyo3::types::{PyByteArray, PyBytes, PySlice};
 
 use super::DEFAULT_LIMIT;
 use super::reader::{StreamReader, limit_of};
-use crate::loop_ref::LoopRef;
+use crate::event_loop::LoopRef;
 
 impl StreamReader {
     /// Takes over what is in the bytearray that was given out.
@@ -148,7 +148,7 @@ macro_rules! event_loop {
             |this: &ferrio_object::Obj<$ty>,
              _py: pyo3::Python<'_>,
              value: Option<&pyo3::Bound<'_, pyo3::PyAny>>| {
-                let old = this.event_loop.replace(value.map(crate::loop_ref::LoopRef::new));
+                let old = this.event_loop.replace(value.map(crate::event_loop::LoopRef::new));
                 drop(old);
                 Ok(())
             },

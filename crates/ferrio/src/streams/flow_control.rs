@@ -12,8 +12,8 @@ use pyo3::types::PyList;
 use super::attributes::{event_loop, flag};
 use super::operation::{Op, StreamOperation};
 use super::replaced;
-use crate::loop_ref::LoopRef;
-use crate::{future_likes, running};
+use crate::event_loop::{LoopRef, running};
+use crate::future_likes;
 
 /// The contents of a `FlowControlMixin`.
 pub struct FlowControlMixin {

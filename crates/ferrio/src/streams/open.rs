@@ -14,8 +14,8 @@ use super::DEFAULT_LIMIT;
 use super::protocol::StreamReaderProtocol;
 use super::reader::{StreamReader, limit_of};
 use super::writer::StreamWriter;
-use crate::loop_ref::LoopRef;
-use crate::{coro, running};
+use crate::coro;
+use crate::event_loop::{LoopRef, running};
 
 /// The contents of a protocol factory: always the same protocol for a client, one for each connection of a server.
 pub struct ProtocolFactory {

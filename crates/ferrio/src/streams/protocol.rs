@@ -14,10 +14,10 @@ use super::attributes::{cell, flag};
 use super::flow_control::FlowControlMixin;
 use super::reader::StreamReader;
 use super::writer::StreamWriter;
+use crate::event_loop::{LoopRef, running};
 use crate::future::Future;
-use crate::loop_ref::LoopRef;
 use crate::transports::StreamTransport;
-use crate::{future_likes, native_fn, running, task};
+use crate::{future_likes, native_fn, task};
 
 /// What a `StreamReaderProtocol` adds to a `FlowControlMixin`.
 pub struct StreamReaderProtocol {
@@ -98,7 +98,7 @@ impl StreamReaderProtocol {
         Ok(())
     }
 
-    /// Asks for what feeding the reader will use, a stage at a time (`event_loop/ahead.rs`).
+    /// Asks for what feeding the reader will use, a stage at a time (`base_events/ahead.rs`).
     #[inline]
     pub(crate) fn prefetch_stage(this: &Obj<Self>, py: Python<'_>, stage: usize) {
         match stage {

@@ -16,10 +16,10 @@ use pyo3::types::PyBytes;
 use super::operation::{Op, StreamOperation};
 use super::writer::StreamWriter;
 use super::{DEFAULT_LIMIT, attributes, replaced};
+use crate::event_loop::{LoopRef, running};
 use crate::future::Future;
-use crate::loop_ref::LoopRef;
+use crate::future_likes;
 use crate::transports::StreamTransport;
-use crate::{future_likes, running};
 
 /// The contents of a `StreamReader`.
 pub struct StreamReader {

@@ -18,7 +18,7 @@ use super::flow_control::FlowControlMixin;
 use super::operation::{Op, StreamOperation};
 use super::protocol::StreamReaderProtocol;
 use super::reader::StreamReader;
-use crate::loop_ref::LoopRef;
+use crate::event_loop::LoopRef;
 use crate::transports::StreamTransport;
 use crate::{coro, future_likes};
 

@@ -10,10 +10,9 @@ use pyo3::types::{PyDict, PyString};
 
 use super::{Name, Task, registry, step};
 use crate::coroutines::is_coroutine;
-use crate::event_loop::{Hooks, Ready};
+use crate::event_loop::{Hooks, LoopRef, Ready, running};
 use crate::future::Future;
-use crate::loop_ref::LoopRef;
-use crate::{exceptions, future_likes, running};
+use crate::{exceptions, future_likes};
 
 static COUNT: GilStatic<Cell<u64>> = GilStatic::new(Cell::new(0));
 

@@ -61,7 +61,7 @@ impl Task {
         }
     }
 
-    /// Asks for what the next step will use, a stage at a time (`event_loop/ahead.rs`).
+    /// Asks for what the next step will use, a stage at a time (`base_events/ahead.rs`).
     #[inline]
     pub(crate) fn prefetch_stage(this: &Obj<Self>, stage: usize) {
         match stage {

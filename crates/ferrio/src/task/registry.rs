@@ -9,8 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet};
 
 use super::Task;
-use crate::loop_ref::LoopRef;
-use crate::{running, stock};
+use crate::event_loop::{LoopRef, running};
+use crate::stock;
 
 static TASKS: Roster<Task> = Roster::new();
 

@@ -9,10 +9,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{Task, registry};
-use crate::event_loop::Ready;
+use crate::event_loop::{LoopRef, Ready};
 use crate::future::{self, Callback, Future, State};
 use crate::gather::Gathering;
-use crate::loop_ref::LoopRef;
 use crate::{coro, exceptions, future_likes};
 
 /// Steps a task taken from the ready queue: it starts, or what it awaited is done.

@@ -17,11 +17,10 @@ use pyo3::types::{PyList, PySet, PyType};
 
 use super::{Children, TaskGroup, is_base_error, repr};
 use crate::coro::{self, Given, Operation, Step, ready, ready_with};
-use crate::event_loop::Hooks;
+use crate::event_loop::{Hooks, LoopRef, running};
 use crate::future::Future;
-use crate::loop_ref::LoopRef;
 use crate::task::{self, registry};
-use crate::{exceptions, future_likes, running};
+use crate::{exceptions, future_likes};
 
 impl TaskGroup {
     fn enter(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {

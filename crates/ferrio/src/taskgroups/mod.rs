@@ -20,9 +20,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::event_loop::Hooks;
+use crate::event_loop::{Hooks, LoopRef};
 use crate::future::{self, Callback, Future, State};
-use crate::loop_ref::LoopRef;
 use crate::task::{self, Task};
 use crate::{exceptions, future_likes, native_fn};
 

@@ -7,7 +7,8 @@ use pyo3::types::PyType;
 
 use super::{State, Timeout, When};
 use crate::coro::{Given, Operation, Step, ready, ready_with};
-use crate::{exceptions, running};
+use crate::event_loop::running;
+use crate::exceptions;
 
 /// `__aenter__`.
 struct Enter;

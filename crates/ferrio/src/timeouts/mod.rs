@@ -16,8 +16,7 @@ use pyo3::prelude::*;
 
 pub(crate) use block::{py_timeout, py_timeout_at};
 
-use crate::event_loop::{Alarm, Ready, Timer};
-use crate::loop_ref::LoopRef;
+use crate::event_loop::{Alarm, LoopRef, Ready, Timer};
 use crate::task::{self, registry};
 use crate::{exceptions, future_likes, native_fn};
 

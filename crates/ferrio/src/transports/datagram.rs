@@ -25,8 +25,7 @@ use super::extra_info::ExtraInfo;
 use super::flow::Flow;
 use super::held_socket::{Connected, HeldSocket};
 use crate::event_loop::{Loop, Polled, SCRATCH_LEN};
-use crate::exceptions;
-use crate::exceptions::FromIo;
+use crate::exceptions::{self, FromIo};
 
 /// Whose `logger` is used.
 pub(super) const MODULE: &str = "ferrio.selector_events";

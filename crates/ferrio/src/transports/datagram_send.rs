@@ -18,8 +18,7 @@ use super::address;
 use super::chunk::{Chunk, Data};
 use super::datagram::{DatagramTransport, MODULE};
 use super::flow::Flow;
-use crate::exceptions;
-use crate::exceptions::{FromIo, would_block};
+use crate::exceptions::{self, FromIo, would_block};
 
 /// asyncio's `constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES`.
 const WARN_AFTER: u32 = 5;

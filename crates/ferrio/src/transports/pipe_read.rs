@@ -1,13 +1,12 @@
 //! The transport that reads from a pipe, a terminal or a socket that is only read.
 //!
 //! The file object that was given owns the descriptor, and is closed after `connection_lost()`. The descriptor is
-//! watched through the loop's table of readers (`event_loop/io.rs`), as asyncio does it: a terminal's one descriptor
+//! watched through the loop's table of readers (`event_loop/watches.rs`), as asyncio does it: a terminal's one descriptor
 //! may be read by one transport and written by another.
 
 use std::cell::{Cell, OnceCell, RefCell};
 
-use ferrio_core::driver::Interest;
-use ferrio_core::driver::socket;
+use ferrio_core::driver::{Interest, socket};
 use ferrio_object::{Any, Class, ClassBuilder, GilStatic, Obj, TypeCell, Visit};
 use pyo3::exceptions::PyOSError;
 use pyo3::intern;
@@ -17,8 +16,7 @@ use pyo3::types::PyBytes;
 use super::pipe::{MODULE, OverPipe, Pipe, kept_class};
 use super::protocol::ProtocolKind;
 use crate::event_loop::Polled;
-use crate::exceptions;
-use crate::exceptions::FromIo;
+use crate::exceptions::{self, FromIo};
 use crate::streams::StreamReaderProtocol;
 
 /// Linux' `EIO`: what a terminal says whose other side is gone.

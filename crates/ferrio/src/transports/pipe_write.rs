@@ -6,8 +6,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, IoSlice};
 
-use ferrio_core::driver::Interest;
-use ferrio_core::driver::socket;
+use ferrio_core::driver::{Interest, socket};
 use ferrio_core::write_queue::{FlowControl, WriteQueue};
 use ferrio_object::{Any, BufferPlace, Class, ClassBuilder, GilStatic, Obj, TypeCell, Visit};
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyOSError, PyTypeError};
@@ -20,8 +19,7 @@ use super::chunk::{Chunk, Data};
 use super::flow::Flow;
 use super::pipe::{MODULE, OverPipe, Pipe, kept_class};
 use crate::event_loop::Polled;
-use crate::exceptions;
-use crate::exceptions::FromIo;
+use crate::exceptions::{self, FromIo};
 
 /// Slices for one vectored write; more of them go out with the next.
 const SLICES: usize = 64;

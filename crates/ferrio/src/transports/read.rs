@@ -19,8 +19,7 @@ use pyo3::prelude::*;
 
 use super::protocol::ProtocolKind;
 use super::stream::StreamTransport;
-use crate::exceptions;
-use crate::exceptions::FromIo;
+use crate::exceptions::{self, FromIo};
 use crate::streams::StreamReaderProtocol;
 
 /// Bytes in one read from which on the next is expected to bring as many.

@@ -12,8 +12,8 @@ use pyo3::exceptions::PyConnectionError;
 use pyo3::prelude::*;
 
 use super::stream::StreamTransport;
+use crate::event_loop::LoopRef;
 use crate::future::{self, Future};
-use crate::loop_ref::LoopRef;
 
 impl StreamTransport {
     /// Sends at most `count` bytes of a file.

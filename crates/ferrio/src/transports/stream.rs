@@ -99,7 +99,7 @@ fn python_class(py: Python<'_>) -> PyResult<&Obj> {
 }
 
 impl StreamTransport {
-    /// Asks for what serving the next event will use, a stage at a time (`event_loop/ahead.rs`).
+    /// Asks for what serving the next event will use, a stage at a time (`base_events/ahead.rs`).
     #[inline]
     pub(crate) fn prefetch_stage(this: &Obj<Self>, py: Python<'_>, stage: usize) {
         if stage == 0 {
@@ -361,7 +361,7 @@ impl StreamTransport {
         let Some(event_loop) = this.event_loop.get() else {
             return Err(PyRuntimeError::new_err("the transport is closed"));
         };
-        let waiter = Future::create(py, crate::loop_ref::LoopRef::Native(event_loop))?;
+        let waiter = Future::create(py, crate::event_loop::LoopRef::Native(event_loop))?;
         this.empty_waiter.set(Some(waiter.clone()));
         Self::flush_now(this, py)?;
         if this.queue.borrow().is_empty() && !waiter.is_done() {

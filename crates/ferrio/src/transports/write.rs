@@ -19,8 +19,7 @@ use pyo3::prelude::*;
 
 use super::chunk::{Chunk, Data};
 use super::stream::StreamTransport;
-use crate::exceptions;
-use crate::exceptions::FromIo;
+use crate::exceptions::{self, FromIo};
 use crate::future;
 
 /// Bytes up to which a queue waits for the end of the turn.

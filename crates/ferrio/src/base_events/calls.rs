@@ -1,0 +1,78 @@
+//! Calls that block, on native threads (`ferrio_core::blocking`), awaited by coroutines of ours.
+//!
+//! The thread touches nothing of Python: it neither has nor wants the GIL. It leaves its result where the coroutine
+//! looks for it, and the number of the call with the loop's [`Completions`]. The coroutine's future is kept here under
+//! that number, and only as long as somebody waits: a call that was given up, or whose loop was closed, ends on its
+//! thread unheard.
+
+use std::sync::Arc;
+
+use ferrio_core::blocking;
+use ferrio_core::completions::{self, Completions};
+use ferrio_object::Obj;
+use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::prelude::*;
+
+use crate::coro::Co;
+use crate::event_loop::{Loop, LoopRef};
+use crate::exceptions::FromIo;
+use crate::future::{self, Future};
+
+/// Forgets the call if its coroutine waits no more.
+struct Waiting<'a> {
+    event_loop: &'a Obj<Loop>,
+    number: u64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let fut = self.event_loop.calls.waiting.borrow_mut().remove(&self.number);
+        drop(fut);
+    }
+}
+
+/// Has `work` run on a native thread, and waits for what comes of it.
+///
+/// # Errors
+/// `CancelledError`, after which the work goes on and its result is dropped; `RuntimeError` if the loop is closed or
+/// the work panicked; `OSError` if there is no thread to be had.
+pub(super) async fn on_thread<T: Send + 'static>(
+    co: &Co,
+    this: &Obj<Loop>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> PyResult<T> {
+    let (fut, slot, _waiting) = {
+        let py = co.py();
+        let driver = this.driver()?;
+        let number = this.calls.next.get();
+        this.calls.next.set(number + 1);
+        let completions = Arc::clone(
+            this.calls.completions.borrow_mut().get_or_insert_with(|| Completions::new(driver.waker())),
+        );
+        let (ticket, slot) = completions.ticket(number);
+        let fut = Future::create(py, LoopRef::Native(this.clone()))?;
+        let old = this.calls.waiting.borrow_mut().insert(number, fut.clone());
+        drop(old);
+        let waiting = Waiting { event_loop: this, number };
+        blocking::shared()
+            .spawn(Box::new(move || ticket.complete(work())))
+            .map_err(PyOSError::new_err_from_io)?;
+        (fut, slot, waiting)
+    };
+    co.wait(fut).await?;
+    completions::result(&slot).ok_or_else(|| PyRuntimeError::new_err("the call on a native thread failed"))
+}
+
+/// Tells those whose calls are done. To be called after the driver was woken.
+pub(super) fn deliver(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    let Some(completions) = this.calls.completions.borrow().clone() else { return Ok(()) };
+    for number in completions.take() {
+        let fut = this.calls.waiting.borrow_mut().remove(&number);
+        if let Some(fut) = fut
+            && !fut.is_done()
+        {
+            future::set_result(&fut, py, Obj::none(py))?;
+        }
+    }
+    Ok(())
+}

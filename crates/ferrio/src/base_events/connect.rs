@@ -1,0 +1,565 @@
+//! Connecting: `create_connection` with happy eyeballs, `create_unix_connection`.
+
+use ferrio_object::{Args, ClassBuilder, Obj, Signature};
+use pyo3::exceptions::{PyNotImplementedError, PyOSError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyList};
+
+use super::names::{self, Wanted, ensure_resolved, interleave};
+use super::race;
+use super::sock::check_ssl_socket;
+use crate::coro::{self, Co, Local};
+use crate::event_loop::{Loop, LoopRef};
+use crate::exceptions;
+use crate::future::Future;
+use crate::library::socket_module;
+use crate::transports::{Connected, Opening, StreamTransport};
+
+/// An argument that was given and is not `None`.
+pub(super) fn given(arg: Option<&Bound<'_, PyAny>>) -> Option<Obj> {
+    arg.filter(|arg| !arg.is_none()).map(Obj::from)
+}
+
+pub(super) fn truthy(arg: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+    arg.map_or(Ok(false), PyAnyMethods::is_truthy)
+}
+
+/// The TLS arguments of a method.
+pub(super) struct Ssl {
+    context: Option<Obj>,
+    server_hostname: Option<Obj>,
+    handshake_timeout: Option<Obj>,
+    shutdown_timeout: Option<Obj>,
+}
+
+impl Ssl {
+    pub(super) fn new(
+        ssl: Option<&Bound<'_, PyAny>>,
+        server_hostname: Option<&Bound<'_, PyAny>>,
+        handshake_timeout: Option<&Bound<'_, PyAny>>,
+        shutdown_timeout: Option<&Bound<'_, PyAny>>,
+    ) -> Self {
+        Ssl {
+            context: given(ssl),
+            server_hostname: given(server_hostname),
+            handshake_timeout: given(handshake_timeout),
+            shutdown_timeout: given(shutdown_timeout),
+        }
+    }
+
+    pub(super) fn context(&self) -> Option<Obj> {
+        self.context.clone()
+    }
+
+    /// Whether TLS is asked for.
+    fn wanted(&self, py: Python<'_>) -> PyResult<bool> {
+        self.context.as_ref().map_or(Ok(false), |ssl| ssl.bind(py).is_truthy())
+    }
+
+    /// # Errors
+    /// `ValueError` for timeouts without TLS.
+    pub(super) fn check_timeouts(&self, py: Python<'_>) -> PyResult<()> {
+        if self.wanted(py)? {
+            return Ok(());
+        }
+        if self.handshake_timeout.is_some() {
+            return Err(PyValueError::new_err("ssl_handshake_timeout is only meaningful with ssl"));
+        }
+        if self.shutdown_timeout.is_some() {
+            return Err(PyValueError::new_err("ssl_shutdown_timeout is only meaningful with ssl"));
+        }
+        Ok(())
+    }
+
+    /// The checks of a server's arguments.
+    ///
+    /// # Errors
+    /// `TypeError` for a bool, `ValueError` for timeouts without TLS.
+    pub(super) fn check_server(&self, py: Python<'_>) -> PyResult<()> {
+        if self.context.as_ref().is_some_and(|ssl| is_bool(ssl, py)) {
+            return Err(PyTypeError::new_err("ssl argument must be an SSLContext or None"));
+        }
+        self.check_timeouts(py)?;
+        if self.wanted(py)? { Err(not_built()) } else { Ok(()) }
+    }
+
+    /// The checks of a client's arguments.
+    fn check_client(&self, py: Python<'_>, host: Option<&Obj>) -> PyResult<()> {
+        let wanted = self.wanted(py)?;
+        if self.server_hostname.is_some() && !wanted {
+            return Err(PyValueError::new_err("server_hostname is only meaningful with ssl"));
+        }
+        if wanted && self.server_hostname.is_none() {
+            let named = host.map_or(Ok(false), |host| host.bind(py).is_truthy())?;
+            if !named {
+                return Err(PyValueError::new_err(
+                    "You must set server_hostname when using ssl without a host",
+                ));
+            }
+        }
+        self.check_timeouts(py)
+    }
+
+    fn check_unix_client(&self, py: Python<'_>) -> PyResult<()> {
+        if self.wanted(py)? {
+            if self.server_hostname.is_none() {
+                return Err(PyValueError::new_err("you have to pass server_hostname when using ssl"));
+            }
+        } else if self.server_hostname.is_some() {
+            return Err(PyValueError::new_err("server_hostname is only meaningful with ssl"));
+        }
+        self.check_timeouts(py)
+    }
+}
+
+fn not_built() -> PyErr {
+    PyNotImplementedError::new_err("ferrio does not have TLS yet: TLS is not built")
+}
+
+/// # Errors
+/// `ValueError` if the socket is no stream socket.
+pub(super) fn expect_stream(py: Python<'_>, sock: &Obj) -> PyResult<()> {
+    let sock = sock.bind(py);
+    if sock.getattr(intern!(py, "type"))?.eq(socket_module(py)?.getattr(intern!(py, "SOCK_STREAM"))?)? {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(format!("A Stream Socket was expected, got {}", sock.repr()?)))
+}
+
+/// # Errors
+/// `ValueError` if the socket is no Unix stream socket.
+pub(super) fn expect_unix_stream(py: Python<'_>, sock: &Obj) -> PyResult<()> {
+    let sock = sock.bind(py);
+    let socket = socket_module(py)?;
+    let unix = sock.getattr("family")?.eq(socket.getattr("AF_UNIX")?)?;
+    if unix && sock.getattr("type")?.eq(socket.getattr("SOCK_STREAM")?)? {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(format!("A UNIX Domain Stream Socket was expected, got {}", sock.repr()?)))
+}
+
+/// Makes protocol and transport of a connected socket and waits for `connection_made()`. A socket that is `ours` is
+/// closed if it does not come to a transport; one of the user's only since 3.14 (gh-153133).
+///
+/// # Errors
+/// What the factory raises, `CancelledError`.
+pub(super) async fn begin_transport(
+    co: &Co,
+    this: &Obj<Loop>,
+    sock: &Obj,
+    ours: bool,
+    factory: &Obj,
+    ssl: &Ssl,
+) -> PyResult<Obj> {
+    let (waiter, protocol, transport) = {
+        let py = co.py();
+        let mut owned = (ours || cfg!(Py_3_14)).then(|| OwnedSocket::new(sock.clone()));
+        sock.bind(py).call_method1(intern!(py, "setblocking"), (false,))?;
+        let protocol: Obj = factory.bind(py).call0()?.into();
+        if ssl.wanted(py)? {
+            return Err(not_built());
+        }
+        let waiter = Future::create(py, LoopRef::Native(this.clone()))?;
+        let opening = Opening {
+            sock: Connected::Socket(sock.clone()),
+            protocol: &protocol,
+            waiter: Some(waiter.clone().into_any()),
+            peer: None,
+            extra: None,
+            server: None,
+        };
+        let transport = StreamTransport::open(py, this, opening)?;
+        if let Some(owned) = &mut owned {
+            owned.keep(py);
+        }
+        (waiter, protocol, transport)
+    };
+    if let Err(err) = co.wait(waiter).await {
+        StreamTransport::close(&transport, co.py())?;
+        return Err(err);
+    }
+    let py = co.py();
+    Ok((transport, protocol).into_pyobject(py)?.into_any().into())
+}
+
+/// What `create_connection()` was given.
+struct Target {
+    host: Option<Obj>,
+    port: Option<Obj>,
+    wanted: Wanted,
+    local_addr: Option<Obj>,
+    delay: Option<Obj>,
+    interleave: usize,
+    all_errors: bool,
+}
+
+fn create_connection(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    const SIGNATURE: Signature<15> = Signature::new(
+        "create_connection",
+        [
+            "protocol_factory",
+            "host",
+            "port",
+            "ssl",
+            "family",
+            "proto",
+            "flags",
+            "sock",
+            "local_addr",
+            "server_hostname",
+            "ssl_handshake_timeout",
+            "ssl_shutdown_timeout",
+            "happy_eyeballs_delay",
+            "interleave",
+            "all_errors",
+        ],
+    )
+    .positional(3)
+    .required(1);
+    let [
+        factory,
+        host,
+        port,
+        ssl,
+        family,
+        proto,
+        flags,
+        sock,
+        local_addr,
+        server_hostname,
+        handshake,
+        shutdown,
+        delay,
+        interleave,
+        all_errors,
+    ] = args.bind(&SIGNATURE)?;
+    let ssl = Ssl::new(ssl, server_hostname, handshake, shutdown);
+    let delay = given(delay);
+    let interleave = match given(interleave) {
+        Some(interleave) => interleave.bind(py).extract()?,
+        // Without happy eyeballs the resolver's order is kept.
+        None => usize::from(delay.is_some()),
+    };
+    let target = Target {
+        host: given(host),
+        port: given(port),
+        wanted: Wanted::stream(py, family, proto, flags)?,
+        local_addr: given(local_addr),
+        delay,
+        interleave,
+        all_errors: truthy(all_errors)?,
+    };
+    let (factory, sock) = (factory.map_or_else(|| Obj::none(py), Obj::from), given(sock));
+    let this = this.clone();
+    coro::coroutine(py, "create_connection", move |co| async move {
+        ssl.check_client(co.py(), target.host.as_ref())?;
+        if let Some(sock) = &sock {
+            check_ssl_socket(co.py(), sock.bind(co.py()))?;
+        }
+        let ours = target.host.is_some() || target.port.is_some();
+        let sock = if ours {
+            if sock.is_some() {
+                return Err(PyValueError::new_err(
+                    "host/port and sock can not be specified at the same time",
+                ));
+            }
+            connect(&co, &this, &target).await?
+        } else {
+            let Some(sock) = sock else {
+                return Err(PyValueError::new_err("host and port was not specified and no sock specified"));
+            };
+            // AF_UNIX is let through too, although there is a method of its own for it.
+            expect_stream(co.py(), &sock)?;
+            sock
+        };
+        let pair = begin_transport(&co, &this, &sock, ours, &factory, &ssl).await?;
+        if this.debug.get() {
+            log_connected(co.py(), &pair, &target)?;
+        }
+        Ok(pair)
+    })
+}
+
+fn log_connected(py: Python<'_>, pair: &Obj, target: &Target) -> PyResult<()> {
+    let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
+    let (transport, protocol) = (pair.bind(py).get_item(0)?, pair.bind(py).get_item(1)?);
+    let sock = transport.call_method1("get_extra_info", ("socket",))?;
+    let or_none = |arg: &Option<Obj>| arg.clone().unwrap_or_else(|| Obj::none(py));
+    let args = ("%r connected to %s:%r: (%r, %r)", sock, or_none(&target.host), or_none(&target.port));
+    logger.call_method1("debug", (args.0, args.1, args.2, args.3, transport, protocol)).map(drop)
+}
+
+/// Resolves and connects.
+async fn connect(co: &Co, this: &Obj<Loop>, target: &Target) -> PyResult<Obj> {
+    let address: Obj = (&target.host, &target.port).into_pyobject(co.py())?.into_any().into();
+    let mut infos = ensure_resolved(co, this, address, target.wanted.clone()).await?;
+    if infos.is_empty() {
+        return Err(PyOSError::new_err("getaddrinfo() returned empty list"));
+    }
+    let local = match &target.local_addr {
+        None => None,
+        Some(address) => {
+            let infos = names::ensure_resolved(co, this, address.clone(), target.wanted.clone()).await?;
+            if infos.is_empty() {
+                return Err(PyOSError::new_err("getaddrinfo() returned empty list"));
+            }
+            Some(infos)
+        }
+    };
+    if target.interleave > 0 {
+        infos = interleave(co.py(), infos, target.interleave)?;
+    }
+    // One list of errors per attempt, in the order in which they were begun.
+    let errors = co.hold(Obj::from(PyList::empty(co.py()).into_any()));
+    let sock = match &target.delay {
+        None => connect_in_turn(co, this, infos, local, &errors).await?,
+        Some(delay) => race(co, this, infos, local, &errors, delay.clone()).await?,
+    };
+    match sock {
+        Some(sock) => Ok(sock),
+        None => Err(all_failed(co.py(), &errors.get(), target.all_errors)?),
+    }
+}
+
+async fn connect_in_turn(
+    co: &Co,
+    this: &Obj<Loop>,
+    infos: Vec<Obj>,
+    local: Option<Vec<Obj>>,
+    errors: &Local,
+) -> PyResult<Option<Obj>> {
+    for info in infos {
+        let mine = begin_errors(co.py(), errors)?;
+        match connect_sock(co, this, info, local.clone(), mine).await {
+            Ok(sock) => return Ok(Some(sock)),
+            Err(err) if err.is_instance_of::<PyOSError>(co.py()) => ferrio_object::swallow(co.py(), err),
+            Err(err) => return Err(err),
+        }
+    }
+    Ok(None)
+}
+
+/// Happy eyeballs: an attempt that is slow is joined by the next one.
+async fn race(
+    co: &Co,
+    this: &Obj<Loop>,
+    infos: Vec<Obj>,
+    local: Option<Vec<Obj>>,
+    errors: &Local,
+    delay: Obj,
+) -> PyResult<Option<Obj>> {
+    let mut infos = infos.into_iter();
+    let outcome = race::race(co, this.as_any(), Some(delay), |py| {
+        let Some(info) = infos.next() else { return Ok(None) };
+        let (this, local, mine) = (this.clone(), local.clone(), begin_errors(py, errors)?);
+        coro::coroutine(py, "_connect_sock", move |co| async move {
+            connect_sock(&co, &this, info, local, mine).await
+        })
+        .map(Some)
+    })
+    .await?;
+    // Two may have succeeded in the same turn.
+    for sock in outcome.late {
+        sock.bind(co.py()).call_method0("close")?;
+    }
+    Ok(outcome.winner.map(|(_, sock)| sock))
+}
+
+fn begin_errors(py: Python<'_>, errors: &Local) -> PyResult<Obj> {
+    let mine = PyList::empty(py).into_any();
+    errors.get().bind(py).call_method1("append", (&mine,))?;
+    Ok(mine.into())
+}
+
+/// Creates, binds and connects one socket. Errors are noted in `errors` too.
+async fn connect_sock(
+    co: &Co,
+    this: &Obj<Loop>,
+    info: Obj,
+    local: Option<Vec<Obj>>,
+    errors: Obj,
+) -> PyResult<Obj> {
+    // The list must not be kept by the error that is raised, nor by whoever holds that: no cycle.
+    let noted = |py: Python<'_>, err: PyErr| -> PyErr {
+        if !err.is_instance_of::<PyOSError>(py) {
+            return err;
+        }
+        let exc = exceptions::value_of(py, err);
+        match errors.bind(py).call_method1("append", (&exc,)) {
+            Ok(_) => ferrio_object::raise(py, &exc),
+            Err(err) => err,
+        }
+    };
+    let made = {
+        let py = co.py();
+        make_socket(py, &info, local.as_deref(), &errors).map_err(|err| noted(py, err))
+    };
+    let mut sock = OwnedSocket(Some(made?));
+    let connecting = {
+        let py = co.py();
+        let address = info.bind(py).get_item(4)?;
+        this.bind(py).call_method1(intern!(py, "sock_connect"), (sock.get(py), address))
+    };
+    let outcome = match connecting.map(Obj::from) {
+        Ok(connecting) => co.wait(connecting).await.map(drop),
+        Err(err) => Err(err),
+    };
+    match outcome {
+        Ok(()) => Ok(sock.keep(co.py())),
+        Err(err) => Err(noted(co.py(), err)),
+    }
+}
+
+/// A socket that is closed unless it is kept.
+pub(super) struct OwnedSocket(Option<Obj>);
+
+impl OwnedSocket {
+    pub(super) fn new(sock: Obj) -> Self {
+        OwnedSocket(Some(sock))
+    }
+
+    pub(super) fn get(&self, py: Python<'_>) -> Obj {
+        self.0.clone().unwrap_or_else(|| Obj::none(py))
+    }
+
+    pub(super) fn keep(&mut self, py: Python<'_>) -> Obj {
+        self.0.take().unwrap_or_else(|| Obj::none(py))
+    }
+}
+
+impl Drop for OwnedSocket {
+    fn drop(&mut self) {
+        if let Some(sock) = self.0.take() {
+            let py = sock.py();
+            if let Err(err) = sock.bind(py).call_method0("close") {
+                err.write_unraisable(py, Some(sock.bind(py)));
+            }
+        }
+    }
+}
+
+fn make_socket(py: Python<'_>, info: &Obj, local: Option<&[Obj]>, errors: &Obj) -> PyResult<Obj> {
+    let info = info.bind(py);
+    let (family, kind, proto) = (info.get_item(0)?, info.get_item(1)?, info.get_item(2)?);
+    let sock = socket_module(py)?.getattr(intern!(py, "socket"))?.call1((&family, kind, proto))?;
+    let mut owned = OwnedSocket(Some((&sock).into()));
+    sock.call_method1(intern!(py, "setblocking"), (false,))?;
+    let Some(local) = local else { return Ok(owned.keep(py)) };
+    for candidate in local {
+        let candidate = candidate.bind(py);
+        if !candidate.get_item(0)?.eq(&family)? {
+            continue;
+        }
+        let address = candidate.get_item(4)?;
+        match sock.call_method1("bind", (&address,)) {
+            Ok(_) => return Ok(owned.keep(py)),
+            Err(err) if err.is_instance_of::<PyOSError>(py) => {
+                let reason = err.value(py).str()?.to_string().to_lowercase();
+                let message =
+                    format!("error while attempting to bind on address {}: {reason}", address.repr()?);
+                let errno: Option<i32> = err.value(py).getattr("errno")?.extract()?;
+                let exc = exceptions::value_of(py, PyOSError::new_err((errno, message)));
+                errors.bind(py).call_method1("append", (exc,))?;
+            }
+            Err(err) => return Err(err),
+        }
+    }
+    // All bind attempts failed: the last is raised, and noted again by whoever catches it.
+    if errors.bind(py).len()? > 0 {
+        return Err(PyErr::from_value(errors.bind(py).call_method0("pop")?));
+    }
+    Err(PyOSError::new_err(format!("no matching local address with family={} found", family.repr()?)))
+}
+
+/// The error to raise when no attempt succeeded.
+fn all_failed(py: Python<'_>, errors: &Obj, all: bool) -> PyResult<PyErr> {
+    let mut flat: Vec<Bound<'_, PyAny>> = Vec::new();
+    for list in errors.bind(py).try_iter()? {
+        for exc in list?.try_iter()? {
+            flat.push(exc?);
+        }
+    }
+    // The lists would keep the exceptions, and those their tracebacks, alive.
+    errors.bind(py).call_method0("clear")?;
+    if all {
+        let group = crate::library::module(py, "builtins")?.getattr("ExceptionGroup")?;
+        return Ok(PyErr::from_value(group.call1(("create_connection failed", PyList::new(py, flat)?))?));
+    }
+    let shown: PyResult<Vec<String>> = flat.iter().map(|exc| Ok(exc.str()?.to_string())).collect();
+    let shown = shown?;
+    match flat.into_iter().next() {
+        Some(first) if shown.iter().all(|other| *other == shown[0]) => Ok(PyErr::from_value(first)),
+        _ => Ok(PyOSError::new_err(format!("Multiple exceptions: {}", shown.join(", ")))),
+    }
+}
+
+fn create_unix_connection(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    const SIGNATURE: Signature<7> = Signature::new(
+        "create_unix_connection",
+        [
+            "protocol_factory",
+            "path",
+            "ssl",
+            "sock",
+            "server_hostname",
+            "ssl_handshake_timeout",
+            "ssl_shutdown_timeout",
+        ],
+    )
+    .positional(2)
+    .required(1);
+    let [factory, path, ssl, sock, server_hostname, handshake, shutdown] = args.bind(&SIGNATURE)?;
+    let ssl = Ssl::new(ssl, server_hostname, handshake, shutdown);
+    let factory = factory.map_or_else(|| Obj::none(py), Obj::from);
+    let (path, sock) = (given(path), given(sock));
+    let this = this.clone();
+    coro::coroutine(py, "create_unix_connection", move |co| async move {
+        ssl.check_unix_client(co.py())?;
+        let ours = path.is_some();
+        let sock = if let Some(path) = path {
+            if sock.is_some() {
+                return Err(PyValueError::new_err("path and sock can not be specified at the same time"));
+            }
+            let (mut made, connecting) = {
+                let py = co.py();
+                let path = py.import("os")?.call_method1("fspath", (path,))?;
+                let socket = socket_module(py)?;
+                let (family, kind) = (socket.getattr("AF_UNIX")?, socket.getattr("SOCK_STREAM")?);
+                let sock = socket.getattr("socket")?.call1((family, kind, 0))?;
+                let made = OwnedSocket(Some((&sock).into()));
+                sock.call_method1("setblocking", (false,))?;
+                (made, Obj::from(this.bind(py).call_method1("sock_connect", (&sock, path))?))
+            };
+            co.wait(connecting).await?;
+            made.keep(co.py())
+        } else {
+            let Some(sock) = sock else {
+                return Err(PyValueError::new_err("no path and sock were specified"));
+            };
+            expect_unix_stream(co.py(), &sock)?;
+            sock
+        };
+        begin_transport(&co, &this, &sock, ours, &factory, &ssl).await
+    })
+}
+
+pub(super) fn define(class: &mut ClassBuilder<Loop>) {
+    class
+        .method("create_connection", create_connection,
+            "create_connection($self, protocol_factory, host=None, port=None, *, ssl=None, family=0, proto=0,\n\
+             flags=0, sock=None, local_addr=None, server_hostname=None, ssl_handshake_timeout=None,\n\
+             ssl_shutdown_timeout=None, happy_eyeballs_delay=None, interleave=None, all_errors=False)\n--\n\n\
+             Coroutine: connect to a TCP server; returns (transport, protocol).\n\n\
+             happy_eyeballs_delay: seconds after which a slow attempt is joined by the next (RFC 8305; since 3.8).\n\
+             all_errors: raise an ExceptionGroup of all errors (since 3.12).")
+        .method("create_unix_connection", create_unix_connection,
+            "create_unix_connection($self, protocol_factory, path=None, *, ssl=None, sock=None,\n\
+             server_hostname=None, ssl_handshake_timeout=None, ssl_shutdown_timeout=None)\n--\n\n\
+             Coroutine: connect to a Unix socket; returns (transport, protocol).");
+}
+
+/// Whether an `ssl` argument is a bool, which only a client may give.
+fn is_bool(arg: &Obj, py: Python<'_>) -> bool {
+    arg.bind(py).is_instance_of::<PyBool>()
+}

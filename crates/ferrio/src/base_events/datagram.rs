@@ -1,0 +1,311 @@
+//! `create_datagram_endpoint`.
+
+use ferrio_object::{Args, ClassBuilder, Obj, Signature};
+use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple};
+
+use super::connect::{OwnedSocket, given};
+use super::names::{Wanted, ensure_resolved};
+use super::pipes::until_made;
+use super::serve::{self, set_reuse_port};
+use crate::coro::{self, Co};
+use crate::event_loop::{Loop, LoopRef};
+use crate::exceptions;
+use crate::future::Future;
+use crate::library::socket_module;
+use crate::transports::DatagramTransport;
+
+/// What `create_datagram_endpoint()` was given. Arguments that are false count as not given, as in asyncio.
+struct Endpoint {
+    local_addr: Option<Obj>,
+    remote_addr: Option<Obj>,
+    wanted: Wanted,
+    reuse_port: Option<Obj>,
+    allow_broadcast: Option<Obj>,
+}
+
+/// Addresses of one family and protocol to bind and to connect to.
+struct Pair {
+    family: Obj,
+    proto: Obj,
+    local: Option<Obj>,
+    remote: Option<Obj>,
+}
+
+fn truthy_or_none(arg: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Obj>> {
+    match arg {
+        Some(arg) if arg.is_truthy()? => Ok(Some(arg.into())),
+        _ => Ok(None),
+    }
+}
+
+fn create_datagram_endpoint(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    const SIGNATURE: Signature<9> = Signature::new(
+        "create_datagram_endpoint",
+        [
+            "protocol_factory",
+            "local_addr",
+            "remote_addr",
+            "family",
+            "proto",
+            "flags",
+            "reuse_port",
+            "allow_broadcast",
+            "sock",
+        ],
+    )
+    .positional(3)
+    .required(1);
+    let [factory, local_addr, remote_addr, family, proto, flags, reuse_port, allow_broadcast, sock] =
+        args.bind(&SIGNATURE)?;
+    let mut wanted = Wanted::stream(py, family, proto, flags)?;
+    wanted.kind = socket_module(py)?.getattr(intern!(py, "SOCK_DGRAM"))?.into();
+    let endpoint = Endpoint {
+        local_addr: truthy_or_none(local_addr)?,
+        remote_addr: truthy_or_none(remote_addr)?,
+        wanted,
+        reuse_port: truthy_or_none(reuse_port)?,
+        allow_broadcast: truthy_or_none(allow_broadcast)?,
+    };
+    let factory = factory.map_or_else(|| Obj::none(py), Obj::from);
+    let (sock, this) = (given(sock), this.clone());
+    coro::coroutine(py, "create_datagram_endpoint", move |co| async move {
+        // A socket of ours is closed if the factory fails, one that was given stays open.
+        let (mut ours, sock, remote) = match sock {
+            Some(sock) => {
+                check_given(co.py(), &sock, &endpoint)?;
+                sock.bind(co.py()).call_method1(intern!(co.py(), "setblocking"), (false,))?;
+                (None, sock, None)
+            }
+            None => {
+                let (sock, remote) = open(&co, &this, &endpoint).await?;
+                let shared = sock.get(co.py());
+                (Some(sock), shared, remote)
+            }
+        };
+        let (waiter, protocol, transport) = {
+            let py = co.py();
+            let protocol: Obj = factory.bind(py).call0()?.into();
+            let waiter = Future::create(py, LoopRef::Native(this.clone()))?;
+            let make = intern!(py, "_make_datagram_transport");
+            let transport: Obj = this.bind(py).call_method1(make, (sock, &protocol, remote, &waiter))?.into();
+            if let Some(ours) = &mut ours {
+                ours.keep(py);
+            }
+            (waiter, protocol, transport)
+        };
+        if this.debug.get() {
+            log_created(co.py(), &endpoint, &transport, &protocol)?;
+        }
+        until_made(&co, waiter, &transport).await?;
+        Ok((transport, protocol).into_pyobject(co.py())?.into_any().into())
+    })
+}
+
+fn log_created(py: Python<'_>, endpoint: &Endpoint, transport: &Obj, protocol: &Obj) -> PyResult<()> {
+    let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
+    let remote = endpoint.remote_addr.clone().unwrap_or_else(|| Obj::none(py));
+    match &endpoint.local_addr {
+        Some(local) => {
+            let message = "Datagram endpoint local_addr=%r remote_addr=%r created: (%r, %r)";
+            logger.call_method1("info", (message, local, remote, transport, protocol))
+        }
+        None => {
+            let message = "Datagram endpoint remote_addr=%r created: (%r, %r)";
+            logger.call_method1("debug", (message, remote, transport, protocol))
+        }
+    }
+    .map(drop)
+}
+
+/// # Errors
+/// `ValueError` for a stream socket, and for arguments that are about a socket to be made.
+fn check_given(py: Python<'_>, sock: &Obj, endpoint: &Endpoint) -> PyResult<()> {
+    let sock = sock.bind(py);
+    if sock.getattr(intern!(py, "type"))?.eq(socket_module(py)?.getattr(intern!(py, "SOCK_STREAM"))?)? {
+        let expected = if cfg!(Py_3_13) { "datagram socket" } else { "UDP Socket" };
+        return Err(PyValueError::new_err(format!("A {expected} was expected, got {}", sock.repr()?)));
+    }
+    let wanted = &endpoint.wanted;
+    let number = |arg: &Obj| truthy_or_none(Some(arg.bind(py)));
+    let mut problems: Vec<String> = Vec::new();
+    for (name, value) in [
+        ("local_addr", endpoint.local_addr.clone()),
+        ("remote_addr", endpoint.remote_addr.clone()),
+        ("family", number(&wanted.family)?),
+        ("proto", number(&wanted.proto)?),
+        ("flags", number(&wanted.flags)?),
+        ("reuse_port", endpoint.reuse_port.clone()),
+        ("allow_broadcast", endpoint.allow_broadcast.clone()),
+    ] {
+        if let Some(value) = value {
+            problems.push(format!("{name}={}", value.bind(py).str()?));
+        }
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(format!(
+        "socket modifier keyword arguments can not be used when sock is specified. ({})",
+        problems.join(", ")
+    )))
+}
+
+/// Makes, binds and connects the socket. Hands out the remote address too.
+async fn open(co: &Co, this: &Obj<Loop>, endpoint: &Endpoint) -> PyResult<(OwnedSocket, Option<Obj>)> {
+    let mut first: Option<Obj> = None;
+    for pair in pairs(co, this, endpoint).await? {
+        match open_pair(co, this, endpoint, &pair).await {
+            Ok(sock) => return Ok((sock, pair.remote)),
+            Err(err) if err.is_instance_of::<PyOSError>(co.py()) => {
+                let exc = exceptions::value_of(co.py(), err);
+                first.get_or_insert(exc);
+            }
+            Err(err) => return Err(err),
+        }
+    }
+    Err(match first {
+        Some(exc) => ferrio_object::raise(co.py(), &exc),
+        None => PyValueError::new_err("can not get address information"),
+    })
+}
+
+async fn open_pair(co: &Co, this: &Obj<Loop>, endpoint: &Endpoint, pair: &Pair) -> PyResult<OwnedSocket> {
+    let (sock, connecting) = {
+        let py = co.py();
+        let socket = socket_module(py)?;
+        let sock = socket.getattr(intern!(py, "socket"))?.call1((
+            &pair.family,
+            &endpoint.wanted.kind,
+            &pair.proto,
+        ))?;
+        let owned = OwnedSocket::new((&sock).into());
+        if endpoint.reuse_port.is_some() {
+            set_reuse_port(&socket, &sock)?;
+        }
+        if endpoint.allow_broadcast.is_some() {
+            let (level, option) = (socket.getattr("SOL_SOCKET")?, socket.getattr("SO_BROADCAST")?);
+            sock.call_method1("setsockopt", (level, option, 1))?;
+        }
+        sock.call_method1(intern!(py, "setblocking"), (false,))?;
+        if endpoint.local_addr.is_some() {
+            sock.call_method1("bind", (pair.local.clone().unwrap_or_else(|| Obj::none(py)),))?;
+        }
+        let connecting: Option<Obj> = match &pair.remote {
+            // A connected socket would not hear the answers to what it broadcasts.
+            Some(remote) if endpoint.allow_broadcast.is_none() => {
+                Some(this.bind(py).call_method1(intern!(py, "sock_connect"), (&sock, remote))?.into())
+            }
+            _ => None,
+        };
+        (owned, connecting)
+    };
+    if let Some(connecting) = connecting {
+        co.wait(connecting).await?;
+    }
+    Ok(sock)
+}
+
+/// What to try, in order.
+async fn pairs(co: &Co, this: &Obj<Loop>, endpoint: &Endpoint) -> PyResult<Vec<Pair>> {
+    let pair = |local: Option<Obj>, remote: Option<Obj>| Pair {
+        family: endpoint.wanted.family.clone(),
+        proto: endpoint.wanted.proto.clone(),
+        local,
+        remote,
+    };
+    {
+        let py = co.py();
+        let family = endpoint.wanted.family.bind(py);
+        if endpoint.local_addr.is_none() && endpoint.remote_addr.is_none() {
+            if family.eq(0)? {
+                return Err(PyValueError::new_err("unexpected address family"));
+            }
+            return Ok(vec![pair(None, None)]);
+        }
+        if family.eq(socket_module(py)?.getattr(intern!(py, "AF_UNIX"))?)? {
+            for addr in [&endpoint.local_addr, &endpoint.remote_addr].into_iter().flatten() {
+                if !addr.bind(py).is_instance_of::<PyString>() {
+                    return Err(PyTypeError::new_err("string is expected"));
+                }
+            }
+            if let Some(local) = &endpoint.local_addr {
+                serve::remove_stale(py, local.bind(py))?;
+            }
+            return Ok(vec![pair(endpoint.local_addr.clone(), endpoint.remote_addr.clone())]);
+        }
+    }
+    // Both addresses of an endpoint have to be of one family and protocol.
+    let mut found: Vec<Pair> = Vec::new();
+    for (is_local, addr) in [(true, &endpoint.local_addr), (false, &endpoint.remote_addr)] {
+        let Some(addr) = addr else { continue };
+        let two = addr.bind(co.py()).cast::<PyTuple>().is_ok_and(|addr| addr.len() == 2);
+        if !two {
+            return Err(PyTypeError::new_err("2-tuple is expected"));
+        }
+        let infos = ensure_resolved(co, this, addr.clone(), endpoint.wanted.clone()).await?;
+        if infos.is_empty() {
+            return Err(PyOSError::new_err("getaddrinfo() returned empty list"));
+        }
+        for info in infos {
+            join(co.py(), &mut found, &info, is_local)?;
+        }
+    }
+    found.retain(|pair| {
+        (pair.local.is_some() || endpoint.local_addr.is_none())
+            && (pair.remote.is_some() || endpoint.remote_addr.is_none())
+    });
+    Ok(found)
+}
+
+/// Adds an address info to the pair of its family and protocol.
+fn join(py: Python<'_>, found: &mut Vec<Pair>, info: &Obj, is_local: bool) -> PyResult<()> {
+    let info = info.bind(py);
+    let (family, proto) = (info.get_item(0)?, info.get_item(2)?);
+    let address: Obj = info.get_item(4)?.into();
+    let mut known = None;
+    for (i, pair) in found.iter().enumerate() {
+        if pair.family.bind(py).eq(&family)? && pair.proto.bind(py).eq(&proto)? {
+            known = Some(i);
+        }
+    }
+    let place = known.unwrap_or(found.len());
+    if known.is_none() {
+        found.push(Pair { family: family.into(), proto: proto.into(), local: None, remote: None });
+    }
+    let side = if is_local { &mut found[place].local } else { &mut found[place].remote };
+    let old = side.replace(address);
+    drop(old);
+    Ok(())
+}
+
+fn make_transport(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<DatagramTransport>> {
+    const SIGNATURE: Signature<5> =
+        Signature::new("_make_datagram_transport", ["sock", "protocol", "address", "waiter", "extra"])
+            .required(2);
+    let [sock, protocol, address, waiter, extra] = args.bind(&SIGNATURE)?;
+    let owned = |arg: Option<&Bound<'_, PyAny>>| arg.map_or_else(|| Obj::none(py), Obj::from);
+    DatagramTransport::open(
+        py,
+        this,
+        &owned(sock),
+        &owned(protocol),
+        given(address),
+        given(waiter),
+        given(extra),
+    )
+}
+
+pub(super) fn define(class: &mut ClassBuilder<Loop>) {
+    class
+        .method("create_datagram_endpoint", create_datagram_endpoint,
+            "create_datagram_endpoint($self, protocol_factory, local_addr=None, remote_addr=None, *, family=0,\n\
+             proto=0, flags=0, reuse_port=None, allow_broadcast=None, sock=None)\n--\n\n\
+             Coroutine: open a datagram socket; returns (transport, protocol).\n\n\
+             It is bound to local_addr and connected to remote_addr, (host, port) pairs or paths with\n\
+             family=AF_UNIX; or give a socket. With allow_broadcast it is not connected, and remote_addr is only\n\
+             where everything is sent to. Raises OSError if no address can be used.")
+        .method("_make_datagram_transport", make_transport, "");
+}

@@ -1,0 +1,158 @@
+//! What the driver's events are for: each goes to the source that its token names (`event_loop/sources.rs`).
+
+use ferrio_core::driver::{Events, Interest, Token};
+use ferrio_object::Obj;
+use pyo3::exceptions::PyOSError;
+use pyo3::prelude::*;
+
+use super::calls;
+use crate::event_loop::watches::{disarm, tell_all};
+use crate::event_loop::{Futures, Handle, Loop, Polled, Ready, Source, Waiter};
+use crate::exceptions::FromIo;
+use crate::server::Listener;
+use crate::transports::{DatagramTransport, ReadPipe, StreamTransport, WritePipe};
+
+/// Queues what a poll brought.
+#[inline]
+pub(super) fn queue_events(this: &Obj<Loop>, py: Python<'_>, events: &Events) -> PyResult<()> {
+    this.registrations.polled(events.len());
+    this.sockets.spare.rewind();
+    {
+        let mut ready = this.ready.borrow_mut();
+        for event in events.iter() {
+            ready.push_back_with(|| Ready::Io {
+                token: event.token,
+                readable: event.readable,
+                writable: event.writable,
+            });
+        }
+    }
+    if events.woken() { calls::deliver(this, py) } else { Ok(()) }
+}
+
+/// Polls without waiting, for loops whose waiting is done elsewhere.
+pub(super) fn poll_now(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    let driver = this.driver()?;
+    let mut events = this.events.take();
+    let polled = driver.poll(&mut events, Some(std::time::Duration::ZERO));
+    let outcome = polled.map_err(PyOSError::new_err_from_io).and_then(|()| queue_events(this, py, &events));
+    this.events.replace(events);
+    outcome
+}
+
+/// Serves one event.
+#[inline]
+pub(super) fn dispatch(
+    this: &Obj<Loop>,
+    py: Python<'_>,
+    token: Token,
+    readable: bool,
+    writable: bool,
+) -> PyResult<()> {
+    enum Target {
+        Futures(Futures, Futures),
+        Waiters(Option<Waiter>, Option<Waiter>),
+        Stream(Obj<StreamTransport>),
+        Listener(Obj<Listener>),
+        Signals,
+        Files,
+    }
+    let target = match this.sources.borrow().get(token) {
+        None => return Ok(()),
+        Some(Source::Stream(transport)) => Target::Stream(transport.clone()),
+        Some(Source::Listener(listener)) => Target::Listener(listener.clone()),
+        Some(Source::Signals) => Target::Signals,
+        Some(Source::Kept(kept)) => {
+            let (reader, writer) = kept.woken(readable, writable);
+            Target::Futures(reader, writer)
+        }
+        Some(Source::Files) => Target::Files,
+        Some(Source::Watch(watch)) => Target::Waiters(
+            readable.then(|| watch.meant(Interest::READABLE, this.registrations.polls())).flatten(),
+            writable.then(|| watch.meant(Interest::WRITABLE, this.registrations.polls())).flatten(),
+        ),
+    };
+    match target {
+        Target::Stream(transport) => StreamTransport::ready(&transport, py, readable, writable),
+        Target::Listener(listener) => Listener::ready(&listener, py),
+        Target::Signals => super::signals::arrived(this, py),
+        Target::Futures(reader, writer) => {
+            tell_all(py, &reader)?;
+            tell_all(py, &writer)
+        }
+        Target::Files => crate::files::arrived(this, py),
+        Target::Waiters(reader, writer) => {
+            for (waiter, side) in [(reader, Interest::READABLE), (writer, Interest::WRITABLE)] {
+                match waiter {
+                    None => {}
+                    // The reader may have removed the writer.
+                    Some(Waiter::Handle(handle)) if handle.cancelled.get() => {}
+                    Some(Waiter::Handle(handle)) => Handle::run(&handle, py)?,
+                    Some(Waiter::Transport(transport)) => transport.ready(py, side)?,
+                    Some(Waiter::Futures(futures)) => {
+                        disarm(this, token, side)?;
+                        tell_all(py, &futures)?;
+                    }
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Flushes the transports written to in this turn.
+pub(super) fn flush_writes(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    let dirty = std::mem::take(&mut *this.dirty.borrow_mut());
+    let quiet_poll = this.quiet_poll();
+    for (done, transport) in dirty.iter().enumerate() {
+        if let Err(err) = StreamTransport::flush(transport, py, quiet_poll) {
+            // The loop is to end, and may run again: the others' data is not to be lost by that.
+            this.dirty.borrow_mut().extend(dirty[done + 1..].iter().cloned());
+            return Err(err);
+        }
+    }
+    // The emptied vector goes back so that its memory is used again, unless a flush wrote to others.
+    let mut dirty = dirty;
+    dirty.clear();
+    let mut now = this.dirty.borrow_mut();
+    if now.is_empty() {
+        *now = dirty;
+    }
+    Ok(())
+}
+
+/// Lets go of every source; the descriptors belong to their owners.
+pub(super) fn close(this: &Obj<Loop>) {
+    let sources: Vec<_> = this.sources.borrow_mut().drain().collect();
+    for source in &sources {
+        if let Source::Watch(watch) = source {
+            for waiter in [watch.reader.take(), watch.writer.take()].into_iter().flatten() {
+                if let Waiter::Handle(handle) = waiter {
+                    handle.empty();
+                }
+            }
+        }
+    }
+    this.watched.borrow_mut().clear();
+    this.registrations.clear();
+    drop(sources);
+    let dirty = std::mem::take(&mut *this.dirty.borrow_mut());
+    drop(dirty);
+    this.sockets.clear();
+    this.calls.clear();
+}
+
+impl Polled {
+    /// Tells it.
+    ///
+    /// # Errors
+    /// `KeyboardInterrupt`, `SystemExit`.
+    #[inline]
+    fn ready(&self, py: Python<'_>, side: Interest) -> PyResult<()> {
+        match self {
+            Polled::Datagram(transport) => DatagramTransport::ready(transport, py, side),
+            Polled::ReadPipe(transport) => ReadPipe::ready(transport, py),
+            Polled::WritePipe(transport) => WritePipe::ready(transport, py, side),
+        }
+    }
+}

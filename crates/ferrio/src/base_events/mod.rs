@@ -1,0 +1,265 @@
+//! `asyncio.base_events` and `unix_events`: the event loop's class, its methods in one file per family, and the turn.
+//!
+//! What a loop holds is `event_loop/`, below; nothing below imports this room. The constructor finds out here which of
+//! asyncio's methods a subclass replaces ([`Hooks`]), and what is set on an instance is noticed when it is set.
+
+mod ahead;
+mod calls;
+mod connect;
+mod datagram;
+mod doctor;
+mod executor;
+mod handler;
+mod io;
+mod kept;
+mod lifecycle;
+mod names;
+mod pipes;
+mod race;
+mod readers;
+mod replaced;
+mod resolve;
+mod schedule;
+mod sendfile;
+mod serve;
+pub(crate) mod signals;
+mod sock;
+mod sock_data;
+mod sock_message;
+mod turn;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
+use ferrio_core::driver::Events;
+use ferrio_core::registry::Registry;
+use ferrio_core::timers::Timers;
+use ferrio_core::turn_queue::TurnQueue;
+use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, TypeCell, Visit};
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+pub(crate) use doctor::py_driver_report;
+pub(crate) use lifecycle::{STOP_WHEN_DONE, py_stop_when_done};
+pub(crate) use sendfile::SendfileFallback;
+
+use crate::event_loop::{Calls, Hooks, Loop, Pace, Ready, Registrations, Signals, Sockets, Timer};
+
+fn init(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    const SIGNATURE: ferrio_object::Signature<1> =
+        ferrio_object::Signature::new("BaseEventLoop", ["selector"]).required(0);
+    let [selector] = args.bind(&SIGNATURE)?;
+    this.open()?;
+    crate::library::loop_opened(py)?;
+    py.import("ferrio")?.call_method0("_settle")?;
+    let native = ClassDef::type_object::<Loop>(py);
+    let class = this.bind(py).get_type();
+    let mut hooks = this.hooks.get();
+    for (name, hook) in Hooks::NAMES {
+        let name = PyString::intern(py, name);
+        if !ClassDef::is_same_method(&class.getattr(&name)?, &native.bind(py).getattr(&name)?) {
+            hooks = hooks.with(hook);
+        }
+    }
+    this.hooks.set(hooks);
+    if let Some(selector) = selector.filter(|selector| !selector.is_none()) {
+        set_selector(this, py, Some(selector))?;
+    }
+    this.debug.set(crate::debug::is_debug_mode(py)?);
+    Ok(())
+}
+
+fn setattr(
+    this: &Obj<Loop>,
+    _py: Python<'_>,
+    name: &Bound<'_, PyAny>,
+    _value: Option<&Bound<'_, PyAny>>,
+) -> PyResult<bool> {
+    if let Ok(name) = name.cast::<PyString>() {
+        let name = name.to_str()?;
+        if let Some((_, hook)) = Hooks::NAMES.iter().find(|(known, _)| *known == name) {
+            // Set or deleted again: from here on the attribute is looked up.
+            this.hooks.set(this.hooks.get().with(*hook));
+        }
+    }
+    Ok(false)
+}
+
+fn get_selector(this: &Obj<Loop>, py: Python<'_>) -> PyResult<Obj> {
+    this.selector.get().ok_or_else(|| {
+        let name = this.bind(py).get_type().name().map_or_else(|_| String::new(), |name| name.to_string());
+        pyo3::exceptions::PyAttributeError::new_err(format!(
+            "'{name}' object has no attribute '_selector': ferrio's driver takes its place"
+        ))
+    })
+}
+
+fn set_selector(this: &Obj<Loop>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    this.selector.set(value.map(Obj::from));
+    // The standard library's selectors do what our driver does, and `SelectorEventLoop(SelectSelector())` asks for no
+    // more. Anything else (a virtual clock, a mock) has something of its own to say in each turn.
+    let standard = match value {
+        Some(value) => value.get_type().module()? == "selectors",
+        None => true,
+    };
+    if !standard {
+        this.hooks.set(this.hooks.get().with(Hooks::SELECTOR));
+    }
+    Ok(())
+}
+
+impl Class for Loop {
+    type Base = Any;
+    const NAME: &'static str = "ferrio._ferrio._Loop";
+    const DOC: &'static str =
+        "The native part of every ferrio event loop; BaseEventLoop adds the abstract class.";
+
+    fn type_cell() -> &'static TypeCell {
+        static CELL: TypeCell = TypeCell::new();
+        &CELL
+    }
+
+    fn blank() -> Self {
+        Loop {
+            ready: RefCell::new(TurnQueue::new()),
+            timers: RefCell::new(Timers::default()),
+            driver: RefCell::new(None),
+            waker: RefCell::new(None),
+            events: RefCell::new(Events::new()),
+            sources: RefCell::new(Registry::default()),
+            watched: RefCell::new(HashMap::new()),
+            registrations: Registrations::default(),
+            hooks: Cell::new(Hooks::NONE),
+            debug: Cell::new(false),
+            closed: Cell::new(false),
+            stopping: Cell::new(false),
+            thread_id: Cell::new(0),
+            polling: Cell::new(false),
+            pace: Pace::new(),
+            current_task: ObjCell::empty(),
+            tells_stock: Cell::new(false),
+            task_factory: ObjCell::empty(),
+            exception_handler: ObjCell::empty(),
+            default_executor: ObjCell::empty(),
+            custom_executor: Cell::new(false),
+            executor_shutdown_called: Cell::new(false),
+            slow_callback_duration: Cell::new(0.1),
+            clock_resolution: Cell::new(ferrio_core::clock::resolution()),
+            asyncgens: ObjCell::empty(),
+            asyncgens_shutdown_called: Cell::new(false),
+            selector: ObjCell::empty(),
+            origin_tracking: Cell::new(None),
+            signals: Signals::default(),
+            dirty: RefCell::new(Vec::new()),
+            sockets: Sockets::default(),
+            calls: Calls::default(),
+            files: crate::files::Engine::default(),
+        }
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        if let Ok(ready) = self.ready.try_borrow() {
+            for item in ready.iter() {
+                match item {
+                    Ready::Step(task) => visit.obj(task),
+                    Ready::Call(handle) => visit.through(handle),
+                    Ready::GatherChild(outer, child) => {
+                        visit.obj(outer);
+                        visit.obj(child);
+                    }
+                    Ready::Tell(function, fut) => {
+                        visit.obj(function);
+                        visit.obj(fut);
+                    }
+                    Ready::Resolve(fut) => visit.obj(fut),
+                    Ready::Expire(timeout, _) => visit.obj(timeout),
+                    Ready::GroupChild(group, child, _) => {
+                        visit.obj(group);
+                        visit.obj(child);
+                    }
+                    Ready::Io { .. } => {}
+                    Ready::Connected(transport) | Ready::Lost(transport) => visit.obj(transport),
+                }
+            }
+        }
+        if let Ok(timers) = self.timers.try_borrow() {
+            for timer in timers.iter() {
+                match timer {
+                    Timer::Call(handle) => visit.through(handle),
+                    Timer::Resolve(fut) => visit.obj(fut),
+                    Timer::Timeout(timeout) => visit.obj(timeout),
+                }
+            }
+        }
+        if let Ok(sources) = self.sources.try_borrow() {
+            sources.iter().for_each(|(_, source)| source.traverse(visit));
+        }
+        if let Ok(dirty) = self.dirty.try_borrow() {
+            dirty.iter().for_each(|transport| visit.obj(transport));
+        }
+        for cell in [
+            &self.current_task,
+            &self.task_factory,
+            &self.exception_handler,
+            &self.default_executor,
+            &self.asyncgens,
+            &self.selector,
+        ] {
+            visit.cell(cell);
+        }
+        self.signals.traverse(visit);
+        self.sockets.traverse(visit);
+        self.calls.traverse(visit);
+        self.files.traverse(visit);
+    }
+
+    fn clear(&self) {
+        drop(self.ready.try_borrow_mut().map(|mut ready| std::mem::take(&mut *ready)));
+        drop(self.timers.try_borrow_mut().map(|mut timers| timers.drain()));
+        drop(self.sources.try_borrow_mut().map(|mut sources| sources.drain()));
+        drop(self.dirty.try_borrow_mut().map(|mut dirty| std::mem::take(&mut *dirty)));
+        for cell in [
+            &self.current_task,
+            &self.task_factory,
+            &self.exception_handler,
+            &self.default_executor,
+            &self.asyncgens,
+            &self.selector,
+        ] {
+            cell.set(None);
+        }
+        self.signals.clear();
+        self.calls.clear();
+    }
+
+    const FINALIZE: bool = true;
+
+    fn wants_finalizer(&self, _base: &()) -> bool {
+        !self.closed.get()
+    }
+
+    fn finalize(this: &Obj<Self>, py: Python<'_>) {
+        lifecycle::finalize(this, py);
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class.init(init).setattr(setattr).getset("_selector", get_selector, set_selector, "");
+        doctor::define(class);
+        lifecycle::define(class);
+        schedule::define(class);
+        turn::define(class);
+        handler::define(class);
+        executor::define(class);
+        readers::define(class);
+        names::define(class);
+        sock::define(class);
+        sock_message::define(class);
+        connect::define(class);
+        serve::define(class);
+        datagram::define(class);
+        pipes::define(class);
+        sendfile::define(class);
+        replaced::define(class);
+        signals::define(class);
+    }
+}

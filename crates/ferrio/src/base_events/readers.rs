@@ -1,0 +1,106 @@
+//! `add_reader`, `add_writer` and their counterparts: callbacks of the user's on file descriptors.
+
+use ferrio_core::driver::Interest;
+use ferrio_object::{Args, ClassBuilder, Obj, ThreadState};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+
+use crate::event_loop::{Handle, Loop, Waiter, watches};
+
+fn watch(
+    this: &Obj<Loop>,
+    py: Python<'_>,
+    args: Args<'_, '_>,
+    side: Interest,
+    name: &'static str,
+) -> PyResult<Obj<Handle>> {
+    if args.len() < 2 || args.has_keywords() {
+        return Err(PyTypeError::new_err(format!(
+            "{name}() takes a file descriptor, a callback and its arguments"
+        )));
+    }
+    this.check_closed()?;
+    let mut rest = args.iter();
+    let (Some(file), Some(callback)) = (rest.next(), rest.next()) else { unreachable!("checked above") };
+    let fd = watches::fileno(py, file)?;
+    watches::ensure_no_transport(this, py, fd)?;
+    let context = ThreadState::copy_context(py)?;
+    let arguments = rest.map(Obj::from).collect();
+    let handle = Handle::new(callback.into(), arguments, Some(context), this.clone());
+    let handle: Obj<Handle> = Obj::create(py, ((), handle))?;
+    let old = watches::arm(this, py, fd, side, |place| place.replace(Waiter::Handle(handle.clone())))?;
+    if let Some(Waiter::Handle(old)) = old {
+        Handle::cancel(&old, py)?;
+    }
+    Ok(handle)
+}
+
+fn unwatch(this: &Obj<Loop>, py: Python<'_>, file: &Bound<'_, PyAny>, side: Interest) -> PyResult<bool> {
+    if this.is_closed() {
+        return Ok(false);
+    }
+    let fd = watches::fileno(py, file)?;
+    watches::ensure_no_transport(this, py, fd)?;
+    watches::keep_no_more(this, py, fd)?;
+    match watches::disarm_fd(this, fd, side)? {
+        Some(Waiter::Handle(old)) => Handle::cancel(&old, py).map(|()| true),
+        Some(Waiter::Futures(_) | Waiter::Transport(_)) => Ok(true),
+        None => Ok(false),
+    }
+}
+
+fn add_reader(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    watch(this, py, args, Interest::READABLE, "add_reader").map(drop)
+}
+
+fn add_writer(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    watch(this, py, args, Interest::WRITABLE, "add_writer").map(drop)
+}
+
+fn add_reader_handle(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<Handle>> {
+    watch(this, py, args, Interest::READABLE, "_add_reader")
+}
+
+fn add_writer_handle(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<Handle>> {
+    watch(this, py, args, Interest::WRITABLE, "_add_writer")
+}
+
+fn remove_reader(this: &Obj<Loop>, py: Python<'_>, file: &Bound<'_, PyAny>) -> PyResult<bool> {
+    unwatch(this, py, file, Interest::READABLE)
+}
+
+fn remove_writer(this: &Obj<Loop>, py: Python<'_>, file: &Bound<'_, PyAny>) -> PyResult<bool> {
+    unwatch(this, py, file, Interest::WRITABLE)
+}
+
+pub(super) fn define(class: &mut ClassBuilder<Loop>) {
+    class
+        .method(
+            "add_reader",
+            add_reader,
+            "add_reader($self, fd, callback, /, *args)\n--\n\n\
+            Call callback(*args) whenever fd can be read. Replaces an earlier callback.",
+        )
+        .method(
+            "add_writer",
+            add_writer,
+            "add_writer($self, fd, callback, /, *args)\n--\n\n\
+            Call callback(*args) whenever fd can be written. Replaces an earlier callback.",
+        )
+        .method1(
+            "remove_reader",
+            remove_reader,
+            "remove_reader($self, fd, /)\n--\n\n\
+            Stop calling the reader of fd. Returns whether there was one.",
+        )
+        .method1(
+            "remove_writer",
+            remove_writer,
+            "remove_writer($self, fd, /)\n--\n\n\
+            Stop calling the writer of fd. Returns whether there was one.",
+        )
+        .method("_add_reader", add_reader_handle, "")
+        .method("_add_writer", add_writer_handle, "")
+        .method1("_remove_reader", remove_reader, "")
+        .method1("_remove_writer", remove_writer, "");
+}

@@ -1,0 +1,527 @@
+//! Serving: `create_server`, `create_unix_server`, `connect_accepted_socket`, and the end of listening.
+
+use ferrio_object::{Args, ClassBuilder, Obj, Signature};
+use pyo3::exceptions::{PyFileNotFoundError, PyOSError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString};
+
+use super::connect::{Ssl, begin_transport, expect_stream, given, truthy};
+use super::names::{Wanted, ensure_resolved};
+use super::sock::check_ssl_socket;
+use crate::coro::{self, Co};
+use crate::event_loop::{Loop, watches};
+use crate::gather::gather_objects;
+use crate::library::socket_module;
+use crate::server::{Listener, Server, Serving};
+use crate::sleep;
+
+/// Linux' `EADDRINUSE` and `EADDRNOTAVAIL`.
+const ADDRESS_IN_USE: i32 = 98;
+const ADDRESS_NOT_AVAILABLE: i32 = 99;
+
+/// What `create_server()` was given and needs later.
+struct Bind {
+    port: Obj,
+    wanted: Wanted,
+    reuse_address: Option<bool>,
+    reuse_port: bool,
+    keep_alive: bool,
+}
+
+fn create_server(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    const SIGNATURE: Signature<14> = Signature::new(
+        "create_server",
+        [
+            "protocol_factory",
+            "host",
+            "port",
+            "family",
+            "flags",
+            "sock",
+            "backlog",
+            "ssl",
+            "reuse_address",
+            "reuse_port",
+            "keep_alive",
+            "ssl_handshake_timeout",
+            "ssl_shutdown_timeout",
+            "start_serving",
+        ],
+    )
+    .positional(3)
+    .required(1);
+    let [
+        factory,
+        host,
+        port,
+        family,
+        flags,
+        sock,
+        backlog,
+        ssl,
+        reuse_address,
+        reuse_port,
+        keep_alive,
+        handshake,
+        shutdown,
+        start,
+    ] = args.bind(&SIGNATURE)?;
+    let flags = match flags {
+        Some(flags) => flags.clone(),
+        None => socket_module(py)?.getattr("AI_PASSIVE")?,
+    };
+    let bind = Bind {
+        port: port.map_or_else(|| Obj::none(py), Obj::from),
+        wanted: Wanted::stream(py, family, None, Some(&flags))?,
+        reuse_address: given(reuse_address).map(|given| given.bind(py).is_truthy()).transpose()?,
+        reuse_port: truthy(reuse_port)?,
+        keep_alive: truthy(keep_alive)?,
+    };
+    let ssl = Ssl::new(ssl, None, handshake, shutdown);
+    let (factory, host, sock) = (given(factory), given(host), given(sock));
+    let backlog = backlog.map_or(Ok(100), PyAnyMethods::extract)?;
+    let start = start.map_or(Ok(true), PyAnyMethods::is_truthy)?;
+    let this = this.clone();
+    coro::coroutine(py, "create_server", move |co| async move {
+        ssl.check_server(co.py())?;
+        if let Some(sock) = &sock {
+            check_ssl_socket(co.py(), sock.bind(co.py()))?;
+        }
+        let ours = host.is_some() || !bind.port.is_none();
+        let sockets = if ours {
+            if sock.is_some() {
+                return Err(PyValueError::new_err(
+                    "host/port and sock can not be specified at the same time",
+                ));
+            }
+            let infos = resolve_hosts(&co, &this, host, &bind).await?;
+            bind_all(&this, co.py(), &infos, &bind)?
+        } else {
+            let Some(sock) = sock else {
+                return Err(PyValueError::new_err("Neither host/port nor sock were specified"));
+            };
+            expect_stream(co.py(), &sock)?;
+            vec![sock]
+        };
+        let server = serve(&co, &this, sockets, Plan { factory, ssl, backlog, start, ours }).await?;
+        if this.debug.get() {
+            let py = co.py();
+            let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
+            logger.call_method1("info", ("%r is serving", &server))?;
+        }
+        Ok(server.into_any())
+    })
+}
+
+/// What a server is made of, besides its sockets.
+struct Plan {
+    factory: Option<Obj>,
+    ssl: Ssl,
+    backlog: i32,
+    /// Whether to begin to listen.
+    start: bool,
+    /// Whether the sockets are ours to close if that fails.
+    ours: bool,
+}
+
+/// The server of sockets that are bound. If nobody gets it, it does not go on listening.
+async fn serve(co: &Co, this: &Obj<Loop>, sockets: Vec<Obj>, plan: Plan) -> PyResult<Obj<Server>> {
+    let server = {
+        let py = co.py();
+        for sock in &sockets {
+            sock.bind(py).call_method1(intern!(py, "setblocking"), (false,))?;
+        }
+        let serving = Serving {
+            sockets: PyList::new(py, sockets)?.into(),
+            protocol_factory: plan.factory.unwrap_or_else(|| Obj::none(py)),
+            ssl_context: plan.ssl.context(),
+            backlog: plan.backlog,
+        };
+        Server::create(py, this, serving)?
+    };
+    if plan.start {
+        if let Err(err) = Server::listen(&server, co.py()) {
+            if plan.ours {
+                Server::close(&server, co.py())?;
+            }
+            return Err(err);
+        }
+        if let Err(err) = co.wait(sleep::yield_once(co.py())?).await {
+            Server::close(&server, co.py())?;
+            return Err(err);
+        }
+    }
+    Ok(server)
+}
+
+/// The address infos of all hosts, each once, in order.
+async fn resolve_hosts(co: &Co, this: &Obj<Loop>, host: Option<Obj>, bind: &Bind) -> PyResult<Vec<Obj>> {
+    let hosts = host_list(co.py(), host)?;
+    let mut found: Vec<Obj> = Vec::new();
+    if let [host] = &hosts[..] {
+        found = resolve_host(co, this, host.clone(), bind.port.clone(), bind.wanted.clone()).await?;
+    } else if !hosts.is_empty() {
+        let pending = {
+            let py = co.py();
+            let lookups: PyResult<Vec<Obj>> = hosts
+                .into_iter()
+                .map(|host| {
+                    let (this, port, wanted) = (this.clone(), bind.port.clone(), bind.wanted.clone());
+                    coro::coroutine(py, "_create_server_getaddrinfo", move |co| async move {
+                        let infos = resolve_host(&co, &this, host, port, wanted).await?;
+                        Ok(PyList::new(co.py(), infos)?.into())
+                    })
+                })
+                .collect();
+            gather_objects(py, &lookups?, false)?
+        };
+        let lists = co.wait(pending).await?;
+        for list in lists.bind(co.py()).try_iter()? {
+            for info in list?.try_iter()? {
+                found.push(info?.into());
+            }
+        }
+    }
+    let mut distinct: Vec<Obj> = Vec::with_capacity(found.len());
+    for info in found {
+        let py = co.py();
+        let mut known = false;
+        for other in &distinct {
+            known = known || other.bind(py).eq(&info)?;
+        }
+        if !known {
+            distinct.push(info);
+        }
+    }
+    Ok(distinct)
+}
+
+async fn resolve_host(co: &Co, this: &Obj<Loop>, host: Obj, port: Obj, wanted: Wanted) -> PyResult<Vec<Obj>> {
+    let address: Obj = (&host, port).into_pyobject(co.py())?.into_any().into();
+    let infos = ensure_resolved(co, this, address, wanted).await?;
+    if infos.is_empty() {
+        let shown = host.bind(co.py()).repr()?;
+        return Err(PyOSError::new_err(format!("getaddrinfo({shown}) returned empty list")));
+    }
+    Ok(infos)
+}
+
+/// `host` may be a string, a sequence of strings, or nothing: all interfaces.
+fn host_list(py: Python<'_>, host: Option<Obj>) -> PyResult<Vec<Obj>> {
+    let Some(host) = host else { return Ok(vec![Obj::none(py)]) };
+    let bound = host.bind(py);
+    if let Ok(text) = bound.cast::<PyString>() {
+        let all = text.to_str()?.is_empty();
+        return Ok(vec![if all { Obj::none(py) } else { host }]);
+    }
+    if !bound.is_instance(&crate::library::module(py, "collections.abc")?.getattr("Iterable")?)? {
+        return Ok(vec![host]);
+    }
+    bound.try_iter()?.map(|host| host.map(Obj::from)).collect()
+}
+
+/// Closes the sockets made so far unless all went well.
+struct Made<'py> {
+    py: Python<'py>,
+    sockets: Vec<Obj>,
+}
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        for sock in self.sockets.drain(..) {
+            if let Err(err) = sock.bind(self.py).call_method0("close") {
+                err.write_unraisable(self.py, Some(sock.bind(self.py)));
+            }
+        }
+    }
+}
+
+fn bind_all(this: &Obj<Loop>, py: Python<'_>, infos: &[Obj], bind: &Bind) -> PyResult<Vec<Obj>> {
+    let mut made = Made { py, sockets: Vec::new() };
+    for info in infos {
+        bind_one(this, py, info, bind, &mut made.sockets)?;
+    }
+    if made.sockets.is_empty() {
+        let addresses: PyResult<Vec<Obj>> =
+            infos.iter().map(|info| Ok(info.bind(py).get_item(4)?.into())).collect();
+        let shown = PyList::new(py, addresses?)?.repr()?;
+        return Err(PyOSError::new_err(format!("could not bind on any address out of {shown}")));
+    }
+    Ok(std::mem::take(&mut made.sockets))
+}
+
+fn bind_one(
+    this: &Obj<Loop>,
+    py: Python<'_>,
+    info: &Obj,
+    bind: &Bind,
+    sockets: &mut Vec<Obj>,
+) -> PyResult<()> {
+    let info = info.bind(py);
+    let socket = socket_module(py)?;
+    let logger = || crate::library::module(py, "ferrio.base_events")?.getattr("logger");
+    let (family, kind, proto) = (info.get_item(0)?, info.get_item(1)?, info.get_item(2)?);
+    let sock = match socket.getattr("socket")?.call1((&family, &kind, &proto)) {
+        Ok(sock) => sock,
+        Err(err) if err.is_instance_of::<PyOSError>(py) => {
+            // A combination of family, type and protocol that this system does not have.
+            if this.debug.get() {
+                let message = "create_server() failed to create socket.socket(%r, %r, %r)";
+                logger()?.call_method1("warning", (message, family, kind, proto))?;
+            }
+            return Ok(());
+        }
+        Err(err) => return Err(err),
+    };
+    sockets.push((&sock).into());
+    let set = |level: &str, option: &str| {
+        sock.call_method1("setsockopt", (socket.getattr(level)?, socket.getattr(option)?, true)).map(drop)
+    };
+    if bind.reuse_address.unwrap_or(true) {
+        set("SOL_SOCKET", "SO_REUSEADDR")?;
+    }
+    if bind.reuse_port {
+        set_reuse_port(&socket, &sock)?;
+    }
+    if bind.keep_alive {
+        set("SOL_SOCKET", "SO_KEEPALIVE")?;
+    }
+    let inet6 = family.eq(socket.getattr("AF_INET6")?)?;
+    if inet6 && socket.getattr("has_ipv6")?.is_truthy()? && socket.hasattr("IPPROTO_IPV6")? {
+        // Linux would listen on IPv4 too, where a socket of its own is bound.
+        set("IPPROTO_IPV6", "IPV6_V6ONLY")?;
+    }
+    let address = info.get_item(4)?;
+    let Err(err) = sock.call_method1("bind", (&address,)) else { return Ok(()) };
+    if !err.is_instance_of::<PyOSError>(py) {
+        return Err(err);
+    }
+    let errno: Option<i32> = err.value(py).getattr("errno")?.extract()?;
+    let reason = err.value(py).str()?.to_string().to_lowercase();
+    let message = format!("error while attempting to bind on address {}: {reason}", address.repr()?);
+    if errno == Some(ADDRESS_NOT_AVAILABLE) {
+        // The family is not enabled.
+        sockets.pop();
+        sock.call_method0("close")?;
+        if this.debug.get() {
+            logger()?.call_method1("warning", (message,))?;
+        }
+        return Ok(());
+    }
+    Err(PyOSError::new_err((errno, message)))
+}
+
+/// # Errors
+/// `ValueError` if the system has no `SO_REUSEPORT`.
+pub(super) fn set_reuse_port(socket: &Bound<'_, PyAny>, sock: &Bound<'_, PyAny>) -> PyResult<()> {
+    if !socket.hasattr("SO_REUSEPORT")? {
+        return Err(PyValueError::new_err("reuse_port not supported by socket module"));
+    }
+    match sock.call_method1("setsockopt", (socket.getattr("SOL_SOCKET")?, socket.getattr("SO_REUSEPORT")?, 1))
+    {
+        Ok(_) => Ok(()),
+        Err(err) if err.is_instance_of::<PyOSError>(socket.py()) => Err(PyValueError::new_err(
+            "reuse_port not supported by socket module, SO_REUSEPORT defined but not implemented.",
+        )),
+        Err(err) => Err(err),
+    }
+}
+
+fn create_unix_server(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    const SIGNATURE: Signature<9> = Signature::new(
+        "create_unix_server",
+        [
+            "protocol_factory",
+            "path",
+            "sock",
+            "backlog",
+            "ssl",
+            "ssl_handshake_timeout",
+            "ssl_shutdown_timeout",
+            "start_serving",
+            "cleanup_socket",
+        ],
+    )
+    .positional(2)
+    .required(1);
+    let [factory, path, sock, backlog, ssl, handshake, shutdown, start, cleanup] = args.bind(&SIGNATURE)?;
+    let ssl = Ssl::new(ssl, None, handshake, shutdown);
+    let (factory, path, sock) = (given(factory), given(path), given(sock));
+    let backlog = backlog.map_or(Ok(100), PyAnyMethods::extract)?;
+    let start = start.map_or(Ok(true), PyAnyMethods::is_truthy)?;
+    // New in 3.13, where it is the default.
+    let cleanup = cleanup.map_or(Ok(cfg!(Py_3_13)), PyAnyMethods::is_truthy)?;
+    let this = this.clone();
+    coro::coroutine(py, "create_unix_server", move |co| async move {
+        ssl.check_server(co.py())?;
+        let ours = path.is_some();
+        let sock = unix_listener(co.py(), path, sock)?;
+        if cleanup {
+            remember_path(&this, co.py(), &sock)?;
+        }
+        let server = serve(&co, &this, vec![sock], Plan { factory, ssl, backlog, start, ours }).await?;
+        Ok(server.into_any())
+    })
+}
+
+/// The bound socket, made if a path was given.
+fn unix_listener(py: Python<'_>, path: Option<Obj>, sock: Option<Obj>) -> PyResult<Obj> {
+    let Some(path) = path else {
+        let Some(sock) = sock else {
+            return Err(PyValueError::new_err("path was not specified, and no sock specified"));
+        };
+        super::connect::expect_unix_stream(py, &sock)?;
+        return Ok(sock);
+    };
+    if sock.is_some() {
+        return Err(PyValueError::new_err("path and sock can not be specified at the same time"));
+    }
+    let path = py.import("os")?.call_method1("fspath", (path,))?;
+    let socket = socket_module(py)?;
+    let sock =
+        socket.getattr("socket")?.call1((socket.getattr("AF_UNIX")?, socket.getattr("SOCK_STREAM")?))?;
+    let bound = remove_stale(py, &path).and_then(|()| sock.call_method1("bind", (&path,)).map(drop));
+    let Err(err) = bound else { return Ok(sock.into()) };
+    sock.call_method0("close")?;
+    if err.is_instance_of::<PyOSError>(py)
+        && err.value(py).getattr("errno")?.extract::<Option<i32>>()? == Some(ADDRESS_IN_USE)
+    {
+        let message = format!("Address {} is already in use", path.repr()?);
+        return Err(PyOSError::new_err((ADDRESS_IN_USE, message)));
+    }
+    Err(err)
+}
+
+fn is_abstract(path: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if path.len()? == 0 {
+        // Unnamed: nothing in the file system either.
+        return Ok(true);
+    }
+    let first = path.get_item(0)?;
+    Ok(first.eq(0)? || first.eq("\0")?)
+}
+
+/// Removes the socket file that an earlier server left behind.
+pub(super) fn remove_stale(py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<()> {
+    if path.len()? == 0 || is_abstract(path)? {
+        return Ok(());
+    }
+    let os = py.import("os")?;
+    let removed = (|| -> PyResult<()> {
+        let mode = os.call_method1("stat", (path,))?.getattr("st_mode")?;
+        if py.import("stat")?.call_method1("S_ISSOCK", (mode,))?.is_truthy()? {
+            os.call_method1("remove", (path,))?;
+        }
+        Ok(())
+    })();
+    match removed {
+        Err(err) if err.is_instance_of::<PyFileNotFoundError>(py) => Ok(()),
+        Err(err) if err.is_instance_of::<PyOSError>(py) => {
+            // The directory may allow to create sockets and nothing else; then bind() says what is wrong.
+            let logger = crate::library::module(py, "ferrio.unix_events")?.getattr("logger")?;
+            let message = "Unable to check or remove stale UNIX socket %r: %r";
+            logger.call_method1("error", (message, path, err.value(py))).map(drop)
+        }
+        other => other,
+    }
+}
+
+/// Notes the file of a listening Unix socket, to be removed when the server stops.
+fn remember_path(this: &Obj<Loop>, py: Python<'_>, sock: &Obj) -> PyResult<()> {
+    let path = sock.bind(py).call_method0("getsockname")?;
+    if is_abstract(&path)? {
+        return Ok(());
+    }
+    match py.import("os")?.call_method1("stat", (&path,)) {
+        Ok(stat) => {
+            let fd = watches::fileno(py, sock.bind(py))?;
+            let entry = (path.into(), stat.getattr("st_ino")?.extract()?);
+            let old = this.sockets.unix_paths.borrow_mut().insert(fd, entry);
+            drop(old);
+            Ok(())
+        }
+        Err(err) if err.is_instance_of::<PyFileNotFoundError>(py) => Ok(()),
+        Err(err) => Err(err),
+    }
+}
+
+/// `loop._stop_serving(sock)`.
+fn stop_serving(this: &Obj<Loop>, py: Python<'_>, sock: &Bound<'_, PyAny>) -> PyResult<()> {
+    let fd: i32 = sock.call_method0(intern!(py, "fileno"))?.extract()?;
+    let listener = this.sockets.listeners.borrow_mut().remove(&fd);
+    if let Some(listener) = listener {
+        Listener::stop(&listener);
+    }
+    let path = this.sockets.unix_paths.borrow_mut().remove(&fd);
+    sock.call_method0(intern!(py, "close"))?;
+    let Some((path, inode)) = path else { return Ok(()) };
+    let os = py.import("os")?;
+    let removed = (|| -> PyResult<()> {
+        // Somebody else's by now, if the inode is another.
+        if os.call_method1("stat", (&path,))?.getattr("st_ino")?.extract::<u64>()? == inode {
+            os.call_method1("unlink", (&path,))?;
+        }
+        Ok(())
+    })();
+    match removed {
+        Err(err) if err.is_instance_of::<PyFileNotFoundError>(py) => Ok(()),
+        Err(err) if err.is_instance_of::<PyOSError>(py) => {
+            let logger = crate::library::module(py, "ferrio.unix_events")?.getattr("logger")?;
+            let message = "Unable to clean up listening UNIX socket %r: %r";
+            logger.call_method1("error", (message, path, err.value(py))).map(drop)
+        }
+        other => other,
+    }
+}
+
+fn connect_accepted_socket(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    const SIGNATURE: Signature<5> = Signature::new(
+        "connect_accepted_socket",
+        ["protocol_factory", "sock", "ssl", "ssl_handshake_timeout", "ssl_shutdown_timeout"],
+    )
+    .positional(2)
+    .required(2);
+    let [factory, sock, ssl, handshake, shutdown] = args.bind(&SIGNATURE)?;
+    let ssl = Ssl::new(ssl, None, handshake, shutdown);
+    let (factory, sock) = (factory.map(Obj::from), sock.map(Obj::from));
+    let this = this.clone();
+    coro::coroutine(py, "connect_accepted_socket", move |co| async move {
+        let (Some(factory), Some(sock)) = (factory, sock) else {
+            return Err(PyTypeError::new_err("a protocol factory and a socket are required"));
+        };
+        expect_stream(co.py(), &sock)?;
+        ssl.check_timeouts(co.py())?;
+        check_ssl_socket(co.py(), sock.bind(co.py()))?;
+        let pair = begin_transport(&co, &this, &sock, false, &factory, &ssl).await?;
+        if this.debug.get() {
+            let py = co.py();
+            let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
+            let (transport, protocol) = (pair.bind(py).get_item(0)?, pair.bind(py).get_item(1)?);
+            let sock = transport.call_method1("get_extra_info", ("socket",))?;
+            logger.call_method1("debug", ("%r handled: (%r, %r)", sock, transport, protocol))?;
+        }
+        Ok(pair)
+    })
+}
+
+pub(super) fn define(class: &mut ClassBuilder<Loop>) {
+    class
+        .method("create_server", create_server,
+            "create_server($self, protocol_factory, host=None, port=None, *, family=0, flags=1, sock=None,\n\
+             backlog=100, ssl=None, reuse_address=None, reuse_port=None, keep_alive=None,\n\
+             ssl_handshake_timeout=None, ssl_shutdown_timeout=None, start_serving=True)\n--\n\n\
+             Coroutine: listen on TCP; returns a Server.\n\n\
+             host is a name, a sequence of names, or None for all interfaces; or give a bound socket. (keep_alive\n\
+             since 3.13.)")
+        .method("create_unix_server", create_unix_server,
+            "create_unix_server($self, protocol_factory, path=None, *, sock=None, backlog=100, ssl=None,\n\
+             ssl_handshake_timeout=None, ssl_shutdown_timeout=None, start_serving=True, cleanup_socket=True)\n--\n\n\
+             Coroutine: listen on a Unix socket; returns a Server. (cleanup_socket since 3.13.)")
+        .method("connect_accepted_socket", connect_accepted_socket,
+            "connect_accepted_socket($self, protocol_factory, sock, *, ssl=None, ssl_handshake_timeout=None,\n\
+             ssl_shutdown_timeout=None)\n--\n\n\
+             Coroutine: a transport over a connection accepted elsewhere; returns (transport, protocol) (since\n\
+             3.5.3).")
+        .method1("_stop_serving", stop_serving, "");
+}

@@ -1,0 +1,318 @@
+//! Signal handlers of a loop, and how a signal reaches a loop that waits.
+//!
+//! The interpreter's C-level handler writes the signal's number to the descriptor given to `signal.set_wakeup_fd`. The
+//! loop watches the other end ([`SignalPipe`]) and runs its handlers as ordinary callbacks.
+//!
+//! While a loop runs on the main thread the descriptor is set even if the loop has no handlers, and nobody else's is
+//! set. Otherwise a signal that arrives after the interpreter last looked, but before the driver waits, would only be
+//! noted: Ctrl-C would do nothing until something else happens.
+//!
+//! The functions of `signal` are taken from `ferrio.unix_events.signal`, where tests replace them; the guard of a run
+//! uses `_signal` itself, which they do not count on.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use ferrio_core::driver::Interest;
+use ferrio_core::signal::SignalPipe;
+use ferrio_object::{Args, ClassBuilder, GilStatic, Obj, ThreadState};
+use pyo3::exceptions::{PyOSError, PyResourceWarning, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyInt};
+
+use crate::event_loop::{Handle, Loop, Pipe, Source, call_soon_native};
+use crate::exceptions::FromIo;
+use crate::{coroutines, debug, native_fn};
+
+fn open_pipe(this: &Obj<Loop>) -> PyResult<Rc<SignalPipe>> {
+    if let Some(open) = &*this.signals.pipe.borrow() {
+        return Ok(Rc::clone(&open.pipe));
+    }
+    let pipe = Rc::new(SignalPipe::new().map_err(PyOSError::new_err_from_io)?);
+    let token = this.register(pipe.read_fd(), Interest::READABLE, Source::Signals)?;
+    *this.signals.pipe.borrow_mut() = Some(Pipe { pipe: Rc::clone(&pipe), token });
+    Ok(pipe)
+}
+
+/// Signals have arrived at the loop.
+///
+/// # Errors
+/// What handlers set with `signal.signal` raise, as `KeyboardInterrupt`.
+pub(crate) fn arrived(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    let pipe = this.signals.pipe.borrow().as_ref().map(|open| Rc::clone(&open.pipe));
+    let mut numbers = Vec::new();
+    if let Some(pipe) = pipe {
+        pipe.drain(|number| numbers.push(number));
+    }
+    // The interpreter's own handlers first: what wakes the loop may be for them alone.
+    let outcome = py.check_signals();
+    if this.signals.any(py) {
+        for number in numbers {
+            this.bind(py).call_method1(intern!(py, "_handle_signal"), (number,))?;
+        }
+    }
+    outcome
+}
+
+/// The descriptor that a running loop has set, -1 if none: a forked child must not keep it.
+static GUARD: GilStatic<Cell<i32>> = GilStatic::new(Cell::new(-1));
+
+/// Makes signals wake the loop, which is about to run.
+///
+/// # Errors
+/// `OSError` if there are no descriptors left.
+pub(crate) fn guard(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    if this.signals.any(py) || surely_not_main(py)? {
+        return Ok(());
+    }
+    let fd = open_pipe(this)?.write_fd();
+    match set_wakeup_fd(py, fd)? {
+        Some(-1) => {
+            this.signals.guarding.set(true);
+            GUARD.get(py).set(fd);
+        }
+        // Somebody else wants to be told. Theirs is the older right.
+        Some(before) if before != fd => drop(set_wakeup_fd(py, before)?),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The loop has stopped running.
+///
+/// # Errors
+/// What `set_wakeup_fd` raises.
+pub(crate) fn unguard(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    if this.signals.guarding.replace(false) {
+        GUARD.get(py).set(-1);
+        if !this.signals.any(py) {
+            set_wakeup_fd(py, -1)?;
+        }
+    }
+    Ok(())
+}
+
+/// In a forked child: its signals are not the parent's, whose loop must not be told of them.
+///
+/// # Errors
+/// What `set_wakeup_fd` raises.
+pub(crate) fn forget_in_forked_child(py: Python<'_>) -> PyResult<()> {
+    let fd = GUARD.get(py).replace(-1);
+    if fd != -1
+        && let Some(before) = set_wakeup_fd(py, -1)?
+        && before != fd
+    {
+        set_wakeup_fd(py, before)?;
+    }
+    Ok(())
+}
+
+/// Saves other threads the exception by which they learn that they are not the main one, where the interpreter tells
+/// (3.13+).
+fn surely_not_main(py: Python<'_>) -> PyResult<bool> {
+    match py.import("_thread")?.getattr_opt(intern!(py, "_get_main_thread_ident"))? {
+        Some(main) => Ok(main.call0()?.extract::<u64>()? != ThreadState::ident()),
+        None => Ok(false),
+    }
+}
+
+/// `set_wakeup_fd`; gives the descriptor before, or nothing if this thread may not set it.
+fn set_wakeup_fd(py: Python<'_>, fd: i32) -> PyResult<Option<i32>> {
+    let kwargs = PyDict::new(py);
+    // A full buffer wakes the loop as well as one more byte would.
+    kwargs.set_item(intern!(py, "warn_on_full_buffer"), false)?;
+    match py.import("_signal")?.call_method(intern!(py, "set_wakeup_fd"), (fd,), Some(&kwargs)) {
+        Ok(before) => before.extract().map(Some),
+        Err(err) if err.is_instance_of::<PyValueError>(py) => {
+            ferrio_object::swallow(py, err);
+            Ok(None)
+        }
+        Err(err) => Err(err),
+    }
+}
+
+/// The `signal` module as the loop's own module has it.
+fn module(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    crate::library::module(py, "ferrio.unix_events")?.getattr(intern!(py, "signal"))
+}
+
+fn check_signal(_this: &Obj<Loop>, py: Python<'_>, signal: &Bound<'_, PyAny>) -> PyResult<()> {
+    if !signal.is_instance_of::<PyInt>() {
+        let shown = signal.repr()?;
+        return Err(PyTypeError::new_err(format!("sig must be an int, not {shown}")));
+    }
+    if !module(py)?.call_method0("valid_signals")?.contains(signal)? {
+        return Err(PyValueError::new_err(format!("invalid signal number {signal}")));
+    }
+    Ok(())
+}
+
+fn check(this: &Obj<Loop>, py: Python<'_>, signal: &Bound<'_, PyAny>) -> PyResult<()> {
+    this.bind(py).call_method1(intern!(py, "_check_signal"), (signal,)).map(drop)
+}
+
+fn cannot_be_caught(py: Python<'_>, signal: &Bound<'_, PyAny>, err: PyErr) -> PyErr {
+    const EINVAL: i32 = 22;
+    let errno = err.value(py).getattr("errno").and_then(|errno| errno.extract::<i32>());
+    if err.is_instance_of::<PyOSError>(py) && errno.is_ok_and(|errno| errno == EINVAL) {
+        let refused = PyRuntimeError::new_err(format!("sig {signal} cannot be caught"));
+        ferrio_object::restore_context(
+            py,
+            &refused.value(py).into(),
+            Some(&crate::exceptions::value_of(py, err)),
+        );
+        return refused;
+    }
+    err
+}
+
+/// Gives the descriptor up when the last handler is gone. Where that fails nothing is lost, so it is only logged.
+fn release(this: &Obj<Loop>, py: Python<'_>, signals: &Bound<'_, PyAny>) -> PyResult<()> {
+    if this.signals.any(py) {
+        return Ok(());
+    }
+    if let Err(err) = signals.call_method1(intern!(py, "set_wakeup_fd"), (-1,)) {
+        if !err.is_instance_of::<PyValueError>(py) && !err.is_instance_of::<PyOSError>(py) {
+            return Err(err);
+        }
+        let logger = py.import("ferrio.log")?.getattr("logger")?;
+        logger.call_method1("info", ("set_wakeup_fd(-1) failed: %s", err.value(py)))?;
+    }
+    if this.thread_id.get() != 0 { guard(this, py) } else { Ok(()) }
+}
+
+fn add_signal_handler(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    let (Some(signal), Some(callback)) = (args.get(0), args.get(1)) else {
+        return Err(PyTypeError::new_err(
+            "add_signal_handler() takes a signal, a callback and its arguments",
+        ));
+    };
+    if args.has_keywords() {
+        return Err(PyTypeError::new_err("add_signal_handler() takes no keyword arguments"));
+    }
+    if coroutines::is_coroutine(py, callback)? || coroutines::is_coroutine_function(py, callback)? {
+        return Err(PyTypeError::new_err("coroutines cannot be used with add_signal_handler()"));
+    }
+    check(this, py, signal)?;
+    this.check_closed()?;
+    let signals = module(py)?;
+    // First, because it refuses threads other than the main one.
+    if let Err(err) = signals.call_method1(intern!(py, "set_wakeup_fd"), (open_pipe(this)?.write_fd(),)) {
+        if err.is_instance_of::<PyValueError>(py) || err.is_instance_of::<PyOSError>(py) {
+            let refused = PyRuntimeError::new_err(err.value(py).str()?.to_string());
+            let exc = crate::exceptions::value_of(py, err);
+            ferrio_object::restore_context(py, &refused.value(py).into(), Some(&exc));
+            return Err(refused);
+        }
+        return Err(err);
+    }
+    let arguments = args.iter().skip(2).map(Obj::from).collect();
+    let context = ThreadState::copy_context(py)?;
+    let handle = Handle::new(callback.into(), arguments, Some(context), this.clone());
+    let handle: Obj<Handle> = Obj::create(py, ((), handle))?;
+    if this.debug.get() {
+        handle.set_source_traceback(Some(debug::extract_stack(py)?));
+    }
+    let handlers = this.signals.handlers(py)?;
+    handlers.set_item(signal, &handle)?;
+    let installed = native_fn::function(py, "_sighandler_noop", Vec::new(), |_py, _held, _args| Ok(()))
+        .and_then(|noop| signals.call_method1(intern!(py, "signal"), (signal, noop)))
+        // Interrupted system calls of other code are restarted; the driver's wait never is.
+        .and_then(|_| signals.call_method1("siginterrupt", (signal, false)));
+    if let Err(err) = installed {
+        if handlers.contains(signal)? {
+            handlers.del_item(signal)?;
+        }
+        if err.is_instance_of::<PyOSError>(py) {
+            release(this, py, &signals)?;
+        }
+        return Err(cannot_be_caught(py, signal, err));
+    }
+    Ok(())
+}
+
+fn handle_signal(this: &Obj<Loop>, py: Python<'_>, signal: &Bound<'_, PyAny>) -> PyResult<()> {
+    let Some(handle) = this.signals.handlers(py)?.get_item(signal)? else { return Ok(()) };
+    let Some(handle) = Obj::<Handle>::from_bound(&handle).cloned() else { return Ok(()) };
+    if handle.cancelled.get() {
+        this.bind(py).call_method1(intern!(py, "remove_signal_handler"), (signal,))?;
+        return Ok(());
+    }
+    let Some(callback) = handle.callback.get() else { return Ok(()) };
+    // A handle of its own for each arrival: one that has run is empty.
+    let arguments: Vec<Obj> = handle.args();
+    call_soon_native(this, py, &callback, &arguments, handle.context(py)?.as_ref()).map(drop)
+}
+
+fn remove_signal_handler(this: &Obj<Loop>, py: Python<'_>, signal: &Bound<'_, PyAny>) -> PyResult<bool> {
+    check(this, py, signal)?;
+    let handlers = this.signals.handlers(py)?;
+    let Some(handle) = handlers.get_item(signal)? else { return Ok(false) };
+    handlers.del_item(signal)?;
+    let signals = module(py)?;
+    let default = if signal.eq(signals.getattr(intern!(py, "SIGINT"))?)? {
+        signals.getattr("default_int_handler")?
+    } else {
+        signals.getattr("SIG_DFL")?
+    };
+    signals
+        .call_method1(intern!(py, "signal"), (signal, default))
+        .map_err(|err| cannot_be_caught(py, signal, err))?;
+    release(this, py, &signals)?;
+    drop(handle);
+    Ok(true)
+}
+
+/// The loop is being closed: its handlers and its pipe go.
+///
+/// # Errors
+/// As `remove_signal_handler`.
+pub(crate) fn remove_all(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    let removed = if this.signals.any(py) { remove_handlers(this, py) } else { Ok(()) };
+    let pipe = this.signals.pipe.borrow_mut().take();
+    if let Some(Pipe { pipe, token }) = pipe {
+        this.deregister(pipe.read_fd(), token);
+    }
+    removed
+}
+
+fn remove_handlers(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    let handlers = this.signals.handlers(py)?;
+    let finalizing = crate::library::module(py, "ferrio.unix_events")?
+        .getattr("sys")?
+        .call_method0("is_finalizing")?
+        .is_truthy()?;
+    if finalizing {
+        handlers.clear();
+        let shown = this.bind(py).repr()?;
+        let message = format!(
+            "Closing the loop {shown} on interpreter shutdown stage, skipping signal handlers removal"
+        );
+        let kwargs = PyDict::new(py);
+        kwargs.set_item("source", this)?;
+        let category = py.get_type::<PyResourceWarning>();
+        crate::library::module(py, "warnings")?.call_method("warn", (message, category), Some(&kwargs))?;
+        return Ok(());
+    }
+    for signal in handlers.keys() {
+        this.bind(py).call_method1(intern!(py, "remove_signal_handler"), (signal,))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn define(class: &mut ClassBuilder<Loop>) {
+    class
+        .method("add_signal_handler", add_signal_handler,
+            "add_signal_handler($self, sig, callback, /, *args)\n--\n\n\
+            Call callback(*args) in the loop whenever the signal arrives. Replaces an earlier handler.\n\n\
+            Raises ValueError for an invalid signal number, TypeError for coroutines, RuntimeError if the signal\n\
+            cannot be caught or this is not the main thread.")
+        .method1("remove_signal_handler", remove_signal_handler, "remove_signal_handler($self, sig, /)\n--\n\n\
+            Remove the handler; the signal has its default effect again. Returns whether there was one.")
+        .method1("_handle_signal", handle_signal, "")
+        .method1("_check_signal", check_signal, "")
+        .getter("_signal_handlers", |this: &Obj<Loop>, py: Python<'_>| -> PyResult<Obj> {
+            Ok(this.signals.handlers(py)?.into_any().into())
+        }, "");
+}

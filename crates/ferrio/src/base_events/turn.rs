@@ -1,0 +1,356 @@
+//! One turn of the loop, and running turns until somebody stops it.
+//!
+//! ```text
+//! poll the driver (if it is time to) -> due timers -> everything that was ready when the turn began -> flush writes
+//! ```
+//!
+//! How often the driver is polled while there is work is `event_loop/pace.rs`.
+
+use std::time::Duration;
+
+use ferrio_core::clock;
+use ferrio_core::driver::Events;
+use ferrio_object::{ClassBuilder, Obj, Raised};
+use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::{ahead, io, replaced};
+use crate::event_loop::{Handle, Hooks, Loop, Ready, Timer, running};
+use crate::exceptions::{self, FromIo};
+use crate::native_fn::NativeFn;
+use crate::taskgroups::TaskGroup;
+use crate::timeouts::Timeout;
+use crate::transports::StreamTransport;
+use crate::{debug, future, gather, task};
+
+/// Items of one turn after which the clock is read, to see whether the interpreter's check is due.
+const CHECK_ITEMS: usize = 256;
+
+/// One iteration of a loop of which nothing is replaced.
+pub(super) fn run_once(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    // Writes may be left over by a flush that made protocols write again.
+    let idle = this.ready.borrow().is_empty() && this.dirty.borrow().is_empty();
+    if idle || this.pace.time_to_poll() {
+        poll(this, py, idle)?;
+    }
+    run_ready(this, py)?;
+    if !this.dirty.borrow().is_empty() {
+        io::flush_writes(this, py)?;
+    }
+    Ok(())
+}
+
+/// Polls the driver, queues what became ready, and moves due timers to the ready queue.
+fn poll(this: &Obj<Loop>, py: Python<'_>, idle: bool) -> PyResult<()> {
+    let timeout = if !idle || this.stopping.get() {
+        Some(Duration::ZERO)
+    } else {
+        let next = this.timers.borrow_mut().next_deadline();
+        next.map(|when| {
+            let left = (when - clock::monotonic()).max(0.0);
+            Duration::try_from_secs_f64(left).unwrap_or(MAX_WAIT).min(MAX_WAIT)
+        })
+    };
+    let blocks = timeout != Some(Duration::ZERO);
+    let mut events = this.events.take();
+    let polled = poll_driver(this, py, &mut events, timeout, blocks);
+    let now = clock::monotonic();
+    // Queued before a signal handler may raise: changes that the kernel has reported once it does not report again.
+    let outcome = polled.and_then(|()| io::queue_events(this, py, &events));
+    this.pace.ahead.set(if events.len() > 1 { 2 * events.len() } else { 0 });
+    this.events.replace(events);
+    if blocks {
+        // A signal that arrived while we were in there has its Python handler called now.
+        py.check_signals()?;
+    }
+    outcome?;
+    this.pace.turns.set(0);
+    this.pace.items.set(0);
+    this.pace.polled_at.set(now);
+    queue_due_timers(this, now + this.clock_resolution.get());
+    this.pace.interpreter.if_due(py, now)
+}
+
+/// asyncio's own bound on one wait; a deadline further away is waited for in steps.
+const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+/// An interrupted wait has found nothing.
+fn poll_driver(
+    this: &Obj<Loop>,
+    py: Python<'_>,
+    events: &mut Events,
+    timeout: Option<Duration>,
+    blocks: bool,
+) -> PyResult<()> {
+    let driver = this.driver()?;
+    let polled = if blocks {
+        // From here on a thread that pushes has to wake us: it can get the GIL any time.
+        this.polling.set(true);
+        let polled = py.detach(|| driver.poll(events, timeout));
+        this.polling.set(false);
+        polled
+    } else {
+        driver.poll(events, timeout)
+    };
+    match polled {
+        Err(err) if err.kind() == std::io::ErrorKind::Interrupted => {
+            events.clear();
+            Ok(())
+        }
+        polled => polled.map_err(PyOSError::new_err_from_io),
+    }
+}
+
+/// Moves the timers that are due at `until` (seconds) to the ready queue.
+pub(super) fn queue_due_timers(this: &Obj<Loop>, until: f64) {
+    this.timers.borrow_mut().drain_due(until, |_, timer| match timer {
+        Timer::Call(timer) => this.push(|| Ready::Call(timer.into_base())),
+        Timer::Resolve(fut) => this.push(|| Ready::Resolve(fut)),
+        Timer::Timeout(timeout) => {
+            let setting = timeout.setting();
+            this.push(|| Ready::Expire(timeout, setting));
+        }
+    });
+}
+
+/// Runs everything that is ready now; what is queued meanwhile waits for the next turn.
+pub(super) fn run_ready(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    let count = this.ready.borrow().len();
+    this.pace.items.set(this.pace.items.get().saturating_add(count as u32));
+    if this.debug.get() {
+        return run_ready_watched(this, py, count);
+    }
+    let ahead = this.pace.ahead.get().min(count);
+    if ahead > 0 {
+        this.pace.ahead.set(this.pace.ahead.get() - ahead);
+        run_ahead(this, py, ahead)?;
+    }
+    let mut left = count - ahead;
+    loop {
+        for _ in 0..left.min(CHECK_ITEMS) {
+            let Some(item) = this.ready.borrow_mut().pop_front() else { break };
+            run(this, py, item).map_err(|raised| raised.take(py))?;
+        }
+        left = left.saturating_sub(CHECK_ITEMS);
+        if left == 0 {
+            return Ok(());
+        }
+        this.pace.interpreter.if_due(py, clock::monotonic())?;
+    }
+}
+
+/// As [`run_ready`], asking for what the items behind each will use. Apart, because a task switch takes a tenth longer
+/// with it in its loop, and nothing that runs without a poll gains by it.
+#[inline(never)]
+fn run_ahead(this: &Obj<Loop>, py: Python<'_>, count: usize) -> PyResult<()> {
+    for _ in 0..count {
+        let Some(item) = this.ready.borrow_mut().pop_front() else { break };
+        ahead::prefetch(this, py);
+        run_apart(this, py, item).map_err(|raised| raised.take(py))?;
+    }
+    Ok(())
+}
+
+/// [`run`] for the rarer loops, so that it stays part of the plain one.
+#[inline(never)]
+fn run_apart(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised> {
+    run(this, py, item)
+}
+
+/// As [`run_ready`], timing each item and telling of the slow ones.
+fn run_ready_watched(this: &Obj<Loop>, py: Python<'_>, count: usize) -> PyResult<()> {
+    for _ in 0..count {
+        let Some(item) = this.ready.borrow_mut().pop_front() else { break };
+        let shown = Shown::of(&item);
+        let before = clock::monotonic();
+        run_apart(this, py, item).map_err(|raised| raised.take(py))?;
+        let took = clock::monotonic() - before;
+        if took >= this.slow_callback_duration.get() {
+            shown.warn_slow(py, took)?;
+        }
+        shown.done();
+    }
+    Ok(())
+}
+
+/// What is being run, for the report that it was slow.
+enum Shown {
+    Task(Obj),
+    Handle(Obj<Handle>),
+    Nothing,
+}
+
+impl Shown {
+    fn of(item: &Ready) -> Shown {
+        match item {
+            Ready::Step(task) => Shown::Task(task.as_any().clone()),
+            Ready::Call(handle) => Shown::Handle(handle.clone()),
+            _ => Shown::Nothing,
+        }
+    }
+
+    /// Logs that it took `took` seconds.
+    fn warn_slow(&self, py: Python<'_>, took: f64) -> PyResult<()> {
+        let shown = match self {
+            Shown::Task(task) => task.bind(py).repr()?.to_string(),
+            Shown::Handle(handle) => format_handle(py, handle)?,
+            Shown::Nothing => return Ok(()),
+        };
+        let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
+        logger.call_method1("warning", ("Executing %s took %.3f seconds", shown, took))?;
+        Ok(())
+    }
+
+    /// It was shown, or need not be: a handle that has run lets go of what it called.
+    fn done(self) {
+        if let Shown::Handle(handle) = self {
+            handle.empty();
+        }
+    }
+}
+
+/// A handle as the slow-callback report shows it: a task's step shows the task.
+fn format_handle(py: Python<'_>, handle: &Obj<Handle>) -> PyResult<String> {
+    if let Some(callback) = handle.callback.get()
+        && let Some(owner) = callback.bind(py).getattr_opt(intern!(py, "__self__"))?
+        && Obj::<task::Task>::from_bound(&owner).is_some()
+    {
+        return Ok(owner.repr()?.to_string());
+    }
+    Ok(handle.bind(py).str()?.to_string())
+}
+
+#[expect(clippy::inline_always)] // a call and its spills were a quarter of a task switch
+#[inline(always)]
+fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised> {
+    match item {
+        Ready::Step(task) => match task::wake(&task, py) {
+            Ok(()) => Ok(()),
+            Err(raised) => failed(this, py, &|py| task::wakeup_callable(py, &task), raised.take(py)),
+        },
+        Ready::Call(handle) => {
+            if handle.cancelled.get() {
+                return Ok(());
+            }
+            // The report on slow callbacks of debug mode still wants to show it.
+            if this.debug.get() { Ok(Handle::run(&handle, py)?) } else { Handle::run_out(&handle, py) }
+        }
+        Ready::GatherChild(outer, child) => match gather::child_done(&outer, py, &child) {
+            Ok(()) => Ok(()),
+            Err(err) => failed(this, py, &|py| gather::done_callable(py, &outer), err),
+        },
+        Ready::Tell(function, fut) => match NativeFn::tell(&function, py, fut.as_any()) {
+            Ok(()) => Ok(()),
+            Err(err) => failed(this, py, &|_| Ok(function.as_any().clone()), err),
+        },
+        Ready::GroupChild(group, child, place) => match TaskGroup::child_done(&group, py, &child, place) {
+            Ok(()) => Ok(()),
+            Err(err) => failed(this, py, &|py| TaskGroup::done_callable(&group, py, place), err),
+        },
+        Ready::Expire(timeout, setting) => match Timeout::expire_if(&timeout, py, setting) {
+            Ok(()) => Ok(()),
+            Err(err) => failed(this, py, &|_| Ok(timeout.as_any().clone()), err),
+        },
+        Ready::Resolve(fut) => {
+            if fut.is_done() {
+                return Ok(());
+            }
+            Ok(future::set_result(&fut, py, Obj::none(py))?)
+        }
+        Ready::Io { token, readable, writable } => Ok(io::dispatch(this, py, token, readable, writable)?),
+        Ready::Connected(transport) => Ok(StreamTransport::connected(&transport, py)?),
+        Ready::Lost(transport) => Ok(StreamTransport::connection_lost(&transport, py)?),
+    }
+}
+
+/// An error out of a callback of ours goes the way of any callback's: to the exception handler, unless it is to end
+/// the loop.
+#[cold]
+fn failed(
+    this: &Obj<Loop>,
+    py: Python<'_>,
+    callback: &dyn Fn(Python<'_>) -> PyResult<Obj>,
+    err: PyErr,
+) -> Result<(), Raised> {
+    if exceptions::is_exit(py, &err) {
+        return Err(err.into());
+    }
+    let shown = debug::format_callback_source(py, callback(py)?.bind(py), &[], false)?;
+    let context = PyDict::new(py);
+    context.set_item("message", format!("Exception in callback {shown}"))?;
+    context.set_item("exception", exceptions::value_of(py, err))?;
+    this.bind(py).call_method1(intern!(py, "call_exception_handler"), (context,))?;
+    Ok(())
+}
+
+fn run_forever(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    this.check_closed()?;
+    check_running(this, py)?;
+    let setup = super::lifecycle::Setup::enter(this, py)?;
+    this.pace.poll_next();
+    // PyO3 is to know that the thread is attached, or it would put off what `PyErr`s and `Py`s let go of when dropped.
+    let outcome = Python::attach(|_| run_turns(this, py));
+    this.stopping.set(false);
+    let left = setup.leave(this, py);
+    outcome.and(left)
+}
+
+fn run_turns(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    loop {
+        if this.hooked(Hooks::RUN_ONCE) {
+            this.bind(py).call_method0(intern!(py, "_run_once"))?;
+        } else {
+            turn(this, py)?;
+        }
+        if this.stopping.get() {
+            return Ok(());
+        }
+    }
+}
+
+/// One iteration as `_run_once()` makes it.
+fn turn(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    if replaced::any(this) { replaced::run_once(this, py) } else { run_once(this, py) }
+}
+
+pub(super) fn check_running(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    if this.thread_id.get() != 0 {
+        return Err(PyRuntimeError::new_err("This event loop is already running"));
+    }
+    if running::get(py).is_some() {
+        return Err(PyRuntimeError::new_err("Cannot run the event loop while another loop is running"));
+    }
+    Ok(())
+}
+
+fn stop(this: &Obj<Loop>, _py: Python<'_>) {
+    this.stopping.set(true);
+}
+
+pub(super) fn define(class: &mut ClassBuilder<Loop>) {
+    class
+        .method0("run_forever", run_forever, "run_forever($self, /)\n--\n\nRun until stop() is called.")
+        .method0(
+            "stop",
+            stop,
+            "stop($self, /)\n--\n\nStop after the current turn of the loop.\n\n\
+            Callbacks scheduled before are run; those that they schedule are not.",
+        )
+        .method0("_run_once", turn, "_run_once($self, /)\n--\n\nOne turn of the loop.")
+        .method(
+            "_check_running",
+            |this: &Obj<Loop>, py: Python<'_>, _args: ferrio_object::Args<'_, '_>| check_running(this, py),
+            "",
+        )
+        .getset(
+            "_stopping",
+            |this: &Obj<Loop>, _py: Python<'_>| this.stopping.get(),
+            |this: &Obj<Loop>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                this.stopping.set(value.map_or(Ok(false), pyo3::types::PyAnyMethods::is_truthy)?);
+                Ok(())
+            },
+            "",
+        );
+}

@@ -1,0 +1,97 @@
+//! Which loop runs in this thread, and `get_event_loop()`.
+
+use std::cell::RefCell;
+use std::mem::ManuallyDrop;
+
+use ferrio_object::{Args, Obj, Signature};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use super::LoopRef;
+use crate::stock;
+
+thread_local! {
+    // `run_forever` takes its own mark back before it returns. A mark that a user set by hand on a thread that then
+    // ends is leaked: a destructor of the thread would run without the GIL.
+    static RUNNING: RefCell<Option<ManuallyDrop<Obj>>> = const { RefCell::new(None) };
+}
+
+/// The running loop of this thread, which may be one that only stock asyncio knows.
+#[inline]
+pub(crate) fn get(py: Python<'_>) -> Option<Obj> {
+    own(py).or_else(|| stock::running_loop(py))
+}
+
+/// The running loop of this thread as far as we know ourselves.
+#[inline]
+pub(crate) fn own(_py: Python<'_>) -> Option<Obj> {
+    RUNNING.with(|running| running.borrow().as_deref().cloned())
+}
+
+/// Sets the running loop of this thread and hands out the one before.
+pub(crate) fn set(_py: Python<'_>, event_loop: Option<Obj>) -> Option<Obj> {
+    RUNNING.with(|running| running.replace(event_loop.map(ManuallyDrop::new))).map(ManuallyDrop::into_inner)
+}
+
+/// The running loop.
+///
+/// # Errors
+/// `RuntimeError` if there is none.
+#[inline]
+pub(crate) fn get_running_loop(py: Python<'_>) -> PyResult<Obj> {
+    get(py).ok_or_else(|| PyRuntimeError::new_err("no running event loop"))
+}
+
+/// The running loop, or the one that the policy gives.
+///
+/// # Errors
+/// What the policy raises: `RuntimeError` where there is none.
+pub(crate) fn get_event_loop(py: Python<'_>) -> PyResult<Obj> {
+    if let Some(running) = get(py) {
+        return Ok(running);
+    }
+    let policy = py.import("ferrio.events")?.call_method0("_get_event_loop_policy")?;
+    Ok(policy.call_method0("get_event_loop")?.into())
+}
+
+/// The running loop, and whether it is one of ours.
+///
+/// # Errors
+/// `RuntimeError` if there is none.
+#[inline]
+pub(crate) fn running_loop(py: Python<'_>) -> PyResult<LoopRef> {
+    Ok(LoopRef::new(get_running_loop(py)?.bind(py)))
+}
+
+/// A loop that was handed to a constructor, or the one that is current.
+///
+/// # Errors
+/// What the policy raises.
+pub(crate) fn loop_or_current(py: Python<'_>, given: Option<&Bound<'_, PyAny>>) -> PyResult<LoopRef> {
+    match given {
+        Some(given) if !given.is_none() => Ok(LoopRef::new(given)),
+        _ => Ok(LoopRef::new(get_event_loop(py)?.bind(py))),
+    }
+}
+
+pub(crate) fn py_get(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Option<Obj>> {
+    args.none("_get_running_loop")?;
+    Ok(get(py))
+}
+
+pub(crate) fn py_set(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    let [event_loop] = args.bind(&Signature::new("_set_running_loop", ["loop"]))?;
+    let old = set(py, event_loop.filter(|event_loop| !event_loop.is_none()).map(Obj::from));
+    drop(old);
+    Ok(())
+}
+
+pub(crate) fn py_get_running_loop(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    args.none("get_running_loop")?;
+    get_running_loop(py)
+}
+
+pub(crate) fn py_get_event_loop(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    args.none("get_event_loop")?;
+    get_event_loop(py)
+}

@@ -1,0 +1,182 @@
+//! What a registered descriptor belongs to, and who waits for what.
+//!
+//! An event names a token, not a descriptor. Tokens carry a generation, so an event for something that was closed
+//! since is stale and finds nothing, even if the descriptor's number is in use again (uvloop #763, #738, #645).
+
+use std::cell::{Cell, RefCell};
+use std::os::fd::RawFd;
+
+use ferrio_core::driver::Interest;
+use ferrio_object::{Obj, Visit};
+use pyo3::prelude::*;
+use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
+use smallvec::SmallVec;
+
+use super::Handle;
+use crate::future::Future;
+use crate::server::Listener;
+use crate::transports::{DatagramTransport, ReadPipe, StreamTransport, WritePipe};
+
+/// What a registered descriptor belongs to.
+pub(crate) enum Source {
+    /// `add_reader`, `add_writer`.
+    Watch(Watch),
+    /// A socket that `sock_recv()` and `sock_sendall()` wait for.
+    Kept(Kept),
+    /// A stream transport.
+    Stream(Obj<StreamTransport>),
+    /// A listening socket of a server.
+    Listener(Obj<Listener>),
+    /// The pipe that signals are written to.
+    Signals,
+    /// File operations have completed.
+    Files,
+}
+
+impl Source {
+    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
+        match self {
+            Source::Watch(watch) => {
+                for waiter in [&watch.reader, &watch.writer] {
+                    if let Ok(Some(waiter)) = waiter.try_borrow().as_deref() {
+                        waiter.traverse(visit);
+                    }
+                }
+            }
+            Source::Kept(kept) => kept.traverse(visit),
+            Source::Stream(transport) => visit.obj(transport),
+            Source::Listener(listener) => visit.obj(listener),
+            Source::Signals | Source::Files => {}
+        }
+    }
+}
+
+/// Who is told when a descriptor is ready.
+pub(crate) struct Watch {
+    pub(crate) fd: RawFd,
+    pub(crate) reader: RefCell<Option<Waiter>>,
+    pub(crate) writer: RefCell<Option<Waiter>>,
+    pub(crate) interest: Cell<Interest>,
+    /// The polls that there had been when the waiter of each side came. An event out of the last of them is older than
+    /// the waiter, and meant for the one before it.
+    pub(crate) reader_since: Cell<u32>,
+    pub(crate) writer_since: Cell<u32>,
+}
+
+impl Watch {
+    pub(crate) fn new(fd: RawFd, interest: Interest) -> Self {
+        Watch {
+            fd,
+            reader: RefCell::new(None),
+            writer: RefCell::new(None),
+            interest: Cell::new(interest),
+            reader_since: Cell::new(0),
+            writer_since: Cell::new(0),
+        }
+    }
+
+    pub(crate) fn since(&self, side: Interest) -> &Cell<u32> {
+        if side.is_readable() { &self.reader_since } else { &self.writer_since }
+    }
+
+    /// Who is meant by an event of the poll before which there had been fewer than `polls`.
+    #[inline]
+    pub(crate) fn meant(&self, side: Interest, polls: u32) -> Option<Waiter> {
+        let waiter = self.side(side).borrow().clone();
+        // An operation only tries once more, and its like may have waited before.
+        waiter.filter(|waiter| matches!(waiter, Waiter::Futures(_)) || self.since(side).get() != polls)
+    }
+
+    pub(crate) fn side(&self, side: Interest) -> &RefCell<Option<Waiter>> {
+        if side.is_readable() { &self.reader } else { &self.writer }
+    }
+}
+
+/// Futures of operations that wait for one direction of a descriptor: mostly one.
+pub(crate) type Futures = SmallVec<[Obj<Future>; 1]>;
+
+/// Who waits for one direction of a descriptor.
+#[derive(Clone)]
+pub(crate) enum Waiter {
+    /// A callback of the user's, called again and again.
+    Handle(Obj<Handle>),
+    /// Operations like `sock_recv()`, each of which tries again when its future is done.
+    Futures(Futures),
+    /// A transport that waits here like a callback of the user's would.
+    Transport(Polled),
+}
+
+impl Waiter {
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        match self {
+            Waiter::Handle(handle) => visit.through(handle),
+            Waiter::Futures(futures) => futures.iter().for_each(|fut| visit.obj(fut)),
+            Waiter::Transport(transport) => transport.traverse(visit),
+        }
+    }
+}
+
+/// A socket that stays known to the kernel between operations (`base_events/kept.rs`).
+pub(crate) struct Kept {
+    /// A weak reference to the socket object.
+    pub(crate) owner: Obj,
+    pub(crate) reader: RefCell<Futures>,
+    pub(crate) writer: RefCell<Futures>,
+}
+
+impl Kept {
+    pub(crate) fn is_of(&self, py: Python<'_>, sock: &Obj) -> bool {
+        let owner = self.owner.bind(py).cast::<PyWeakrefReference>().ok().and_then(PyWeakrefMethods::upgrade);
+        owner.is_some_and(|owner| std::ptr::eq(owner.as_ptr(), sock.as_ptr()))
+    }
+
+    pub(crate) fn side(&self, side: Interest) -> &RefCell<Futures> {
+        if side.is_readable() { &self.reader } else { &self.writer }
+    }
+
+    /// Who waited for what is ready now.
+    pub(crate) fn woken(&self, readable: bool, writable: bool) -> (Futures, Futures) {
+        let reader = if readable { self.reader.take() } else { Futures::new() };
+        let writer = if writable { self.writer.take() } else { Futures::new() };
+        (reader, writer)
+    }
+
+    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.obj(&self.owner);
+        for futures in [&self.reader, &self.writer] {
+            if let Ok(futures) = futures.try_borrow() {
+                futures.iter().for_each(|fut| visit.obj(fut));
+            }
+        }
+    }
+}
+
+/// A transport that is told of readiness through the table that `add_reader` uses (`watches.rs`): pipes and datagram
+/// endpoints.
+///
+/// Stream transports and listeners are sources of their own, without the table in between. A pipe's descriptor may be
+/// shared (a terminal is read by one transport and written by another), and only the table can tell who has which side.
+#[derive(Clone)]
+pub(crate) enum Polled {
+    Datagram(Obj<DatagramTransport>),
+    ReadPipe(Obj<ReadPipe>),
+    WritePipe(Obj<WritePipe>),
+}
+
+impl Polled {
+    fn as_any(&self) -> &Obj {
+        match self {
+            Polled::Datagram(transport) => transport.as_any(),
+            Polled::ReadPipe(transport) => transport.as_any(),
+            Polled::WritePipe(transport) => transport.as_any(),
+        }
+    }
+
+    pub(crate) fn is(&self, other: &Polled) -> bool {
+        self.as_any().is(other.as_any())
+    }
+
+    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.obj(self.as_any());
+    }
+}

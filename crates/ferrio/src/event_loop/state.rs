@@ -1,0 +1,80 @@
+//! What a loop holds for those of its methods that stand above it (`base_events`): calls on threads, signal handlers.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ferrio_core::completions::Completions;
+use ferrio_core::driver::Token;
+use ferrio_core::signal::SignalPipe;
+use ferrio_object::{Obj, ObjCell, Visit};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::future::Future;
+
+/// The calls of a loop that somebody waits for.
+#[derive(Default)]
+pub(crate) struct Calls {
+    /// Made with the first call. It keeps the waker's descriptor open, so a closed loop has none.
+    pub(crate) completions: RefCell<Option<Arc<Completions>>>,
+    pub(crate) waiting: RefCell<HashMap<u64, Obj<Future>>>,
+    pub(crate) next: Cell<u64>,
+}
+
+impl Calls {
+    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
+        if let Ok(waiting) = self.waiting.try_borrow() {
+            waiting.values().for_each(|fut| visit.obj(fut));
+        }
+    }
+
+    /// Nobody waits any more.
+    pub(crate) fn clear(&self) {
+        let completions = self.completions.borrow_mut().take();
+        drop(completions);
+        let waiting = self.waiting.try_borrow_mut().map(|mut waiting| std::mem::take(&mut *waiting));
+        drop(waiting);
+    }
+}
+
+/// A loop's signal handlers.
+#[derive(Default)]
+pub(crate) struct Signals {
+    /// Signal number -> Handle; a dict, since people look into it.
+    pub(crate) handlers: ObjCell,
+    pub(crate) pipe: RefCell<Option<Pipe>>,
+    /// Whether the descriptor was set for the run and is to be taken back after it.
+    pub(crate) guarding: Cell<bool>,
+}
+
+pub(crate) struct Pipe {
+    pub(crate) pipe: Rc<SignalPipe>,
+    pub(crate) token: Token,
+}
+
+impl Signals {
+    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.cell(&self.handlers);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.handlers.set(None);
+    }
+
+    pub(crate) fn handlers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let handlers = if let Some(handlers) = self.handlers.get() {
+            handlers
+        } else {
+            let handlers = Obj::from(PyDict::new(py).into_any());
+            self.handlers.set(Some(handlers.clone()));
+            handlers
+        };
+        Ok(handlers.into_bound(py).cast_into()?)
+    }
+
+    pub(crate) fn any(&self, py: Python<'_>) -> bool {
+        self.handlers.get().is_some_and(|handlers| handlers.bind(py).is_truthy().unwrap_or(false))
+    }
+}
