@@ -29,6 +29,7 @@ mod class;
 mod class_def;
 mod context;
 mod descriptor;
+mod erased;
 mod error;
 mod lifecycle;
 mod obj;
@@ -51,6 +52,7 @@ pub use call::{
 pub use class::{DictSlot, Instance, Layout, Parts, TypeCell, Visit, WeakList};
 pub use class_def::ClassDef;
 pub use descriptor::socket_descriptor;
+pub use erased::Erased;
 pub use error::{
     Raised, handled_exception, raise, restore_context, set_cause, swallow, value_of, with_handled,
     with_saved_error,

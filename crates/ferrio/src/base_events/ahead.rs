@@ -31,7 +31,9 @@ pub(super) fn prefetch(this: &Obj<Loop>, py: Python<'_>) {
                 }
             }
             (Some(Ready::Io { token, .. }), stage) => {
-                if let Some(Source::Stream(transport)) = sources.get(*token) {
+                if let Some(Source::Stream(transport)) = sources.get(*token)
+                    && let Some(transport) = transport.get()
+                {
                     StreamTransport::prefetch_stage(transport, py, stage - 1);
                 }
             }

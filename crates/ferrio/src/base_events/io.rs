@@ -1,13 +1,13 @@
 //! What the driver's events are for: each goes to the source that its token names (`event_loop/sources.rs`).
 
 use ferrio_core::driver::{Events, Interest, Token};
-use ferrio_object::Obj;
+use ferrio_object::{Erased, Obj};
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 
 use super::calls;
 use crate::event_loop::watches::{disarm, tell_all};
-use crate::event_loop::{Futures, Handle, Loop, Polled, Ready, Source, Waiter};
+use crate::event_loop::{Futures, Handle, Loop, Ready, Source, Waiter};
 use crate::exceptions::FromIo;
 use crate::server::Listener;
 use crate::transports::{DatagramTransport, ReadPipe, StreamTransport, WritePipe};
@@ -52,8 +52,8 @@ pub(super) fn dispatch(
     enum Target {
         Futures(Futures, Futures),
         Waiters(Option<Waiter>, Option<Waiter>),
-        Stream(Obj<StreamTransport>),
-        Listener(Obj<Listener>),
+        Stream(Erased),
+        Listener(Erased),
         Signals,
         Files,
     }
@@ -73,8 +73,11 @@ pub(super) fn dispatch(
         ),
     };
     match target {
-        Target::Stream(transport) => StreamTransport::ready(&transport, py, readable, writable),
-        Target::Listener(listener) => Listener::ready(&listener, py),
+        Target::Stream(transport) => match transport.get() {
+            Some(transport) => StreamTransport::ready(transport, py, readable, writable),
+            None => Ok(()),
+        },
+        Target::Listener(listener) => listener.get().map_or(Ok(()), |listener| Listener::ready(listener, py)),
         Target::Signals => super::signals::arrived(this, py),
         Target::Futures(reader, writer) => {
             tell_all(py, &reader)?;
@@ -88,7 +91,7 @@ pub(super) fn dispatch(
                     // The reader may have removed the writer.
                     Some(Waiter::Handle(handle)) if handle.cancelled.get() => {}
                     Some(Waiter::Handle(handle)) => Handle::run(&handle, py)?,
-                    Some(Waiter::Transport(transport)) => transport.ready(py, side)?,
+                    Some(Waiter::Transport(transport)) => tell_transport(&transport, py, side)?,
                     Some(Waiter::Futures(futures)) => {
                         disarm(this, token, side)?;
                         tell_all(py, &futures)?;
@@ -105,6 +108,7 @@ pub(super) fn flush_writes(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     let dirty = std::mem::take(&mut *this.dirty.borrow_mut());
     let quiet_poll = this.quiet_poll();
     for (done, transport) in dirty.iter().enumerate() {
+        let Some(transport) = transport.get() else { continue };
         if let Err(err) = StreamTransport::flush(transport, py, quiet_poll) {
             // The loop is to end, and may run again: the others' data is not to be lost by that.
             this.dirty.borrow_mut().extend(dirty[done + 1..].iter().cloned());
@@ -142,17 +146,19 @@ pub(super) fn close(this: &Obj<Loop>) {
     this.calls.clear();
 }
 
-impl Polled {
-    /// Tells it.
-    ///
-    /// # Errors
-    /// `KeyboardInterrupt`, `SystemExit`.
-    #[inline]
-    fn ready(&self, py: Python<'_>, side: Interest) -> PyResult<()> {
-        match self {
-            Polled::Datagram(transport) => DatagramTransport::ready(transport, py, side),
-            Polled::ReadPipe(transport) => ReadPipe::ready(transport, py),
-            Polled::WritePipe(transport) => WritePipe::ready(transport, py, side),
-        }
+/// Tells one of the transports that wait in the table of `add_reader`.
+///
+/// # Errors
+/// `KeyboardInterrupt`, `SystemExit`.
+#[inline]
+fn tell_transport(transport: &Erased, py: Python<'_>, side: Interest) -> PyResult<()> {
+    if let Some(transport) = transport.get() {
+        DatagramTransport::ready(transport, py, side)
+    } else if let Some(transport) = transport.get() {
+        ReadPipe::ready(transport, py)
+    } else if let Some(transport) = transport.get() {
+        WritePipe::ready(transport, py, side)
+    } else {
+        Ok(())
     }
 }

@@ -43,7 +43,7 @@ pub(crate) use doctor::py_driver_report;
 pub(crate) use lifecycle::{STOP_WHEN_DONE, py_stop_when_done};
 pub(crate) use sendfile::SendfileFallback;
 
-use crate::event_loop::{Calls, Hooks, Loop, Pace, Ready, Registrations, Signals, Sockets, Timer};
+use crate::event_loop::{Calls, Engine, Hooks, Loop, Pace, Ready, Registrations, Signals, Sockets, Timer};
 
 fn init(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
     const SIGNATURE: ferrio_object::Signature<1> =
@@ -153,7 +153,7 @@ impl Class for Loop {
             dirty: RefCell::new(Vec::new()),
             sockets: Sockets::default(),
             calls: Calls::default(),
-            files: crate::files::Engine::default(),
+            files: Engine::default(),
         }
     }
 
@@ -178,7 +178,7 @@ impl Class for Loop {
                         visit.obj(child);
                     }
                     Ready::Io { .. } => {}
-                    Ready::Connected(transport) | Ready::Lost(transport) => visit.obj(transport),
+                    Ready::Connected(transport) | Ready::Lost(transport) => visit.obj(transport.as_any()),
                 }
             }
         }
@@ -195,7 +195,7 @@ impl Class for Loop {
             sources.iter().for_each(|(_, source)| source.traverse(visit));
         }
         if let Ok(dirty) = self.dirty.try_borrow() {
-            dirty.iter().for_each(|transport| visit.obj(transport));
+            dirty.iter().for_each(|transport| visit.obj(transport.as_any()));
         }
         for cell in [
             &self.current_task,

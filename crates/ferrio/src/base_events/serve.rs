@@ -1,6 +1,6 @@
 //! Serving: `create_server`, `create_unix_server`, `connect_accepted_socket`, and the end of listening.
 
-use ferrio_object::{Args, ClassBuilder, Obj, Signature};
+use ferrio_object::{Args, ClassBuilder, Erased, Obj, Signature};
 use pyo3::exceptions::{PyFileNotFoundError, PyOSError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -450,8 +450,8 @@ fn remember_path(this: &Obj<Loop>, py: Python<'_>, sock: &Obj) -> PyResult<()> {
 fn stop_serving(this: &Obj<Loop>, py: Python<'_>, sock: &Bound<'_, PyAny>) -> PyResult<()> {
     let fd: i32 = sock.call_method0(intern!(py, "fileno"))?.extract()?;
     let listener = this.sockets.listeners.borrow_mut().remove(&fd);
-    if let Some(listener) = listener {
-        Listener::stop(&listener);
+    if let Some(listener) = listener.as_ref().and_then(Erased::get) {
+        Listener::stop(listener);
     }
     let path = this.sockets.unix_paths.borrow_mut().remove(&fd);
     sock.call_method0(intern!(py, "close"))?;

@@ -260,8 +260,14 @@ fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised> {
             Ok(future::set_result(&fut, py, Obj::none(py))?)
         }
         Ready::Io { token, readable, writable } => Ok(io::dispatch(this, py, token, readable, writable)?),
-        Ready::Connected(transport) => Ok(StreamTransport::connected(&transport, py)?),
-        Ready::Lost(transport) => Ok(StreamTransport::connection_lost(&transport, py)?),
+        Ready::Connected(transport) => match transport.get() {
+            Some(transport) => Ok(StreamTransport::connected(transport, py)?),
+            None => Ok(()),
+        },
+        Ready::Lost(transport) => match transport.get() {
+            Some(transport) => Ok(StreamTransport::connection_lost(transport, py)?),
+            None => Ok(()),
+        },
     }
 }
 

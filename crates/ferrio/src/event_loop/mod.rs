@@ -29,7 +29,7 @@ use ferrio_core::driver::{Driver, Events, Token, Waker};
 use ferrio_core::registry::Registry;
 use ferrio_core::timers::{TimerKey, Timers};
 use ferrio_core::turn_queue::TurnQueue;
-use ferrio_object::{Obj, ObjCell, ThreadState};
+use ferrio_object::{Erased, Obj, ObjCell, ThreadState};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -41,8 +41,8 @@ pub(crate) use loop_ref::LoopRef;
 pub(crate) use pace::Pace;
 pub(crate) use registration::Registrations;
 pub(crate) use sockets::{SCRATCH_LEN, Sockets};
-pub(crate) use sources::{Futures, Kept, Polled, Source, Waiter, Watch};
-pub(crate) use state::{Calls, Pipe, Signals};
+pub(crate) use sources::{Futures, Kept, Source, Waiter, Watch};
+pub(crate) use state::{Calls, Engine, Pending, Pipe, Place, Signals};
 pub(crate) use timer_handle::TimerHandle;
 
 use crate::exceptions::FromIo;
@@ -52,7 +52,6 @@ use crate::native_fn::NativeFn;
 use crate::task::Task;
 use crate::taskgroups::TaskGroup;
 use crate::timeouts::Timeout;
-use crate::transports::StreamTransport;
 
 /// Something to do in this turn.
 pub(crate) enum Ready {
@@ -73,10 +72,10 @@ pub(crate) enum Ready {
     /// A file descriptor became ready. The token is looked up when its turn comes: whatever was closed meanwhile is
     /// stale by then.
     Io { token: Token, readable: bool, writable: bool },
-    /// Tell a protocol that its connection is made, and begin to read.
-    Connected(Obj<StreamTransport>),
-    /// Tell a protocol that its connection is lost, and close the socket.
-    Lost(Obj<StreamTransport>),
+    /// Tell the protocol of a stream transport that its connection is made, and begin to read.
+    Connected(Erased),
+    /// Tell the protocol of a stream transport that its connection is lost, and close the socket.
+    Lost(Erased),
 }
 
 /// Something to do later.
@@ -122,11 +121,11 @@ pub struct Loop {
     pub(crate) selector: ObjCell,
     pub(crate) origin_tracking: Cell<Option<i32>>,
     pub(crate) signals: Signals,
-    /// Transports with writes to flush at the end of the turn.
-    pub(crate) dirty: RefCell<Vec<Obj<StreamTransport>>>,
+    /// Stream transports with writes to flush at the end of the turn.
+    pub(crate) dirty: RefCell<Vec<Erased>>,
     pub(crate) sockets: Sockets,
     pub(crate) calls: Calls,
-    pub(crate) files: crate::files::Engine,
+    pub(crate) files: Engine,
 }
 
 impl Loop {

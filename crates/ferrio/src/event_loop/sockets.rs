@@ -6,13 +6,11 @@ use std::os::fd::RawFd;
 
 use ferrio_core::driver::PageBuffer;
 use ferrio_core::driver::datagram::Inbox;
-use ferrio_object::{Obj, SpareBytes, Visit};
+use ferrio_object::{Erased, Obj, SpareBytes, Visit};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
-
-use crate::server::Listener;
 
 /// Size of the buffer that all connections of a loop receive into, in bytes; also what asyncio reads at most at once.
 pub(crate) const SCRATCH_LEN: usize = 256 * 1024;
@@ -30,7 +28,8 @@ pub(crate) struct Sockets {
     inbox: Cell<Option<Box<Inbox>>>,
     /// Weak references to the transports by descriptor: asked when somebody else wants to use the same one.
     transports: RefCell<HashMap<RawFd, Obj>>,
-    pub(crate) listeners: RefCell<HashMap<RawFd, Obj<Listener>>>,
+    /// The `Listener` of each listening socket, by descriptor.
+    pub(crate) listeners: RefCell<HashMap<RawFd, Erased>>,
     /// Paths (and their inodes) to remove when the server on a descriptor stops.
     pub(crate) unix_paths: RefCell<HashMap<RawFd, (Obj, u64)>>,
 }
@@ -101,7 +100,7 @@ impl Sockets {
 
     pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
         if let Ok(listeners) = self.listeners.try_borrow() {
-            listeners.values().for_each(|listener| visit.obj(listener));
+            listeners.values().for_each(|listener| visit.obj(listener.as_any()));
         }
     }
 

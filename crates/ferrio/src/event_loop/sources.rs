@@ -2,20 +2,20 @@
 //!
 //! An event names a token, not a descriptor. Tokens carry a generation, so an event for something that was closed
 //! since is stale and finds nothing, even if the descriptor's number is in use again (uvloop #763, #738, #645).
+//!
+//! Transports and servers stand above this room, so their objects are kept erased: `base_events/io.rs` knows the classes.
 
 use std::cell::{Cell, RefCell};
 use std::os::fd::RawFd;
 
 use ferrio_core::driver::Interest;
-use ferrio_object::{Obj, Visit};
+use ferrio_object::{Erased, Obj, Visit};
 use pyo3::prelude::*;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 use smallvec::SmallVec;
 
 use super::Handle;
 use crate::future::Future;
-use crate::server::Listener;
-use crate::transports::{DatagramTransport, ReadPipe, StreamTransport, WritePipe};
 
 /// What a registered descriptor belongs to.
 pub(crate) enum Source {
@@ -24,9 +24,9 @@ pub(crate) enum Source {
     /// A socket that `sock_recv()` and `sock_sendall()` wait for.
     Kept(Kept),
     /// A stream transport.
-    Stream(Obj<StreamTransport>),
+    Stream(Erased),
     /// A listening socket of a server.
-    Listener(Obj<Listener>),
+    Listener(Erased),
     /// The pipe that signals are written to.
     Signals,
     /// File operations have completed.
@@ -44,8 +44,7 @@ impl Source {
                 }
             }
             Source::Kept(kept) => kept.traverse(visit),
-            Source::Stream(transport) => visit.obj(transport),
-            Source::Listener(listener) => visit.obj(listener),
+            Source::Stream(served) | Source::Listener(served) => visit.obj(served.as_any()),
             Source::Signals | Source::Files => {}
         }
     }
@@ -102,8 +101,10 @@ pub(crate) enum Waiter {
     Handle(Obj<Handle>),
     /// Operations like `sock_recv()`, each of which tries again when its future is done.
     Futures(Futures),
-    /// A transport that waits here like a callback of the user's would.
-    Transport(Polled),
+    /// A transport that waits here like a callback of the user's would: a pipe or a datagram endpoint. A pipe's descriptor
+    /// may be shared (a terminal is read by one transport and written by another), and only this table can say which of
+    /// them has which side.
+    Transport(Erased),
 }
 
 impl Waiter {
@@ -111,7 +112,7 @@ impl Waiter {
         match self {
             Waiter::Handle(handle) => visit.through(handle),
             Waiter::Futures(futures) => futures.iter().for_each(|fut| visit.obj(fut)),
-            Waiter::Transport(transport) => transport.traverse(visit),
+            Waiter::Transport(transport) => visit.obj(transport.as_any()),
         }
     }
 }
@@ -148,35 +149,5 @@ impl Kept {
                 futures.iter().for_each(|fut| visit.obj(fut));
             }
         }
-    }
-}
-
-/// A transport that is told of readiness through the table that `add_reader` uses (`watches.rs`): pipes and datagram
-/// endpoints.
-///
-/// Stream transports and listeners are sources of their own, without the table in between. A pipe's descriptor may be
-/// shared (a terminal is read by one transport and written by another), and only the table can tell who has which side.
-#[derive(Clone)]
-pub(crate) enum Polled {
-    Datagram(Obj<DatagramTransport>),
-    ReadPipe(Obj<ReadPipe>),
-    WritePipe(Obj<WritePipe>),
-}
-
-impl Polled {
-    fn as_any(&self) -> &Obj {
-        match self {
-            Polled::Datagram(transport) => transport.as_any(),
-            Polled::ReadPipe(transport) => transport.as_any(),
-            Polled::WritePipe(transport) => transport.as_any(),
-        }
-    }
-
-    pub(crate) fn is(&self, other: &Polled) -> bool {
-        self.as_any().is(other.as_any())
-    }
-
-    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.obj(self.as_any());
     }
 }

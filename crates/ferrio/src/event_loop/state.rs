@@ -1,14 +1,16 @@
-//! What a loop holds for those of its methods that stand above it (`base_events`): calls on threads, signal handlers.
+//! What a loop holds for those that stand above it: calls on threads, signal handlers, file operations.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use ferrio_core::completions::Completions;
 use ferrio_core::driver::Token;
+use ferrio_core::driver::files::{Files, Value};
 use ferrio_core::signal::SignalPipe;
-use ferrio_object::{Obj, ObjCell, Visit};
+use ferrio_object::{Erased, Obj, ObjCell, Visit};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -76,5 +78,53 @@ impl Signals {
 
     pub(crate) fn any(&self, py: Python<'_>) -> bool {
         self.handlers.get().is_some_and(|handlers| handlers.bind(py).is_truthy().unwrap_or(false))
+    }
+}
+
+/// Where an outcome is put for its waiter.
+pub(crate) type Place = Rc<Cell<Option<io::Result<Value>>>>;
+
+/// Who waits for a file operation, and what it is done to.
+pub(crate) struct Pending {
+    pub(crate) fut: Option<Obj<Future>>,
+    pub(crate) place: Place,
+    pub(crate) file: Option<Erased>,
+}
+
+/// File operations of a loop; empty until its first file (`files/engine.rs`).
+#[derive(Default)]
+pub(crate) struct Engine {
+    pub(crate) files: RefCell<Option<Files>>,
+    pub(crate) token: Cell<Option<Token>>,
+    pub(crate) pending: RefCell<HashMap<u64, Pending>>,
+}
+
+impl Engine {
+    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
+        if let Ok(pending) = self.pending.try_borrow() {
+            for pending in pending.values() {
+                pending.fut.iter().for_each(|fut| visit.obj(fut));
+                pending.file.iter().for_each(|file| visit.obj(file.as_any()));
+            }
+        }
+    }
+
+    /// The loop is closed. What is under way is ended or waited for, so that no buffer is left to the kernel.
+    pub(crate) fn close(&self) {
+        let files = self.files.take();
+        drop(files);
+        let pending = self.pending.take();
+        drop(pending);
+    }
+
+    /// Which engine it is.
+    pub(crate) fn name(&self) -> Option<&'static str> {
+        self.files.borrow().as_ref().map(Files::name)
+    }
+
+    pub(crate) fn cancel(&self, id: u64) {
+        if let Some(files) = &mut *self.files.borrow_mut() {
+            files.cancel(id);
+        }
     }
 }

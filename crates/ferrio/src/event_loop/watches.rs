@@ -4,14 +4,14 @@
 use std::os::fd::RawFd;
 
 use ferrio_core::driver::{Interest, Token};
-use ferrio_object::Obj;
+use ferrio_object::{Class, Erased, Obj};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use smallvec::SmallVec;
 
 use super::registration::release;
-use super::{Handle, Loop, LoopRef, Polled, Source, Waiter, Watch};
+use super::{Handle, Loop, LoopRef, Source, Waiter, Watch};
 use crate::future::{self, Future};
 
 /// The descriptor of an int or of anything with `fileno()`.
@@ -212,53 +212,35 @@ pub(crate) fn wait_no_more(this: &Obj<Loop>, fd: RawFd, side: Interest, fut: &Ob
     }
 }
 
-/// Has a transport told when `fd` is ready in one direction, instead of whoever was told before.
-pub(crate) fn watch_transport(
+/// Has a transport of one of the classes that `base_events/io.rs` knows told when `fd` is ready in one direction, instead
+/// of the waiter before.
+///
+/// # Errors
+/// `OSError` from the driver (`PermissionError` for a file that cannot be polled), `RuntimeError` if the loop is closed.
+pub(crate) fn watch_transport<T: Class>(
     this: &Obj<Loop>,
     py: Python<'_>,
     fd: RawFd,
     side: Interest,
-    transport: Polled,
+    transport: Obj<T>,
 ) -> PyResult<()> {
-    match arm(this, py, fd, side, |place| place.replace(Waiter::Transport(transport)))? {
+    match arm(this, py, fd, side, |place| place.replace(Waiter::Transport(Erased::new(transport))))? {
         Some(Waiter::Handle(old)) => Handle::cancel(&old, py),
         _ => Ok(()),
     }
 }
 
 /// Tells a transport no more, unless somebody else has taken its place. Does nothing if the loop is closed.
-pub(crate) fn unwatch_transport(this: &Obj<Loop>, fd: RawFd, side: Interest, transport: &Polled) {
+pub(crate) fn unwatch_transport(this: &Obj<Loop>, fd: RawFd, side: Interest, transport: &Obj) {
     let ours = {
         let Some(token) = this.watched.borrow().get(&fd).copied() else { return };
         let sources = this.sources.borrow();
         let Some(Source::Watch(watch)) = sources.get(token) else { return };
-        matches!(&*watch.side(side).borrow(), Some(Waiter::Transport(known)) if known.is(transport))
+        matches!(&*watch.side(side).borrow(), Some(Waiter::Transport(known)) if known.as_any().is(transport))
     };
     if ours {
         // A closed loop waits for nothing.
         let old = disarm_fd(this, fd, side);
         drop(old);
-    }
-}
-
-impl Polled {
-    /// Asks to be told when `fd` is ready in one direction.
-    ///
-    /// # Errors
-    /// `OSError` from the driver (`PermissionError` for a file that cannot be polled), `RuntimeError` if the loop is
-    /// closed.
-    pub(crate) fn watch(
-        self,
-        event_loop: &Obj<Loop>,
-        py: Python<'_>,
-        fd: RawFd,
-        side: Interest,
-    ) -> PyResult<()> {
-        watch_transport(event_loop, py, fd, side, self)
-    }
-
-    /// Asks to be told no more.
-    pub(crate) fn unwatch(&self, event_loop: &Obj<Loop>, fd: RawFd, side: Interest) {
-        unwatch_transport(event_loop, fd, side, self);
     }
 }

@@ -4,63 +4,22 @@
 //! changes the file's buffers when it *completes*, not when its waiter is resumed: a waiter that was cancelled
 //! meanwhile changes nothing about where the file is.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 
+use ferrio_core::driver::Interest;
 use ferrio_core::driver::files::{Completed, Files, FilesKind, Operation, Value};
-use ferrio_core::driver::{Interest, Token};
-use ferrio_object::{Obj, Visit};
+use ferrio_object::{Erased, Obj};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
 use super::file::File;
 use crate::coro::Co;
-use crate::event_loop::{Loop, LoopRef, Ready, Source};
+use crate::event_loop::{Engine, Loop, LoopRef, Pending, Place, Ready, Source};
 use crate::exceptions::FromIo;
 use crate::future::{self, Future};
 
-/// Where an outcome is put for its waiter.
-type Place = Rc<Cell<Option<io::Result<Value>>>>;
-
-struct Pending {
-    fut: Option<Obj<Future>>,
-    place: Place,
-    file: Option<Obj<File>>,
-}
-
-/// Part of every loop; empty until its first file.
-#[derive(Default)]
-pub(crate) struct Engine {
-    files: RefCell<Option<Files>>,
-    token: Cell<Option<Token>>,
-    pending: RefCell<HashMap<u64, Pending>>,
-}
-
 impl Engine {
-    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(pending) = self.pending.try_borrow() {
-            for pending in pending.values() {
-                pending.fut.iter().for_each(|fut| visit.obj(fut));
-                pending.file.iter().for_each(|file| visit.obj(file));
-            }
-        }
-    }
-
-    /// The loop is closed. What is under way is ended or waited for, so that no buffer is left to the kernel.
-    pub(crate) fn close(&self) {
-        let files = self.files.take();
-        drop(files);
-        let pending = self.pending.take();
-        drop(pending);
-    }
-
-    /// Which engine it is.
-    pub(crate) fn name(&self) -> Option<&'static str> {
-        self.files.borrow().as_ref().map(Files::name)
-    }
-
     fn begin(this: &Obj<Loop>, operation: Operation, pending: Pending) -> PyResult<u64> {
         this.check_closed()?;
         let engine = &this.files;
@@ -75,12 +34,6 @@ impl Engine {
         let id = id.map_err(PyOSError::new_err_from_io)?;
         engine.pending.borrow_mut().insert(id, pending);
         Ok(id)
-    }
-
-    fn cancel(&self, id: u64) {
-        if let Some(files) = &mut *self.files.borrow_mut() {
-            files.cancel(id);
-        }
     }
 
     /// Does `operation` and waits for it. With a file, its buffers are brought up to date and it is told when nothing
@@ -99,7 +52,11 @@ impl Engine {
         let (fut, id) = {
             let py = co.py();
             let fut = Future::create(py, LoopRef::Native(this.clone()))?;
-            let pending = Pending { fut: Some(fut.clone()), place: Rc::clone(&place), file: file.cloned() };
+            let pending = Pending {
+                fut: Some(fut.clone()),
+                place: Rc::clone(&place),
+                file: file.cloned().map(Erased::new),
+            };
             let id = Self::begin(this, operation, pending)?;
             if let Some(file) = file {
                 file.in_flight.set(true);
@@ -152,7 +109,7 @@ fn drain(this: &Obj<Loop>, py: Python<'_>, tell: impl Fn(Obj<Future>) -> PyResul
         let Some(Completed { id, operation, result }) = completed else { return Ok(()) };
         let pending = this.files.pending.borrow_mut().remove(&id);
         let Some(Pending { fut, place, file }) = pending else { continue };
-        if let Some(file) = &file {
+        if let Some(file) = file.as_ref().and_then(Erased::get) {
             File::operated(file, py, operation);
         }
         place.set(Some(result));

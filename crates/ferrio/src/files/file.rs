@@ -14,11 +14,10 @@ use pyo3::exceptions::{PyMemoryError, PyOSError, PyOverflowError, PyRuntimeError
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::engine::Engine;
 use super::mode::Mode;
 use super::turn::{Turn, Turns};
 use crate::coro::Co;
-use crate::event_loop::Loop;
+use crate::event_loop::{Engine, Loop};
 use crate::exceptions::FromIo;
 
 /// What `read()` to the end asks the kernel for at once, at most; also the least.

@@ -15,7 +15,7 @@ mod text_methods;
 mod turn;
 mod whole;
 
-pub(crate) use engine::{Engine, arrived};
+pub(crate) use engine::arrived;
 
 use ferrio_object::ClassDef;
 use pyo3::prelude::*;

@@ -14,12 +14,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::engine::Engine;
 use super::file::{File, unsupported};
 use super::mode::Mode;
 use super::text::{self, Text};
 use crate::coro::{self, Co};
-use crate::event_loop::Loop;
+use crate::event_loop::{Engine, Loop};
 use crate::exceptions::FromIo;
 
 /// The least that is read ahead, and the most that is gathered before it is written.

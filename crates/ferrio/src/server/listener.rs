@@ -6,7 +6,7 @@ use std::os::fd::{OwnedFd, RawFd};
 
 use ferrio_core::driver::{Address, Interest, Token, socket};
 use ferrio_object::{
-    Any, Class, ClassBuilder, Obj, ObjCell, ThreadState, TypeCell, Visit, socket_descriptor,
+    Any, Class, ClassBuilder, Erased, Obj, ObjCell, ThreadState, TypeCell, Visit, socket_descriptor,
 };
 use pyo3::exceptions::PyOSError;
 use pyo3::intern;
@@ -74,7 +74,7 @@ impl Listener {
         };
         let this: Obj<Listener> = Obj::create(py, ((), contents))?;
         Self::listen(&this)?;
-        let old = event_loop.sockets.listeners.borrow_mut().insert(fd, this);
+        let old = event_loop.sockets.listeners.borrow_mut().insert(fd, Erased::new(this));
         drop(old);
         Ok(())
     }
@@ -87,7 +87,11 @@ impl Listener {
         if event_loop.is_closed() {
             return Ok(());
         }
-        let token = event_loop.register(this.fd.get(), Interest::READABLE, Source::Listener(this.clone()))?;
+        let token = event_loop.register(
+            this.fd.get(),
+            Interest::READABLE,
+            Source::Listener(Erased::new(this.clone())),
+        )?;
         this.token.set(Some(token));
         Ok(())
     }

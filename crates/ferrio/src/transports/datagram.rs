@@ -24,7 +24,7 @@ use super::datagram_send::Queued;
 use super::extra_info::ExtraInfo;
 use super::flow::Flow;
 use super::held_socket::{Connected, HeldSocket};
-use crate::event_loop::{Loop, Polled, SCRATCH_LEN};
+use crate::event_loop::{Loop, SCRATCH_LEN, watches};
 use crate::exceptions::{self, FromIo};
 
 /// Whose `logger` is used.
@@ -168,7 +168,7 @@ impl DatagramTransport {
     pub(super) fn watch(this: &Obj<Self>, py: Python<'_>, side: Interest) -> PyResult<()> {
         let Some(event_loop) = this.attached.event_loop() else { return Ok(()) };
         this.watched.set(this.watched.get().with(side));
-        Polled::Datagram(this.clone()).watch(&event_loop, py, this.fd.get(), side)
+        watches::watch_transport(&event_loop, py, this.fd.get(), side, this.clone())
     }
 
     pub(super) fn unwatch(this: &Obj<Self>, side: Interest) {
@@ -176,7 +176,7 @@ impl DatagramTransport {
         if left != this.watched.replace(left)
             && let Some(event_loop) = this.attached.event_loop()
         {
-            Polled::Datagram(this.clone()).unwatch(&event_loop, this.fd.get(), side);
+            watches::unwatch_transport(&event_loop, this.fd.get(), side, this.as_any());
         }
     }
 

@@ -4,7 +4,7 @@
 //! it. The descriptor has left the driver by then.
 
 use ferrio_core::driver::Interest;
-use ferrio_object::{ClassBuilder, Obj};
+use ferrio_object::{ClassBuilder, Erased, Obj};
 use pyo3::exceptions::{PyConnectionError, PyOSError, PyResourceWarning};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -46,7 +46,7 @@ impl StreamTransport {
         self.conn_lost.set(self.conn_lost.get() + 1);
         self.lost_exc.set(exc);
         if let Some(event_loop) = self.event_loop.get() {
-            event_loop.push(|| Ready::Lost(this.clone()));
+            event_loop.push(|| Ready::Lost(Erased::new(this.clone())));
         }
     }
 

@@ -15,7 +15,7 @@ use pyo3::types::PyBytes;
 
 use super::pipe::{MODULE, OverPipe, Pipe, kept_class};
 use super::protocol::ProtocolKind;
-use crate::event_loop::Polled;
+use crate::event_loop::watches;
 use crate::exceptions::{self, FromIo};
 use crate::streams::StreamReaderProtocol;
 
@@ -64,14 +64,14 @@ impl ReadPipe {
     fn watch(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         let Some(event_loop) = this.pipe.attached.event_loop() else { return Ok(()) };
         this.watched.set(true);
-        Polled::ReadPipe(this.clone()).watch(&event_loop, py, this.pipe.fd.get(), Interest::READABLE)
+        watches::watch_transport(&event_loop, py, this.pipe.fd.get(), Interest::READABLE, this.clone())
     }
 
     fn unwatch(this: &Obj<Self>) {
         if this.watched.replace(false)
             && let Some(event_loop) = this.pipe.attached.event_loop()
         {
-            Polled::ReadPipe(this.clone()).unwatch(&event_loop, this.pipe.fd.get(), Interest::READABLE);
+            watches::unwatch_transport(&event_loop, this.pipe.fd.get(), Interest::READABLE, this.as_any());
         }
     }
 

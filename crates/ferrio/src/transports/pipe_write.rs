@@ -18,7 +18,7 @@ use super::attached::Attached;
 use super::chunk::{Chunk, Data};
 use super::flow::Flow;
 use super::pipe::{MODULE, OverPipe, Pipe, kept_class};
-use crate::event_loop::Polled;
+use crate::event_loop::watches;
 use crate::exceptions::{self, FromIo};
 
 /// Slices for one vectored write; more of them go out with the next.
@@ -83,7 +83,7 @@ impl WritePipe {
     fn watch(this: &Obj<Self>, py: Python<'_>, side: Interest) -> PyResult<()> {
         let Some(event_loop) = this.pipe.attached.event_loop() else { return Ok(()) };
         this.watched.set(this.watched.get().with(side));
-        Polled::WritePipe(this.clone()).watch(&event_loop, py, this.pipe.fd.get(), side)
+        watches::watch_transport(&event_loop, py, this.pipe.fd.get(), side, this.clone())
     }
 
     fn unwatch(this: &Obj<Self>, sides: &[Interest]) {
@@ -91,7 +91,7 @@ impl WritePipe {
         for side in sides {
             let left = this.watched.get().without(*side);
             if left != this.watched.replace(left) {
-                Polled::WritePipe(this.clone()).unwatch(&event_loop, this.pipe.fd.get(), *side);
+                watches::unwatch_transport(&event_loop, this.pipe.fd.get(), *side, this.as_any());
             }
         }
     }

@@ -13,7 +13,7 @@ use std::os::fd::RawFd;
 use ferrio_core::driver::{Address, Interest, Token, socket};
 use ferrio_core::write_queue::{FlowControl, WriteQueue};
 use ferrio_object::{
-    Any, Args, Class, ClassBuilder, GilStatic, Obj, ObjCell, Signature, ThreadState, TypeCell, Visit,
+    Any, Args, Class, ClassBuilder, Erased, GilStatic, Obj, ObjCell, Signature, ThreadState, TypeCell, Visit,
 };
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
@@ -196,7 +196,7 @@ impl StreamTransport {
         // Small writes go out at once; on what is not TCP the option does not exist. A short read from a TCP socket has
         // taken all there was. From a Unix socket it may have come to where descriptors are attached.
         this.reads_out.set(socket::set_nodelay(fd).is_ok());
-        event_loop.push(|| Ready::Connected(this.clone()));
+        event_loop.push(|| Ready::Connected(Erased::new(this.clone())));
         Ok(())
     }
 
@@ -235,7 +235,7 @@ impl StreamTransport {
         match this.token.get() {
             None => {
                 let asked = this.asked(interest);
-                let token = event_loop.register(fd, asked, Source::Stream(this.clone()))?;
+                let token = event_loop.register(fd, asked, Source::Stream(Erased::new(this.clone())))?;
                 this.token.set(Some(token));
             }
             Some(token) if interest.is_empty() => {

@@ -12,7 +12,7 @@ use std::io::{self, IoSlice};
 
 use ferrio_core::driver::{Interest, socket};
 use ferrio_core::write_queue::{FlowControl, WaterMarks};
-use ferrio_object::{Args, BufferPlace, ClassBuilder, Obj, Signature, ThreadState};
+use ferrio_object::{Args, BufferPlace, ClassBuilder, Erased, Obj, Signature, ThreadState};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -223,7 +223,7 @@ impl StreamTransport {
             return false;
         }
         this.dirty.set(true);
-        event_loop.dirty.borrow_mut().push(this.clone());
+        event_loop.dirty.borrow_mut().push(Erased::new(this.clone()));
         true
     }
 
