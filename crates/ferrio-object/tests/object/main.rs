@@ -12,6 +12,7 @@ mod classes;
 mod collection;
 mod coroutines;
 mod descriptors;
+mod erased;
 mod finalizers;
 mod freelists;
 mod memory;

@@ -152,11 +152,11 @@ pub(super) fn close(this: &Obj<Loop>) {
 /// `KeyboardInterrupt`, `SystemExit`.
 #[inline]
 fn tell_transport(transport: &Erased, py: Python<'_>, side: Interest) -> PyResult<()> {
-    if let Some(transport) = transport.get() {
+    if let Some(transport) = transport.get::<DatagramTransport>() {
         DatagramTransport::ready(transport, py, side)
-    } else if let Some(transport) = transport.get() {
+    } else if let Some(transport) = transport.get::<ReadPipe>() {
         ReadPipe::ready(transport, py)
-    } else if let Some(transport) = transport.get() {
+    } else if let Some(transport) = transport.get::<WritePipe>() {
         WritePipe::ready(transport, py, side)
     } else {
         Ok(())
