@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::mem::offset_of;
 
 use ferrio_object::{
-    Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit, WeakList, raise,
+    Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, TypeCell, Visit, WeakList, raise,
 };
 use pyo3::exceptions::{PyStopAsyncIteration, PyTimeoutError, PyTypeError};
 use pyo3::intern;
@@ -317,4 +317,21 @@ impl Class for AsCompleted {
     fn define(class: &mut ClassBuilder<Self>) {
         class.iter_itself().next(Self::next).aiter_itself().anext(Self::anext);
     }
+}
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::add::<AsCompleted>(module)?;
+    ClassDef::function(
+        module,
+        "as_completed",
+        py_as_completed,
+        "as_completed(fs, *, timeout=None)\n--\n\n\
+         Iterate over awaitables in the order in which they finish.\n\n\
+         `async for` gives the futures, done (since 3.13); `for` gives coroutines that wait for the next one and\n\
+         return its result or raise its exception. After `timeout` seconds both raise TimeoutError.",
+    )
 }

@@ -1,9 +1,13 @@
-//! `asyncio.iscoroutine` and `iscoroutinefunction`, as the running Python's own asyncio has them.
+//! `asyncio.iscoroutine` and `iscoroutinefunction`, as the running Python's own asyncio has them; and what is done with
+//! any coroutine: those written in Rust are recognised, and errors are thrown in.
 
 use std::cell::RefCell;
 
-use ferrio_object::{Args, Class, ClassDef, GilStatic, Obj, Signature, is_generator, is_python_coroutine};
+use ferrio_object::{
+    Args, Class, ClassDef, GilStatic, Obj, Sent, Signature, is_generator, is_python_coroutine,
+};
 use pyo3::exceptions::{PyBaseException, PyDeprecationWarning, PyTypeError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 
@@ -12,11 +16,19 @@ use pyo3::types::{PyDict, PyType};
 static KNOWN: GilStatic<RefCell<Vec<Obj>>> = GilStatic::new(RefCell::new(Vec::new()));
 const MOST_KNOWN: usize = 100;
 
-/// The kinds of coroutine that are written in Rust: of an object of its kind each says whether it has ended.
+/// The kinds of coroutine that are written in Rust. Each room adds its own: they stand above this file.
 static NATIVE: GilStatic<RefCell<Vec<Kind>>> = GilStatic::new(RefCell::new(Vec::new()));
 
-/// `None` for an object of another kind.
-type Kind = fn(&Obj) -> Option<bool>;
+/// A kind of coroutine that is written in Rust.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    /// Whether a coroutine of this kind has ended; `None` for any other object.
+    pub(crate) closed: fn(&Obj) -> Option<bool>,
+    /// Throws an error into a coroutine of this kind; where there is none, its method is called.
+    pub(crate) throw: Option<Throw>,
+}
+
+type Throw = fn(&Obj, Python<'_>, PyErr) -> PyResult<Sent>;
 
 /// Adds the class of a kind of coroutine to the extension, and makes it known.
 ///
@@ -36,7 +48,11 @@ pub(crate) fn is_native(py: Python<'_>, obj: &Obj) -> bool {
 /// Whether a coroutine of ours has ended; `None` for any other object.
 #[inline]
 pub(crate) fn is_closed(py: Python<'_>, obj: &Obj) -> Option<bool> {
-    NATIVE.get(py).borrow().iter().find_map(|kind| kind(obj))
+    NATIVE.get(py).borrow().iter().find_map(|kind| (kind.closed)(obj))
+}
+
+fn kind_of(py: Python<'_>, obj: &Obj) -> Option<Kind> {
+    NATIVE.get(py).borrow().iter().find(|kind| (kind.closed)(obj).is_some()).copied()
 }
 
 /// Whether `obj` is a coroutine: what a task can drive.
@@ -150,11 +166,50 @@ pub(crate) fn thrown_error(py: Python<'_>, args: &Args<'_, '_>) -> PyResult<PyEr
     Ok(PyErr::from_value(exc))
 }
 
-/// The mark: an object of its own.
+/// Throws `err` into a coroutine or iterator.
+///
+/// # Errors
+/// What comes out of it.
+pub(crate) fn throw_into(py: Python<'_>, target: &Obj, err: PyErr) -> PyResult<Sent> {
+    let exc = crate::exceptions::value_of(py, err);
+    if let Some(throw) = kind_of(py, target).and_then(|kind| kind.throw) {
+        return throw(target, py, ferrio_object::raise(py, &exc));
+    }
+    let Some(throw) = target.bind(py).getattr_opt(intern!(py, "throw"))? else {
+        return Err(ferrio_object::raise(py, &exc));
+    };
+    match throw.call1((&exc,)) {
+        Ok(yielded) => Ok(Sent::Next(yielded.into())),
+        Err(err) => stop_value(py, err).map(Sent::Return),
+    }
+}
+
+/// The value of a `StopIteration`; any other error stays one.
+fn stop_value(py: Python<'_>, err: PyErr) -> PyResult<Obj> {
+    if err.is_instance_of::<pyo3::exceptions::PyStopIteration>(py) {
+        return Ok(err.value(py).getattr(intern!(py, "value"))?.into());
+    }
+    Err(err)
+}
+
+/// Adds what Python sees of this room to the extension.
 ///
 /// # Errors
 /// `MemoryError`.
-pub(crate) fn add_mark(module: &Bound<'_, PyModule>) -> PyResult<()> {
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::function(
+        module,
+        "iscoroutine",
+        py_iscoroutine,
+        "iscoroutine(obj)\n--\n\nWhether obj is a coroutine object.",
+    )?;
+    ClassDef::function(
+        module,
+        "iscoroutinefunction",
+        py_iscoroutinefunction,
+        "iscoroutinefunction(func)\n--\n\nWhether func is a coroutine function (deprecated since 3.14).",
+    )?;
+    // The mark: an object of its own.
     let object = module.py().import("builtins")?.getattr("object")?;
     module.add("_is_coroutine", object.call0()?)
 }

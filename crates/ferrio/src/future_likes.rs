@@ -1,7 +1,7 @@
 //! Futures that may not be ours: the duck type that asyncio documents (`_asyncio_future_blocking`, `get_loop`,
 //! `add_done_callback(…, context=)`), and `concurrent.futures`.
 
-use ferrio_object::{Args, Obj, Signature};
+use ferrio_object::{Args, ClassDef, Obj, Signature};
 use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -336,4 +336,23 @@ fn convert_exception<'py>(py: Python<'py>, exception: &Bound<'py, PyAny>) -> PyR
     let args = exception.getattr(intern!(py, "args"))?;
     let converted = ours.bind(py).call1(args.cast_into::<pyo3::types::PyTuple>()?)?;
     converted.call_method1(intern!(py, "with_traceback"), (exception.getattr(intern!(py, "__traceback__"))?,))
+}
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::function(
+        module,
+        "isfuture",
+        py_isfuture,
+        "isfuture(obj, /)\n--\n\nWhether obj is a future (since 3.5).",
+    )?;
+    ClassDef::function(
+        module,
+        "wrap_future",
+        py_wrap_future,
+        "wrap_future(future, *, loop=None)\n--\n\nWrap a concurrent.futures.Future.",
+    )
 }

@@ -7,7 +7,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use ferrio_object::{Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Signature, TypeCell, Visit};
+use ferrio_object::{
+    Args, Class, ClassBuilder, ClassDef, FreeList, Obj, ObjCell, Signature, TypeCell, Visit,
+};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -354,4 +356,21 @@ impl Class for Gathering {
     fn define(class: &mut ClassBuilder<Self>) {
         class.method("cancel", Self::cancel, "cancel($self, /, msg=None)\n--\n\nCancel all children.");
     }
+}
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::add::<Gathering>(module)?;
+    ClassDef::function(
+        module,
+        "gather",
+        py_gather,
+        "gather(*coros_or_futures, return_exceptions=False)\n--\n\n\
+         A future with the list of all results.\n\n\
+         The first exception is passed on at once, the other awaitables go on; with return_exceptions exceptions\n\
+         are results like any other. Cancelling the future cancels all children.",
+    )
 }

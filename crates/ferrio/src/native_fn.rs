@@ -6,7 +6,9 @@
 use std::cell::RefCell;
 use std::mem::offset_of;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit, WeakList};
+use ferrio_object::{
+    Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, TypeCell, Visit, WeakList,
+};
 use pyo3::prelude::*;
 use smallvec::SmallVec;
 
@@ -147,4 +149,12 @@ impl Class for NativeFn {
             .getter("__name__", |this: &Obj<Self>, _py: Python<'_>| this.name.rsplit('.').next(), "")
             .getter("__qualname__", |this: &Obj<Self>, _py: Python<'_>| this.name, "");
     }
+}
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::add::<NativeFn>(module)
 }

@@ -28,3 +28,16 @@ pub(crate) fn py_rebind_methods(py: Python<'_>, args: Args<'_, '_>) -> PyResult<
         ClassDef::rebind_methods::<StreamTransport>(class, &TRANSPORT)
     }
 }
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::function(
+        module,
+        "_rebind_methods",
+        py_rebind_methods,
+        "_rebind_methods(class)\n--\n\nMake the hot methods of a loop or transport class its own.",
+    )
+}

@@ -5,7 +5,9 @@
 
 use std::cell::Cell;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, ThreadState, TypeCell, Visit};
+use ferrio_object::{
+    Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, ThreadState, TypeCell, Visit,
+};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -392,4 +394,21 @@ impl Class for Runner {
             )
             .getter("_loop", |this: &Obj<Self>, _py: Python<'_>| this.event_loop.get(), "");
     }
+}
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::add::<Runner>(module)?;
+    ClassDef::function(
+        module,
+        "run",
+        py_run,
+        "run(main, *, debug=None, loop_factory=None)\n--\n\nRun a coroutine on a loop of its own; return its result.\n\n\
+         Afterwards all other tasks are cancelled, asynchronous generators and the default executor closed.\n\
+         Raises RuntimeError if a loop is running in this thread. (Since 3.7, loop_factory since 3.12)",
+    )?;
+    ClassDef::function(module, "_cancel_all_tasks", py_cancel_all_tasks, "_cancel_all_tasks(loop)\n--\n\n")
 }

@@ -1,6 +1,6 @@
 //! `asyncio.shield`: a future that may be cancelled without the one behind it being cancelled.
 
-use ferrio_object::{Args, Obj, Signature};
+use ferrio_object::{Args, ClassDef, Obj, Signature};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -94,4 +94,18 @@ fn log_on_exception(py: Python<'_>, _held: &[Obj], inner: &Bound<'_, PyAny>) -> 
         context.set_item("source_traceback", traceback)?;
     }
     LoopRef::new(future_likes::loop_of(py, inner)?.bind(py)).call_exception_handler(py, &context)
+}
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::function(
+        module,
+        "shield",
+        py_shield,
+        "shield(arg)\n--\n\n\
+         A future with the outcome of `arg` that can be cancelled while `arg` goes on.",
+    )
 }

@@ -4,7 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::mem::offset_of;
 
 use ferrio_object::{
-    Any, Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Sent, Signature, TypeCell, Visit, WeakList,
+    Any, Args, Class, ClassBuilder, ClassDef, FreeList, Obj, ObjCell, Sent, Signature, TypeCell, Visit,
+    WeakList,
 };
 use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -371,4 +372,26 @@ impl Class for Sleep {
             .getter("cr_code", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
             .getter("cr_origin", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "");
     }
+}
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    coroutines::add_class::<Sleep>(
+        module,
+        coroutines::Kind { closed: |obj| obj.cast_exact::<Sleep>().map(|coro| coro.closed()), throw: None },
+    )?;
+    coroutines::add_class::<Yield>(
+        module,
+        coroutines::Kind { closed: |obj| obj.cast_exact::<Yield>().map(|coro| coro.closed()), throw: None },
+    )?;
+    ClassDef::function(
+        module,
+        "sleep",
+        py_sleep,
+        "sleep(delay, result=None)\n--\n\nCoroutine: wait `delay` seconds, then return `result`.\n\n\
+         Zero lets the loop turn once. Raises ValueError for NaN.",
+    )
 }

@@ -5,7 +5,9 @@
 
 use std::cell::{Cell, RefCell};
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit, raise};
+use ferrio_object::{
+    Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, TypeCell, Visit, raise,
+};
 use pyo3::exceptions::PyBaseException;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -364,4 +366,22 @@ impl Class for Race {
     }
 
     fn define(_class: &mut ClassBuilder<Self>) {}
+}
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::add::<Race>(module)?;
+    ClassDef::function(
+        module,
+        "staggered_race",
+        py_staggered_race,
+        "staggered_race(coro_fns, delay, *, loop=None)\n--\n\n\
+         Coroutine: start one coroutine function after the other until one succeeds; cancel the rest.\n\n\
+         The next is started when the one before fails, or `delay` seconds after it was started (None: only when\n\
+         it fails). Returns (winner's result, its index, list of the exceptions of those that were started);\n\
+         result and index are None if all failed.",
+    )
 }

@@ -10,7 +10,7 @@
 
 use std::cell::OnceCell;
 
-use ferrio_object::{Args, GilStatic, Obj, Signature};
+use ferrio_object::{Args, ClassDef, GilStatic, Obj, Signature};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PySet};
@@ -173,4 +173,17 @@ pub(crate) fn class_of(this: &Obj<Future>, py: Python<'_>) -> Obj {
         Some(stock) if this.as_any().cast_exact::<Future>().is_some() => stock.future.clone(),
         _ => class(),
     }
+}
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::function(
+        module,
+        "_meet_stock",
+        py_meet,
+        "_meet_stock(_asyncio, all_tasks)\n--\n\nTell and ask stock asyncio from now on.",
+    )
 }

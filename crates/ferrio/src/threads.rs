@@ -1,6 +1,6 @@
 //! Between the loop and other threads: `to_thread` and `run_coroutine_threadsafe`.
 
-use ferrio_object::{Args, Obj, Signature, ThreadState};
+use ferrio_object::{Args, ClassDef, Obj, Signature, ThreadState};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -72,4 +72,25 @@ pub(crate) fn py_run_coroutine_threadsafe(py: Python<'_>, args: Args<'_, '_>) ->
         })?;
     event_loop.call_method1(intern!(py, "call_soon_threadsafe"), (start,))?;
     Ok(future)
+}
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::function(
+        module,
+        "to_thread",
+        py_to_thread,
+        "to_thread(func, /, *args, **kwargs)\n--\n\nCoroutine: call func(*args, **kwargs) in a thread of the default \
+         executor,\nin a copy of the current context. (Since 3.9)",
+    )?;
+    ClassDef::function(
+        module,
+        "run_coroutine_threadsafe",
+        py_run_coroutine_threadsafe,
+        "run_coroutine_threadsafe(coro, loop)\n--\n\nRun a coroutine on the loop of another thread; return a \
+         concurrent.futures.Future. (Since 3.5.1)",
+    )
 }

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit};
+use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, TypeCell, Visit};
 use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PySet, PyTuple};
@@ -273,4 +273,21 @@ impl Class for Waiting {
     }
 
     fn define(_class: &mut ClassBuilder<Self>) {}
+}
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::add::<Waiting>(module)?;
+    ClassDef::function(
+        module,
+        "wait",
+        py_wait,
+        "wait(fs, *, timeout=None, return_when='ALL_COMPLETED')\n--\n\n\
+         Coroutine: wait for some or all of the futures; return the sets (done, pending).\n\n\
+         `timeout` in seconds; when it is over, what is not done is pending, and nothing is raised or cancelled.\n\
+         Coroutines are refused with TypeError (since 3.11), no futures at all with ValueError.",
+    )
 }

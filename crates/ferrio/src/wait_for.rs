@@ -11,8 +11,8 @@ use std::mem::offset_of;
 
 use ferrio_core::clock;
 use ferrio_object::{
-    Any, Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Sent, Signature, TypeCell, Visit, WeakList,
-    await_iter, send,
+    Any, Args, Class, ClassBuilder, ClassDef, FreeList, Obj, ObjCell, Sent, Signature, TypeCell, Visit,
+    WeakList, await_iter, send,
 };
 use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -22,7 +22,7 @@ use crate::coro::{self, Co};
 use crate::event_loop::{LoopRef, running};
 use crate::task::{self, registry};
 use crate::timeouts::{Timeout, timed_out};
-use crate::{exceptions, future_likes, native_fn};
+use crate::{coroutines, exceptions, future_likes, native_fn};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -157,11 +157,8 @@ impl WaitFor {
     }
 
     fn first_step(&self, py: Python<'_>, awaitable: Obj) -> PyResult<Sent> {
-        let inner = if crate::coroutines::is_native(py, &awaitable) {
-            awaitable
-        } else {
-            await_iter(py, &awaitable)?
-        };
+        let inner =
+            if coroutines::is_native(py, &awaitable) { awaitable } else { await_iter(py, &awaitable)? };
         let sent = send(py, &inner, None);
         if matches!(sent, Ok(Sent::Next(_))) {
             self.inner.set(Some(inner));
@@ -207,7 +204,7 @@ impl WaitFor {
                 let sent = if err.is_instance_of::<PyGeneratorExit>(py) {
                     coro::close_iterator(py, &inner).and(Err(err))
                 } else {
-                    coro::throw_into(py, &inner, err)
+                    coroutines::throw_into(py, &inner, err)
                 };
                 this.after_step(py, sent)
             }
@@ -217,7 +214,7 @@ impl WaitFor {
     }
 
     fn throw(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Sent> {
-        let err = crate::coroutines::thrown_error(py, &args)?;
+        let err = coroutines::thrown_error(py, &args)?;
         Self::throw_error(this, py, err)
     }
 
@@ -438,4 +435,23 @@ impl Class for WaitFor {
             .getter("cr_code", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
             .getter("cr_origin", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "");
     }
+}
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    coroutines::add_class::<WaitFor>(
+        module,
+        coroutines::Kind { closed: |obj| obj.cast_exact::<WaitFor>().map(|coro| coro.closed()), throw: None },
+    )?;
+    ClassDef::function(
+        module,
+        "wait_for",
+        py_wait_for,
+        "wait_for(fut, timeout)\n--\n\nCoroutine: await `fut` for at most `timeout` seconds; None is no limit.\n\n\
+         When the time is up, `fut` is cancelled and TimeoutError raised; a result that it gives all the same is\n\
+         returned. With no time left only what is done already is taken.",
+    )
 }

@@ -39,9 +39,7 @@ use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Type
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-pub(crate) use doctor::py_driver_report;
-pub(crate) use lifecycle::{STOP_WHEN_DONE, py_stop_when_done};
-pub(crate) use sendfile::SendfileFallback;
+use sendfile::SendfileFallback;
 
 use crate::event_loop::{Calls, Engine, Hooks, Loop, Pace, Ready, Registrations, Signals, Sockets, Timer};
 
@@ -262,4 +260,25 @@ impl Class for Loop {
         replaced::define(class);
         signals::define(class);
     }
+}
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::add::<Loop>(module)?;
+    ClassDef::add::<SendfileFallback>(module)?;
+    ClassDef::function(
+        module,
+        lifecycle::STOP_WHEN_DONE,
+        lifecycle::py_stop_when_done,
+        "_run_until_complete_cb(fut)\n--\n\nThe done-callback of run_until_complete(): stop the future's loop.",
+    )?;
+    ClassDef::function(
+        module,
+        "_driver_report",
+        doctor::py_driver_report,
+        "_driver_report()\n--\n\nWhat `ferrio doctor` tells of drivers: a dict of 'driver', 'io_uring' and 'files'.",
+    )
 }

@@ -21,37 +21,37 @@ pub(crate) use ready::{Given, Memory, Operation, ReadyCoroutine, Step, ready, re
 use ferrio_object::Obj;
 use pyo3::prelude::*;
 
+use crate::coroutines;
+
 /// `True`, for operations that end with it.
 #[inline]
 pub(crate) fn truth(py: Python<'_>) -> Obj {
     pyo3::types::PyBool::new(py, true).to_owned().into()
 }
 
-/// Throws `err` into a coroutine or iterator.
+/// Adds what Python sees of this room to the extension.
 ///
 /// # Errors
-/// What comes out of it.
-pub(crate) fn throw_into(py: Python<'_>, target: &Obj, err: PyErr) -> PyResult<ferrio_object::Sent> {
-    let exc = crate::exceptions::value_of(py, err);
-    if let Some(ours) = target.cast_exact::<Coroutine>() {
-        return Coroutine::throw_error(ours, py, ferrio_object::raise(py, &exc));
-    }
-    if let Some(ours) = target.cast_exact::<ReadyCoroutine>() {
-        return ReadyCoroutine::throw_error(ours, py, ferrio_object::raise(py, &exc));
-    }
-    let Some(throw) = target.bind(py).getattr_opt(pyo3::intern!(py, "throw"))? else {
-        return Err(ferrio_object::raise(py, &exc));
-    };
-    match throw.call1((&exc,)) {
-        Ok(yielded) => Ok(ferrio_object::Sent::Next(yielded.into())),
-        Err(err) => stop_value(py, err).map(ferrio_object::Sent::Return),
-    }
-}
-
-/// The value of a `StopIteration`; any other error stays one.
-fn stop_value(py: Python<'_>, err: PyErr) -> PyResult<Obj> {
-    if err.is_instance_of::<pyo3::exceptions::PyStopIteration>(py) {
-        return Ok(err.value(py).getattr(pyo3::intern!(py, "value"))?.into());
-    }
-    Err(err)
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    coroutines::add_class::<Coroutine>(
+        module,
+        coroutines::Kind {
+            closed: |obj| obj.cast_exact::<Coroutine>().map(|coro| coro.closed()),
+            throw: Some(|obj, py, err| match obj.cast_exact::<Coroutine>() {
+                Some(coro) => Coroutine::throw_error(coro, py, err),
+                None => Err(err),
+            }),
+        },
+    )?;
+    coroutines::add_class::<ReadyCoroutine>(
+        module,
+        coroutines::Kind {
+            closed: |obj| obj.cast_exact::<ReadyCoroutine>().map(|coro| coro.closed()),
+            throw: Some(|obj, py, err| match obj.cast_exact::<ReadyCoroutine>() {
+                Some(coro) => ReadyCoroutine::throw_error(coro, py, err),
+                None => Err(err),
+            }),
+        },
+    )
 }

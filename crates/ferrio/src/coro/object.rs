@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::frame::{Awaiting, Co, Frame};
+use crate::coroutines;
 use crate::future::Future;
 
 type Body = Pin<Box<dyn RustFuture<Output = PyResult<Obj>>>>;
@@ -98,7 +99,7 @@ impl Coroutine {
     }
 
     fn throw(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Sent> {
-        let err = crate::coroutines::thrown_error(py, &args)?;
+        let err = coroutines::thrown_error(py, &args)?;
         Self::throw_error(this, py, err)
     }
 
@@ -171,7 +172,7 @@ impl Coroutine {
                     close_iterator(py, &iterator)?;
                     return Err(err);
                 }
-                let sent = super::throw_into(py, &iterator, err)?;
+                let sent = coroutines::throw_into(py, &iterator, err)?;
                 if matches!(sent, Sent::Next(_)) {
                     drop(frame.awaiting.replace(Awaiting::Iterator(iterator)));
                 }

@@ -17,6 +17,7 @@ use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyTypeError, PyValueErro
 use pyo3::prelude::*;
 
 use super::object::{Coroutine, close_iterator, never_awaited};
+use crate::coroutines;
 use crate::future::Future;
 
 /// How an operation stands after its beginning.
@@ -322,7 +323,7 @@ impl ReadyCoroutine {
                 let sent = if err.is_instance_of::<PyGeneratorExit>(py) {
                     close_iterator(py, &iterator).and(Err(err))
                 } else {
-                    super::throw_into(py, &iterator, err)
+                    coroutines::throw_into(py, &iterator, err)
                 };
                 this.passed(py, sent)
             }
@@ -332,7 +333,7 @@ impl ReadyCoroutine {
     }
 
     fn throw(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Sent> {
-        let err = crate::coroutines::thrown_error(py, &args)?;
+        let err = coroutines::thrown_error(py, &args)?;
         Self::throw_error(this, py, err)
     }
 

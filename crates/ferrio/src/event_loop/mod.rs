@@ -29,7 +29,7 @@ use ferrio_core::driver::{Driver, Events, Token, Waker};
 use ferrio_core::registry::Registry;
 use ferrio_core::timers::{TimerKey, Timers};
 use ferrio_core::turn_queue::TurnQueue;
-use ferrio_object::{Erased, Obj, ObjCell, ThreadState};
+use ferrio_object::{ClassDef, Erased, Obj, ObjCell, ThreadState};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -39,10 +39,9 @@ pub(crate) use handle_args::HandleArgs;
 pub(crate) use hooks::Hooks;
 pub(crate) use loop_ref::LoopRef;
 pub(crate) use pace::Pace;
-pub(crate) use registration::Registrations;
 pub(crate) use sockets::{SCRATCH_LEN, Sockets};
 pub(crate) use sources::{Futures, Kept, Source, Waiter, Watch};
-pub(crate) use state::{Calls, Engine, Pending, Pipe, Place, Signals};
+pub(crate) use state::{Calls, Engine, Pending, Pipe, Place, Registrations, Signals};
 pub(crate) use timer_handle::TimerHandle;
 
 use crate::exceptions::FromIo;
@@ -220,4 +219,37 @@ impl Loop {
 #[cold]
 pub(crate) fn closed_error() -> PyErr {
     PyRuntimeError::new_err("Event loop is closed")
+}
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::add::<Handle>(module)?;
+    ClassDef::add::<TimerHandle>(module)?;
+    ClassDef::function(
+        module,
+        "_get_running_loop",
+        running::py_get,
+        "_get_running_loop()\n--\n\nThe running event loop, or None.",
+    )?;
+    ClassDef::function(
+        module,
+        "_set_running_loop",
+        running::py_set,
+        "_set_running_loop(loop, /)\n--\n\nSet the running event loop of this thread.",
+    )?;
+    ClassDef::function(
+        module,
+        "get_running_loop",
+        running::py_get_running_loop,
+        "get_running_loop()\n--\n\nThe running event loop. Raises RuntimeError if there is none. (Since 3.7)",
+    )?;
+    ClassDef::function(
+        module,
+        "get_event_loop",
+        running::py_get_event_loop,
+        "get_event_loop()\n--\n\nThe running event loop, or the one that the policy gives.",
+    )
 }

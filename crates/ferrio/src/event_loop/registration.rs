@@ -5,7 +5,6 @@
 //! registration back when it gives up; taking the next owner's would make that one deaf. So every number's
 //! registration has an owner, the token that it was made with, and whoever is not the owner changes nothing.
 
-use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::RawFd;
 
@@ -15,49 +14,6 @@ use pyo3::prelude::*;
 
 use super::{Futures, Loop, Source};
 use crate::exceptions::FromIo;
-
-/// What a loop knows about the driver's registrations.
-#[derive(Default)]
-pub(crate) struct Registrations {
-    /// The owner by descriptor; `Token::WAKE`, which is nobody's, where there is none.
-    owners: RefCell<Vec<Token>>,
-    /// Polls so far: whoever began to wait after the last one is not meant by its events.
-    polls: Cell<u32>,
-    /// Whether the last one brought one event and no more.
-    quiet: Cell<bool>,
-}
-
-impl Registrations {
-    fn owner(&self, fd: RawFd) -> Token {
-        let owners = self.owners.borrow();
-        usize::try_from(fd).ok().and_then(|fd| owners.get(fd)).copied().unwrap_or(Token::WAKE)
-    }
-
-    fn set_owner(&self, fd: RawFd, token: Token) {
-        let Ok(fd) = usize::try_from(fd) else { return };
-        let mut owners = self.owners.borrow_mut();
-        if fd >= owners.len() {
-            owners.resize(fd + 1, Token::WAKE);
-        }
-        owners[fd] = token;
-    }
-
-    #[inline]
-    pub(crate) fn polls(&self) -> u32 {
-        self.polls.get()
-    }
-
-    #[inline]
-    pub(crate) fn polled(&self, events: usize) {
-        self.polls.set(self.polls.get().wrapping_add(1));
-        self.quiet.set(events == 1);
-    }
-
-    pub(crate) fn clear(&self) {
-        let owners = self.owners.take();
-        drop(owners);
-    }
-}
 
 impl Loop {
     /// How many polls there have been; wraps around.

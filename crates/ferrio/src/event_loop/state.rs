@@ -1,8 +1,10 @@
-//! What a loop holds for those that stand above it: calls on threads, signal handlers, file operations.
+//! What a loop holds beside its queues and sources: whose the driver's registrations are, calls on threads, signal
+//! handlers, file operations. What is done with each stands elsewhere: `registration.rs`, `base_events/`, `files/`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,6 +17,49 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::future::Future;
+
+/// What a loop knows about the driver's registrations.
+#[derive(Default)]
+pub(crate) struct Registrations {
+    /// The owner by descriptor; `Token::WAKE`, which is nobody's, where there is none.
+    pub(super) owners: RefCell<Vec<Token>>,
+    /// Polls so far: whoever began to wait after the last one is not meant by its events.
+    pub(super) polls: Cell<u32>,
+    /// Whether the last one brought one event and no more.
+    pub(super) quiet: Cell<bool>,
+}
+
+impl Registrations {
+    pub(super) fn owner(&self, fd: RawFd) -> Token {
+        let owners = self.owners.borrow();
+        usize::try_from(fd).ok().and_then(|fd| owners.get(fd)).copied().unwrap_or(Token::WAKE)
+    }
+
+    pub(super) fn set_owner(&self, fd: RawFd, token: Token) {
+        let Ok(fd) = usize::try_from(fd) else { return };
+        let mut owners = self.owners.borrow_mut();
+        if fd >= owners.len() {
+            owners.resize(fd + 1, Token::WAKE);
+        }
+        owners[fd] = token;
+    }
+
+    #[inline]
+    pub(crate) fn polls(&self) -> u32 {
+        self.polls.get()
+    }
+
+    #[inline]
+    pub(crate) fn polled(&self, events: usize) {
+        self.polls.set(self.polls.get().wrapping_add(1));
+        self.quiet.set(events == 1);
+    }
+
+    pub(crate) fn clear(&self) {
+        let owners = self.owners.take();
+        drop(owners);
+    }
+}
 
 /// The calls of a loop that somebody waits for.
 #[derive(Default)]

@@ -3,7 +3,9 @@
 use std::cell::OnceCell;
 use std::mem::offset_of;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, FreeList, Obj, Signature, ThreadState, TypeCell, Visit};
+use ferrio_object::{
+    Any, Args, Class, ClassBuilder, ClassDef, FreeList, Obj, Signature, ThreadState, TypeCell, Visit,
+};
 use pyo3::exceptions::{PyAttributeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
@@ -313,4 +315,26 @@ impl Class for Future {
     fn define(class: &mut ClassBuilder<Self>) {
         define(class);
     }
+}
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::add::<Future>(module)?;
+    ClassDef::add::<FutureIter>(module)?;
+    ClassDef::function(
+        module,
+        "future_add_to_awaited_by",
+        awaited_by::py_add,
+        "future_add_to_awaited_by(fut, waiter, /)\n--\n\nRecord that `fut` is awaited by `waiter` (since 3.14).",
+    )?;
+    ClassDef::function(
+        module,
+        "future_discard_from_awaited_by",
+        awaited_by::py_discard,
+        "future_discard_from_awaited_by(fut, waiter, /)\n--\n\n\
+         Record that `fut` is no longer awaited by `waiter` (since 3.14).",
+    )
 }

@@ -24,6 +24,7 @@ use crate::native_fn::NativeFn;
 
 pub(crate) use callbacks::{Callback, Callbacks};
 pub(crate) use iter::FutureIter;
+pub(crate) use methods::add;
 pub(crate) use report::future_repr_info;
 
 /// Where a future stands.

@@ -25,7 +25,7 @@ pub(crate) use line::{Line, Waiters, is_cancelled, wake};
 pub(crate) use lock::Lock;
 pub(crate) use semaphore::{BoundedSemaphore, Semaphore};
 
-use ferrio_object::Obj;
+use ferrio_object::{ClassDef, Obj};
 use pyo3::prelude::*;
 
 /// `object.__repr__(obj)` with the state of the primitive behind it: `<asyncio.locks.Lock object at 0x… [unlocked]>`.
@@ -43,4 +43,18 @@ pub(crate) fn waiters(line: &Line) -> String {
         0 => String::new(),
         n => format!(", waiters:{n}"),
     }
+}
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::add::<Waiters>(module)?;
+    ClassDef::add::<Lock>(module)?;
+    ClassDef::add::<Event>(module)?;
+    ClassDef::add::<Condition>(module)?;
+    ClassDef::add::<Semaphore>(module)?;
+    ClassDef::add::<BoundedSemaphore>(module)?;
+    ClassDef::add::<Barrier>(module)
 }

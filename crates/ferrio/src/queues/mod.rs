@@ -7,3 +7,16 @@ mod wait;
 
 pub(crate) use kinds::{LifoQueue, PriorityQueue};
 pub(crate) use queue::{Exception, Queue, raise};
+
+use ferrio_object::ClassDef;
+use pyo3::prelude::*;
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::add::<Queue>(module)?;
+    ClassDef::add::<LifoQueue>(module)?;
+    ClassDef::add::<PriorityQueue>(module)
+}

@@ -16,7 +16,7 @@ use crate::event_loop::Loop;
 use crate::future::{self, Future};
 
 pub(crate) use listener::Listener;
-pub(crate) use serving::Serving;
+pub(crate) use serving::{Serving, add};
 
 /// The contents of a server.
 pub struct Server {

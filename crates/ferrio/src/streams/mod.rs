@@ -34,16 +34,15 @@ pub(crate) use protocol::StreamReaderProtocol;
 /// that a line may have.
 pub(crate) const DEFAULT_LIMIT: usize = 64 * 1024;
 
-/// Adds the classes that need nothing of the package to the extension.
-pub(crate) fn classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
+/// Adds the functions to the extension, and the classes that need nothing of the package.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<reader::StreamReader>(module)?;
     ClassDef::add::<writer::StreamWriter>(module)?;
     ClassDef::add::<operation::StreamOperation>(module)?;
-    ClassDef::add::<open::ProtocolFactory>(module)
-}
-
-/// Adds the functions to the extension.
-pub(crate) fn functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::add::<open::ProtocolFactory>(module)?;
     ClassDef::function(
         module,
         "_stream_protocols",

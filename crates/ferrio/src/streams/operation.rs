@@ -25,7 +25,7 @@ use super::read::Read;
 use super::reader::StreamReader;
 use super::replaced;
 use super::writer::StreamWriter;
-use crate::coro;
+use crate::coroutines;
 use crate::future::Future;
 
 /// Which method was called.
@@ -280,7 +280,7 @@ impl StreamOperation {
     }
 
     fn throw(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Sent> {
-        let err = crate::coroutines::thrown_error(py, &args)?;
+        let err = coroutines::thrown_error(py, &args)?;
         let state = this.state.replace(State::Running);
         let sent = match state {
             State::Created | State::Yielded | State::Waiting => Err(err),
@@ -289,7 +289,7 @@ impl StreamOperation {
                 let sent = if err.is_instance_of::<PyGeneratorExit>(py) {
                     close_iterator(py, &iterator).and(Err(err))
                 } else {
-                    coro::throw_into(py, &iterator, err)
+                    coroutines::throw_into(py, &iterator, err)
                 };
                 this.passed(py, sent, state)
             }

@@ -3,13 +3,16 @@
 use std::cell::{Cell, RefCell};
 
 use ferrio_object::{
-    Args, Class, ClassBuilder, FreeList, Membership, Obj, ObjCell, Signature, TypeCell, Visit,
+    Args, Class, ClassBuilder, ClassDef, FreeList, Membership, Obj, ObjCell, Signature, TypeCell, Visit,
 };
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use super::{Name, Task, create, stack};
+use super::{
+    EagerFactory, Name, StepCallable, Task, WakeupCallable, create, eager_task_factory, factory, registry,
+    stack,
+};
 use crate::future::{Future, State, future_repr_info};
 
 fn cancel(this: &Obj<Task>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<bool> {
@@ -217,4 +220,83 @@ impl Class for Task {
     fn define(class: &mut ClassBuilder<Self>) {
         define(class);
     }
+}
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::add::<Task>(module)?;
+    ClassDef::add::<StepCallable>(module)?;
+    ClassDef::add::<WakeupCallable>(module)?;
+    ClassDef::add::<EagerFactory>(module)?;
+    ClassDef::function(
+        module,
+        "current_task",
+        registry::py_current_task,
+        "current_task(loop=None)\n--\n\nThe task that is running in the loop, or None (since 3.7).",
+    )?;
+    ClassDef::function(
+        module,
+        "all_tasks",
+        registry::py_all_tasks,
+        "all_tasks(loop=None)\n--\n\nThe set of tasks of the loop that are not done (since 3.7).",
+    )?;
+    ClassDef::function(module, "_register_task", registry::py_register, "_register_task(task)\n--\n\n")?;
+    ClassDef::function(
+        module,
+        "_unregister_task",
+        registry::py_unregister,
+        "_unregister_task(task)\n--\n\n",
+    )?;
+    ClassDef::function(
+        module,
+        "_register_eager_task",
+        registry::py_register_eager,
+        "_register_eager_task(task)\n--\n\n",
+    )?;
+    ClassDef::function(
+        module,
+        "_unregister_eager_task",
+        registry::py_unregister_eager,
+        "_unregister_eager_task(task)\n--\n\n",
+    )?;
+    ClassDef::function(module, "_enter_task", registry::py_enter, "_enter_task(loop, task)\n--\n\n")?;
+    ClassDef::function(module, "_leave_task", registry::py_leave, "_leave_task(loop, task)\n--\n\n")?;
+    ClassDef::function(
+        module,
+        "_every_task",
+        registry::py_every,
+        "_every_task()\n--\n\nThe tasks of this extension, of all loops.",
+    )?;
+    ClassDef::function(
+        module,
+        "_swap_current_task",
+        registry::py_swap_current,
+        "_swap_current_task(loop, task)\n--\n\n",
+    )?;
+    ClassDef::function(
+        module,
+        "create_task",
+        create::py_create_task,
+        "create_task(coro, *, name=None, context=None, eager_start=None)\n--\n\n\
+         Schedule a coroutine as a Task of the running loop (since 3.7).\n\n\
+         Raises RuntimeError if no loop is running.",
+    )?;
+    ClassDef::function(
+        module,
+        "ensure_future",
+        create::py_ensure_future,
+        "ensure_future(coro_or_future, *, loop=None)\n--\n\n\
+         A future as it is, a coroutine or other awaitable as a Task of the loop (since 3.4.4).",
+    )?;
+    module.add("eager_task_factory", eager_task_factory(module.py())?.bind(module.py()))?;
+    ClassDef::function(
+        module,
+        "create_eager_task_factory",
+        factory::py_create_eager_task_factory,
+        "create_eager_task_factory(custom_task_constructor)\n--\n\n\
+         A task factory that calls the constructor with eager_start=True (since 3.12).",
+    )
 }

@@ -14,10 +14,9 @@ use ferrio_object::{Membership, Obj, ObjCell, ThreadState};
 use pyo3::prelude::*;
 
 pub(crate) use crate::coroutines::is_coroutine;
-pub(crate) use create::{
-    create, create_from_call, ensure_future, is_awaitable, py_create_task, py_ensure_future,
-};
-pub(crate) use factory::{EagerFactory, eager_task_factory, py_create_eager_task_factory};
+pub(crate) use create::{create, create_from_call, ensure_future, is_awaitable};
+pub(crate) use factory::{EagerFactory, eager_task_factory};
+pub(crate) use methods::add;
 pub(crate) use step::wake;
 pub(crate) use wakeup::{StepCallable, WakeupCallable, wakeup_callable};
 

@@ -12,7 +12,7 @@ use super::{Task, registry};
 use crate::event_loop::{LoopRef, Ready};
 use crate::future::{self, Callback, Future, State};
 use crate::gather::Gathering;
-use crate::{coro, exceptions, future_likes};
+use crate::{coroutines, exceptions, future_likes};
 
 /// Steps a task taken from the ready queue: it starts, or what it awaited is done.
 ///
@@ -73,7 +73,7 @@ fn run_with_error(task: &Obj<Task>, py: Python<'_>, error: Option<PyErr>) -> Res
     };
     step(task, py, |coro| {
         let sent = match error {
-            Some(err) => coro::throw_into(py, coro, err)?,
+            Some(err) => coroutines::throw_into(py, coro, err)?,
             None => send_none(py, coro)?,
         };
         clear_recycled(py);

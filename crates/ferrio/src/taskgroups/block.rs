@@ -8,7 +8,8 @@ use std::cell::{Cell, RefCell};
 use std::mem::offset_of;
 
 use ferrio_object::{
-    Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit, WeakList, handled_exception,
+    Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, TypeCell, Visit, WeakList,
+    handled_exception,
 };
 use pyo3::exceptions::{PyBaseExceptionGroup, PyRuntimeError};
 use pyo3::intern;
@@ -301,4 +302,12 @@ impl Class for TaskGroup {
             .getter("_aborting", |this: &Obj<Self>, _py: Python<'_>| this.aborting.get(), "")
             .getter("_parent_task", |this: &Obj<Self>, _py: Python<'_>| this.parent.get(), "");
     }
+}
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::add::<TaskGroup>(module)
 }

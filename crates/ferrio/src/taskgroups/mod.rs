@@ -20,6 +20,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+pub(crate) use block::add;
+
 use crate::event_loop::{Hooks, LoopRef};
 use crate::future::{self, Callback, Future, State};
 use crate::task::{self, Task};

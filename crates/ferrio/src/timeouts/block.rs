@@ -1,6 +1,6 @@
 //! The block of a `Timeout`: entering and leaving it, and what Python sees.
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, FreeList, Obj, Signature, TypeCell, Visit};
+use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, FreeList, Obj, Signature, TypeCell, Visit};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
@@ -204,4 +204,25 @@ impl Class for Timeout {
             .special("__aexit__", aexit, "__aexit__($self, exc_type, exc_val, exc_tb, /)\n--\n\n")
             .getter("_state", |this: &Obj<Self>, _py: Python<'_>| this.state.get().name(), "");
     }
+}
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::add::<Timeout>(module)?;
+    ClassDef::function(
+        module,
+        "timeout",
+        py_timeout,
+        "timeout(delay)\n--\n\nAsynchronous context manager that cancels the block after `delay` seconds.\n\n\
+         The cancellation leaves the block as TimeoutError. None is no limit. (Since 3.11)",
+    )?;
+    ClassDef::function(
+        module,
+        "timeout_at",
+        py_timeout_at,
+        "timeout_at(when)\n--\n\nAs timeout(), with a point in time on the loop's clock. (Since 3.11)",
+    )
 }

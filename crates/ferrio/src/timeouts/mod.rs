@@ -14,7 +14,7 @@ use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTimeoutError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
-pub(crate) use block::{py_timeout, py_timeout_at};
+pub(crate) use block::add;
 
 use crate::event_loop::{Alarm, LoopRef, Ready, Timer};
 use crate::task::{self, registry};

@@ -24,6 +24,25 @@ pub(crate) use held_socket::{Connected, SocketKind};
 pub(crate) use pipe::OverPipe;
 pub use pipe_read::ReadPipe;
 pub use pipe_write::WritePipe;
-pub(crate) use protocol::py_feed_data;
 pub(crate) use stream::Opening;
 pub use stream::StreamTransport;
+
+use ferrio_object::ClassDef;
+use pyo3::prelude::*;
+
+/// Adds what Python sees of this room to the extension.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::add::<StreamTransport>(module)?;
+    ClassDef::add::<DatagramTransport>(module)?;
+    ClassDef::add::<ReadPipe>(module)?;
+    ClassDef::add::<WritePipe>(module)?;
+    ClassDef::function(
+        module,
+        "_feed_data_to_buffered_proto",
+        protocol::py_feed_data,
+        "_feed_data_to_buffered_proto(proto, data)\n--\n\nHand received bytes to a BufferedProtocol.",
+    )
+}
