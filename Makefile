@@ -194,6 +194,8 @@ lint-rust: $(STAMPS)/venv
 	if echo "$$tree" | grep -E '^(pyo3[^ ]*|ferrio-object|ferrio) v'; then \
 		echo "ferrio-core may not depend on the crates above" >&2; exit 1; \
 	fi
+	$(call say,no file of crates/ferrio imports from a floor above its own)
+	@"$(PYTHON)" .ci/floors.py
 
 .PHONY: lint-python
 lint-python: $(STAMPS)/lint.installed

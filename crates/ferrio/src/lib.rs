@@ -1,43 +1,59 @@
 //! The Python extension `ferrio._ferrio`: asyncio's objects, one file (or folder) per name of asyncio's.
 //!
-//! This file only lists what the module holds. No raw FFI in this crate: objects are declared through
+//! This file only lists the floors, lowest first: a file imports from its own floor and from those below it (the table
+//! is in ARCHITECTURE.md, `.ci/floors.py` holds it). No raw FFI in this crate: objects are declared through
 //! `ferrio-object`, and the operating system is reached through `ferrio-core`.
 
 #![forbid(unsafe_code)]
 
-mod as_completed;
-mod base_events;
-mod coro;
+// Ground: what knows objects, and no loop.
 mod coroutines;
 mod debug;
-mod event_loop;
 mod exceptions;
-mod extras;
-mod files;
+mod library;
+mod native_fn;
+mod trsock;
+
+// Kernel: what the items of the ready queue, the timers and a future's callbacks are.
+mod event_loop;
 mod future;
 mod future_likes;
 mod gather;
-mod library;
-mod locks;
-mod module;
-mod native_fn;
-mod queues;
-mod rebind;
-mod runners;
-mod server;
-mod shield;
-mod sleep;
-mod staggered;
 mod stock;
-mod streams;
 mod task;
+
+// Coroutines written in Rust.
+mod coro;
+mod sleep;
+
+// What waits for futures. What the kernel has to know of a task group and a timeout is in their `mod.rs`.
+mod as_completed;
+mod locks;
+mod queues;
+mod shield;
+mod staggered;
 mod taskgroups;
-mod threads;
 mod timeouts;
-mod transports;
-mod trsock;
 mod wait;
 mod wait_for;
+
+// What bytes go through.
+mod files;
+mod server;
+mod streams;
+mod transports;
+
+// The event loop's methods, its class and the turn.
+mod base_events;
+mod rebind;
+
+// What runs a loop, or uses it as a program does.
+mod extras;
+mod runners;
+mod threads;
+
+// What the extension holds.
+mod module;
 
 use pyo3::prelude::*;
 
