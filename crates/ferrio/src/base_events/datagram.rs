@@ -9,7 +9,8 @@ use pyo3::types::{PyString, PyTuple};
 use super::connect::{OwnedSocket, given};
 use super::names::{Wanted, ensure_resolved};
 use super::pipes::until_made;
-use super::serve::{self, set_reuse_port};
+use super::serve::set_reuse_port;
+use super::unix_paths;
 use crate::coro::{self, Co};
 use crate::event_loop::{Loop, LoopRef};
 use crate::exceptions;
@@ -232,7 +233,7 @@ async fn pairs(co: &Co, this: &Obj<Loop>, endpoint: &Endpoint) -> PyResult<Vec<P
                 }
             }
             if let Some(local) = &endpoint.local_addr {
-                serve::remove_stale(py, local.bind(py))?;
+                unix_paths::remove_stale(py, local.bind(py))?;
             }
             return Ok(vec![pair(endpoint.local_addr.clone(), endpoint.remote_addr.clone())]);
         }

@@ -27,6 +27,7 @@ mod sock;
 mod sock_data;
 mod sock_message;
 mod turn;
+mod unix_paths;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

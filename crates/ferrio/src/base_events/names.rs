@@ -13,6 +13,7 @@ use super::resolve;
 use crate::coro::{self, Co};
 use crate::event_loop::Loop;
 use crate::library::socket_module;
+use crate::transports::has_null;
 
 /// What is wanted of an address: the keyword arguments of `getaddrinfo`.
 #[derive(Clone)]
@@ -57,6 +58,10 @@ pub(super) async fn ensure_resolved(
         let py = co.py();
         let address = address.bind(py);
         let (host, port) = (address.get_item(0)?, address.get_item(1)?);
+        // The C library takes a name up to its first NUL: another host than the one that a program may have checked.
+        if has_null(&host)? || has_null(&port)? {
+            return Err(PyValueError::new_err("embedded null character"));
+        }
         if let Some(info) = numeric(py, address, &host, &port, &wanted)? {
             return Ok(vec![info]);
         }

@@ -1,7 +1,7 @@
 //! Serving: `create_server`, `create_unix_server`, `connect_accepted_socket`, and the end of listening.
 
 use ferrio_object::{Args, ClassBuilder, Erased, Obj, Signature};
-use pyo3::exceptions::{PyFileNotFoundError, PyOSError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
@@ -9,8 +9,9 @@ use pyo3::types::{PyList, PyString};
 use super::connect::{Ssl, begin_transport, expect_stream, given, truthy};
 use super::names::{Wanted, ensure_resolved};
 use super::sock::check_ssl_socket;
+use super::unix_paths;
 use crate::coro::{self, Co};
-use crate::event_loop::{Loop, watches};
+use crate::event_loop::Loop;
 use crate::gather::gather_objects;
 use crate::library::socket_module;
 use crate::server::{Listener, Server, Serving};
@@ -358,7 +359,7 @@ fn create_unix_server(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> P
         let ours = path.is_some();
         let sock = unix_listener(co.py(), path, sock)?;
         if cleanup {
-            remember_path(&this, co.py(), &sock)?;
+            unix_paths::remember(&this, co.py(), &sock)?;
         }
         let server = serve(&co, &this, vec![sock], Plan { factory, ssl, backlog, start, ours }).await?;
         Ok(server.into_any())
@@ -381,7 +382,8 @@ fn unix_listener(py: Python<'_>, path: Option<Obj>, sock: Option<Obj>) -> PyResu
     let socket = socket_module(py)?;
     let sock =
         socket.getattr("socket")?.call1((socket.getattr("AF_UNIX")?, socket.getattr("SOCK_STREAM")?))?;
-    let bound = remove_stale(py, &path).and_then(|()| sock.call_method1("bind", (&path,)).map(drop));
+    let bound =
+        unix_paths::remove_stale(py, &path).and_then(|()| sock.call_method1("bind", (&path,)).map(drop));
     let Err(err) = bound else { return Ok(sock.into()) };
     sock.call_method0("close")?;
     if err.is_instance_of::<PyOSError>(py)
@@ -393,59 +395,6 @@ fn unix_listener(py: Python<'_>, path: Option<Obj>, sock: Option<Obj>) -> PyResu
     Err(err)
 }
 
-fn is_abstract(path: &Bound<'_, PyAny>) -> PyResult<bool> {
-    if path.len()? == 0 {
-        // Unnamed: nothing in the file system either.
-        return Ok(true);
-    }
-    let first = path.get_item(0)?;
-    Ok(first.eq(0)? || first.eq("\0")?)
-}
-
-/// Removes the socket file that an earlier server left behind.
-pub(super) fn remove_stale(py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<()> {
-    if path.len()? == 0 || is_abstract(path)? {
-        return Ok(());
-    }
-    let os = py.import("os")?;
-    let removed = (|| -> PyResult<()> {
-        let mode = os.call_method1("stat", (path,))?.getattr("st_mode")?;
-        if py.import("stat")?.call_method1("S_ISSOCK", (mode,))?.is_truthy()? {
-            os.call_method1("remove", (path,))?;
-        }
-        Ok(())
-    })();
-    match removed {
-        Err(err) if err.is_instance_of::<PyFileNotFoundError>(py) => Ok(()),
-        Err(err) if err.is_instance_of::<PyOSError>(py) => {
-            // The directory may allow to create sockets and nothing else; then bind() says what is wrong.
-            let logger = crate::library::module(py, "ferrio.unix_events")?.getattr("logger")?;
-            let message = "Unable to check or remove stale UNIX socket %r: %r";
-            logger.call_method1("error", (message, path, err.value(py))).map(drop)
-        }
-        other => other,
-    }
-}
-
-/// Notes the file of a listening Unix socket, to be removed when the server stops.
-fn remember_path(this: &Obj<Loop>, py: Python<'_>, sock: &Obj) -> PyResult<()> {
-    let path = sock.bind(py).call_method0("getsockname")?;
-    if is_abstract(&path)? {
-        return Ok(());
-    }
-    match py.import("os")?.call_method1("stat", (&path,)) {
-        Ok(stat) => {
-            let fd = watches::fileno(py, sock.bind(py))?;
-            let entry = (path.into(), stat.getattr("st_ino")?.extract()?);
-            let old = this.sockets.unix_paths.borrow_mut().insert(fd, entry);
-            drop(old);
-            Ok(())
-        }
-        Err(err) if err.is_instance_of::<PyFileNotFoundError>(py) => Ok(()),
-        Err(err) => Err(err),
-    }
-}
-
 /// `loop._stop_serving(sock)`.
 fn stop_serving(this: &Obj<Loop>, py: Python<'_>, sock: &Bound<'_, PyAny>) -> PyResult<()> {
     let fd: i32 = sock.call_method0(intern!(py, "fileno"))?.extract()?;
@@ -455,23 +404,9 @@ fn stop_serving(this: &Obj<Loop>, py: Python<'_>, sock: &Bound<'_, PyAny>) -> Py
     }
     let path = this.sockets.unix_paths.borrow_mut().remove(&fd);
     sock.call_method0(intern!(py, "close"))?;
-    let Some((path, inode)) = path else { return Ok(()) };
-    let os = py.import("os")?;
-    let removed = (|| -> PyResult<()> {
-        // Somebody else's by now, if the inode is another.
-        if os.call_method1("stat", (&path,))?.getattr("st_ino")?.extract::<u64>()? == inode {
-            os.call_method1("unlink", (&path,))?;
-        }
-        Ok(())
-    })();
-    match removed {
-        Err(err) if err.is_instance_of::<PyFileNotFoundError>(py) => Ok(()),
-        Err(err) if err.is_instance_of::<PyOSError>(py) => {
-            let logger = crate::library::module(py, "ferrio.unix_events")?.getattr("logger")?;
-            let message = "Unable to clean up listening UNIX socket %r: %r";
-            logger.call_method1("error", (message, path, err.value(py))).map(drop)
-        }
-        other => other,
+    match path {
+        Some((path, inode)) => unix_paths::clean_up(py, path.bind(py), inode),
+        None => Ok(()),
     }
 }
 

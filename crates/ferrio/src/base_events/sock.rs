@@ -19,6 +19,7 @@ use crate::event_loop::{Loop, watches};
 use crate::exceptions::would_block;
 use crate::future::Future;
 use crate::library::socket_module;
+use crate::transports::refuse_null;
 
 /// # Errors
 /// `TypeError` for an `ssl.SSLSocket`.
@@ -210,7 +211,10 @@ fn sock_connect(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResul
                 };
                 info.bind(co.py()).get_item(4)?.into()
             }
-            None => address,
+            None => {
+                refuse_null(address.bind(co.py()))?;
+                address
+            }
         };
         match sock.bind(co.py()).call_method1(intern!(co.py(), "connect"), (&address,)) {
             Ok(_) => return Ok(Obj::none(co.py())),

@@ -4,8 +4,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use ferrio_core::driver::Address;
 use ferrio_object::Obj;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyInt, PyString, PyTuple};
 
 /// An IPv6 address as the C library writes it. Rust's own way differs in the addresses that only contain one of IPv4.
 pub(crate) fn host_text(ip: Ipv6Addr) -> String {
@@ -44,6 +45,37 @@ pub(crate) fn shown(py: Python<'_>, address: &Address) -> PyResult<Option<Obj>> 
         },
         Address::Other { .. } => None,
     })
+}
+
+/// Whether a path names no file: a name in the abstract namespace, or none at all.
+pub(crate) fn is_abstract(path: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if path.len()? == 0 {
+        return Ok(true);
+    }
+    let first = path.get_item(0)?;
+    Ok(first.eq(0)? || first.eq("\0")?)
+}
+
+/// Whether there is a NUL in a text or in bytes.
+pub(crate) fn has_null(name: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if name.is_instance_of::<PyString>() {
+        name.contains("\0")
+    } else if name.is_instance_of::<PyBytes>() || name.is_instance_of::<PyByteArray>() {
+        name.contains(0)
+    } else {
+        Ok(false)
+    }
+}
+
+/// The kernel takes a path up to its first NUL, which is another file than a program may have checked.
+///
+/// # Errors
+/// `ValueError` for a path with a NUL in it, unless it is a name in the abstract namespace.
+pub(crate) fn refuse_null(path: &Bound<'_, PyAny>) -> PyResult<()> {
+    if has_null(path)? && !is_abstract(path)? {
+        return Err(PyValueError::new_err("embedded null byte"));
+    }
+    Ok(())
 }
 
 /// The families whose addresses are understood here.

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use smallvec::SmallVec;
 
-use super::address;
+use super::address::{self, refuse_null};
 use super::chunk::{Chunk, Data};
 use super::datagram::{DatagramTransport, MODULE};
 use super::flow::Flow;
@@ -205,9 +205,8 @@ impl DatagramTransport {
         data: &Bound<'_, PyBytes>,
         address: &Obj,
     ) -> Attempt {
-        let sent = this
-            .sock
-            .object(py)
+        let sent = refuse_null(address.bind(py))
+            .and_then(|()| this.sock.object(py))
             .and_then(|sock| sock.bind(py).call_method1(intern!(py, "sendto"), (data, address)));
         match sent {
             Ok(_) => Attempt::Sent,

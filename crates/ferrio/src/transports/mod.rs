@@ -18,7 +18,7 @@ mod send_file;
 mod stream;
 mod write;
 
-pub(crate) use address::host_text;
+pub(crate) use address::{has_null, host_text, is_abstract, refuse_null};
 pub use datagram::DatagramTransport;
 pub(crate) use held_socket::{Connected, SocketKind};
 pub(crate) use pipe::OverPipe;
