@@ -212,3 +212,45 @@ def test_pickled_exceptions(program):
         assert sys.modules["asyncio.exceptions"] is ferrio.exceptions
         """
     )
+
+
+@pytest.mark.parametrize("inside", ["a task", "a callback"])
+def test_a_fork_after_a_late_install(program, inside):
+    """The child has no running loop and no current task, in either world."""
+    program(
+        f"""
+        import asyncio as stock, _asyncio
+        import ferrio, os, sys
+        ferrio.install()
+        import asyncio
+
+        async def child():
+            assert asyncio.current_task() is _asyncio.current_task()
+            return asyncio.get_running_loop() is _asyncio.get_running_loop()
+
+        def fork():
+            assert _asyncio.get_running_loop() is loop
+            pid = os.fork()
+            if pid == 0:
+                status = 1
+                try:
+                    assert asyncio._get_running_loop() is None and _asyncio._get_running_loop() is None
+                    assert asyncio.run(child())
+                    status = 0
+                finally:
+                    os._exit(status)
+            assert os.waitpid(pid, 0)[1] == 0
+
+        async def main():
+            global loop
+            loop = asyncio.get_running_loop()
+            if {inside == "a task"}:
+                fork()
+            else:
+                done = loop.create_future()
+                loop.call_soon(lambda: (fork(), done.set_result(None)))
+                await done
+
+        asyncio.run(main())
+        """
+    )

@@ -62,6 +62,7 @@ fn forget_in_forked_child(py: Python<'_>) -> PyResult<()> {
             // of an object that the parent goes on using, and lives until the child ends.
             let py = args.py();
             std::mem::forget(crate::event_loop::running::set(py, None));
+            crate::stock::forget_in_forked_child(py)?;
             crate::task::registry::forget_in_forked_child(py)?;
             crate::base_events::signals::forget_in_forked_child(py)
         },

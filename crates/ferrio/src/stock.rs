@@ -104,6 +104,20 @@ pub(crate) fn leave_loop(py: Python<'_>, event_loop: &Obj<Loop>, outer: Option<O
     Ok(())
 }
 
+/// In a forked child no loop runs. Stock has a hook of its own for its mark, but calls it by a name that `install()` has
+/// given to ours.
+///
+/// # Errors
+/// What stock's functions raise.
+pub(crate) fn forget_in_forked_child(py: Python<'_>) -> PyResult<()> {
+    let (Some(stock), Some(event_loop)) = (met(py), running_loop(py)) else { return Ok(()) };
+    let Some(ours) = event_loop.cast::<Loop>() else { return Ok(()) };
+    // The task first: since 3.14 stock asks whose loop runs.
+    swap_task(py, &event_loop, None)?;
+    ours.tells_stock.set(false);
+    stock.set_running_loop.bind(py).call1((py.None(),)).map(drop)
+}
+
 /// The task that stock takes for the current one of `event_loop`.
 pub(crate) fn current_task(py: Python<'_>, event_loop: &Obj) -> PyResult<Option<Obj>> {
     let Some(stock) = met(py) else { return Ok(None) };
