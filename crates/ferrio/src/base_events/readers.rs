@@ -3,6 +3,7 @@
 use ferrio_core::driver::Interest;
 use ferrio_object::{Args, ClassBuilder, Obj, ThreadState};
 use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::event_loop::{Handle, Loop, Waiter, watches};
@@ -28,20 +29,53 @@ fn watch(
     let arguments = rest.map(Obj::from).collect();
     let handle = Handle::new(callback.into(), arguments, Some(context), this.clone());
     let handle: Obj<Handle> = Obj::create(py, ((), handle))?;
-    let old = watches::arm(this, py, fd, side, |place| place.replace(Waiter::Handle(handle.clone())))?;
+    let old = watches::watch_file(this, py, file, fd, side, handle.clone())?;
     if let Some(Waiter::Handle(old)) = old {
         Handle::cancel(&old, py)?;
     }
     Ok(handle)
 }
 
+/// Whether it is a socket that is closed. asyncio refuses other closed files before it looks for them.
+fn is_closed_socket(py: Python<'_>, file: &Bound<'_, PyAny>) -> bool {
+    file.call_method0(intern!(py, "fileno")).is_ok_and(|fd| fd.extract::<i64>().is_ok_and(|fd| fd < 0))
+}
+
 fn unwatch(this: &Obj<Loop>, py: Python<'_>, file: &Bound<'_, PyAny>, side: Interest) -> PyResult<bool> {
+    if !this.is_closed() {
+        match watches::fileno(py, file) {
+            Ok(fd) => watches::ensure_no_transport(this, py, fd)?,
+            Err(err) if is_closed_socket(py, file) => ferrio_object::swallow(py, err),
+            Err(err) => return Err(err),
+        }
+    }
+    unwatch_unchecked(this, py, file, side)
+}
+
+/// The same for a descriptor that may be a transport's, whose own registration is not meant.
+fn unwatch_unchecked(
+    this: &Obj<Loop>,
+    py: Python<'_>,
+    file: &Bound<'_, PyAny>,
+    side: Interest,
+) -> PyResult<bool> {
     if this.is_closed() {
         return Ok(false);
     }
-    let fd = watches::fileno(py, file)?;
-    watches::ensure_no_transport(this, py, fd)?;
-    watches::keep_no_more(this, py, fd)?;
+    let fd = match watches::fileno(py, file) {
+        Ok(fd) => {
+            watches::keep_no_more(this, py, fd)?;
+            fd
+        }
+        // As a selector does, a closed one is looked for by the object.
+        Err(err) => match watches::watched_as(this, file) {
+            Some(fd) => {
+                ferrio_object::swallow(py, err);
+                fd
+            }
+            None => return Err(err),
+        },
+    };
     match watches::disarm_fd(this, fd, side)? {
         Some(Waiter::Handle(old)) => Handle::cancel(&old, py).map(|()| true),
         Some(Waiter::Futures(_) | Waiter::Transport(_)) => Ok(true),
@@ -73,6 +107,14 @@ fn remove_writer(this: &Obj<Loop>, py: Python<'_>, file: &Bound<'_, PyAny>) -> P
     unwatch(this, py, file, Interest::WRITABLE)
 }
 
+fn remove_reader_unchecked(this: &Obj<Loop>, py: Python<'_>, file: &Bound<'_, PyAny>) -> PyResult<bool> {
+    unwatch_unchecked(this, py, file, Interest::READABLE)
+}
+
+fn remove_writer_unchecked(this: &Obj<Loop>, py: Python<'_>, file: &Bound<'_, PyAny>) -> PyResult<bool> {
+    unwatch_unchecked(this, py, file, Interest::WRITABLE)
+}
+
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {
     class
         .method(
@@ -101,6 +143,6 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
         )
         .method("_add_reader", add_reader_handle, "")
         .method("_add_writer", add_writer_handle, "")
-        .method1("_remove_reader", remove_reader, "")
-        .method1("_remove_writer", remove_writer, "");
+        .method1("_remove_reader", remove_reader_unchecked, "")
+        .method1("_remove_writer", remove_writer_unchecked, "");
 }

@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::os::fd::RawFd;
 
 use ferrio_core::driver::Interest;
-use ferrio_object::{Erased, Obj, Visit};
+use ferrio_object::{Erased, Obj, ObjCell, Visit};
 use pyo3::prelude::*;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 use smallvec::SmallVec;
@@ -37,6 +37,7 @@ impl Source {
     pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
         match self {
             Source::Watch(watch) => {
+                visit.cell(&watch.file);
                 for waiter in [&watch.reader, &watch.writer] {
                     if let Ok(Some(waiter)) = waiter.try_borrow().as_deref() {
                         waiter.traverse(visit);
@@ -53,6 +54,8 @@ impl Source {
 /// Who is told when a descriptor is ready.
 pub(crate) struct Watch {
     pub(crate) fd: RawFd,
+    /// What it was given as by the user. Held, as a selector holds it, and found again by it when it is closed.
+    pub(crate) file: ObjCell,
     pub(crate) reader: RefCell<Option<Waiter>>,
     pub(crate) writer: RefCell<Option<Waiter>>,
     pub(crate) interest: Cell<Interest>,
@@ -66,6 +69,7 @@ impl Watch {
     pub(crate) fn new(fd: RawFd, interest: Interest) -> Self {
         Watch {
             fd,
+            file: ObjCell::empty(),
             reader: RefCell::new(None),
             writer: RefCell::new(None),
             interest: Cell::new(interest),

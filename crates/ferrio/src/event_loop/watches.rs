@@ -44,6 +44,38 @@ pub(crate) fn ensure_no_transport(this: &Obj<Loop>, py: Python<'_>, fd: RawFd) -
     this.sockets.ensure_unused(py, fd, &fd.to_string())
 }
 
+/// Has a callback of the user's called when `file` is ready in one direction. Returns what was called before.
+///
+/// # Errors
+/// As [`arm`].
+pub(crate) fn watch_file(
+    this: &Obj<Loop>,
+    py: Python<'_>,
+    file: &Bound<'_, PyAny>,
+    fd: RawFd,
+    side: Interest,
+    handle: Obj<Handle>,
+) -> PyResult<Option<Waiter>> {
+    let old = arm(this, py, fd, side, |place| place.replace(Waiter::Handle(handle)))?;
+    let token = this.watched.borrow().get(&fd).copied();
+    if let Some(token) = token
+        && let Some(Source::Watch(watch)) = this.sources.borrow().get(token)
+        && watch.file.is_none()
+    {
+        watch.file.set(Some(file.into()));
+    }
+    Ok(old)
+}
+
+/// The descriptor under which `file`, which has none any more, is watched.
+pub(crate) fn watched_as(this: &Obj<Loop>, file: &Bound<'_, PyAny>) -> Option<RawFd> {
+    let sources = this.sources.borrow();
+    sources.iter().find_map(|(_, source)| match source {
+        Source::Watch(watch) if watch.file.get().is_some_and(|known| known.is_bound(file)) => Some(watch.fd),
+        _ => None,
+    })
+}
+
 /// Changes who waits for one direction of `fd`: `change` gets what is there now and leaves what is to be there.
 pub(crate) fn arm<R>(
     this: &Obj<Loop>,
