@@ -41,6 +41,7 @@ mod spare_bytes;
 mod special;
 mod stop_iteration;
 mod trampoline;
+mod wakeup_fd;
 
 pub use args::{Args, Signature};
 pub use buffer::{Buffer, BufferPlace, PlacedBuffer};
@@ -65,3 +66,4 @@ pub use shared::{GilShared, GilStatic};
 pub use spare_bytes::SpareBytes;
 pub use stop_iteration::clear_recycled;
 pub use trampoline::IntoResult;
+pub use wakeup_fd::swap_wakeup_fd;

@@ -105,6 +105,7 @@ pub(super) fn dispatch(
 
 /// Flushes the transports written to in this turn.
 pub(super) fn flush_writes(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    this.expect_io();
     let dirty = std::mem::take(&mut *this.dirty.borrow_mut());
     let quiet_poll = this.quiet_poll();
     for (done, transport) in dirty.iter().enumerate() {

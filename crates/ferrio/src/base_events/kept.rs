@@ -42,6 +42,7 @@ pub(super) fn wait_refused(
         let sources = this.sources.borrow();
         let Some(Source::Kept(kept)) = sources.get(token) else { return Ok(None) };
         if kept.is_of(py, sock) {
+            this.expect_io();
             let fut = Future::create(py, LoopRef::Native(this.clone()))?;
             kept.side(side).borrow_mut().push(fut.clone());
             return Ok(Some(fut));

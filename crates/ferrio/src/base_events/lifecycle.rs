@@ -48,7 +48,7 @@ impl Setup {
         this.thread_id.set(0);
         running::set(py, self.outer);
         stock::leave_loop(py, this, self.stock_outer)?;
-        super::signals::unguard(this, py)?;
+        super::signals::unguard(this);
         track_coroutine_origins(this, py, false)?;
         let hooks = self.asyncgen_hooks.bind(py);
         py.import("sys")?.call_method1("set_asyncgen_hooks", (hooks.get_item(0)?, hooks.get_item(1)?))?;

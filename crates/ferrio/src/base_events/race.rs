@@ -4,6 +4,8 @@
 //! One coroutine watches over the attempts, which are tasks of the loop. It is woken by a future that the attempts'
 //! done-callbacks and the timer share.
 
+use std::cell::Cell;
+
 use ferrio_object::Obj;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -20,10 +22,12 @@ pub(crate) struct Outcome {
     pub(crate) late: Vec<Obj>,
 }
 
-/// Cancels what still runs, however the race ends.
+/// Cancels what still runs, however the race ends, and closes what nobody gets.
 struct Attempts {
     /// A list of tasks, where the garbage collector sees them.
     tasks: Local,
+    /// Whether the results have been handed out.
+    handed_out: Cell<bool>,
 }
 
 impl Attempts {
@@ -31,6 +35,18 @@ impl Attempts {
         for (index, task) in self.tasks.get().bind(py).try_iter()?.enumerate() {
             if Some(index) != except {
                 task?.call_method0(intern!(py, "cancel"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the sockets of attempts that had succeeded when the race was given up.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        for task in self.tasks.get().bind(py).try_iter()? {
+            let task = task?;
+            let is = |name: &str| task.call_method0(name)?.is_truthy();
+            if is("done")? && !is("cancelled")? && task.call_method0(intern!(py, "exception"))?.is_none() {
+                task.call_method0(intern!(py, "result"))?.call_method0(intern!(py, "close"))?;
             }
         }
         Ok(())
@@ -45,7 +61,8 @@ impl Drop for Attempts {
         if tasks.is_none() {
             return;
         }
-        if let Err(err) = self.cancel(py, None) {
+        let closed = if self.handed_out.get() { Ok(()) } else { self.close(py) };
+        if let Err(err) = closed.and(self.cancel(py, None)) {
             err.write_unraisable(py, None);
         }
     }
@@ -62,7 +79,10 @@ pub(crate) async fn race(
     delay: Option<Obj>,
     mut next: impl FnMut(Python<'_>) -> PyResult<Option<Obj>>,
 ) -> PyResult<Outcome> {
-    let attempts = Attempts { tasks: co.hold(Obj::from(PyList::empty(co.py()).into_any())) };
+    let attempts = Attempts {
+        tasks: co.hold(Obj::from(PyList::empty(co.py()).into_any())),
+        handed_out: Cell::new(false),
+    };
     let mut outcome = Outcome { winner: None, late: Vec::new() };
     let mut ended: Vec<bool> = Vec::new();
     let mut more = true;
@@ -75,6 +95,7 @@ pub(crate) async fn race(
             }
         }
         if ended.iter().all(|ended| *ended) && (!more || outcome.winner.is_some()) {
+            attempts.handed_out.set(true);
             return Ok(outcome);
         }
         // Woken by any attempt that ends, and by the clock if another attempt could begin.

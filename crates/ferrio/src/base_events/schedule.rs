@@ -118,9 +118,6 @@ fn call_later(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<
     }
     let delay = delay.extract::<f64>()?;
     let call = Call::parse(py, args, 1, &SIGNATURE)?;
-    if delay <= 0.0 {
-        this.pace.poll_next();
-    }
     Ok(schedule_at(this, py, clock::monotonic() + delay, call)?.into_any())
 }
 
@@ -134,10 +131,6 @@ fn call_at(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj
     };
     let when = when.extract::<f64>()?;
     let call = Call::parse(py, args, 1, &SIGNATURE)?;
-    if when <= clock::monotonic() {
-        // Due already: asyncio would run it in the next turn.
-        this.pace.poll_next();
-    }
     schedule_at(this, py, when, call)
 }
 
@@ -158,9 +151,8 @@ fn schedule_at(this: &Obj<Loop>, py: Python<'_>, when: f64, call: Call) -> PyRes
     if this.debug.get() {
         timer.base().set_source_traceback(Some(debug::extract_stack(py)?));
     }
-    let key = this.timers.borrow_mut().insert(when, Timer::Call(timer.clone()));
+    let key = this.set_timer(when, Timer::Call(timer.clone()));
     timer.key.set(Some(key));
-    this.pace.timer_set(when);
     Ok(timer)
 }
 

@@ -3,19 +3,20 @@
 //! The interpreter's C-level handler writes the signal's number to the descriptor given to `signal.set_wakeup_fd`. The
 //! loop watches the other end ([`SignalPipe`]) and runs its handlers as ordinary callbacks.
 //!
-//! While a loop runs on the main thread the descriptor is set even if the loop has no handlers, and nobody else's is
-//! set. Otherwise a signal that arrives after the interpreter last looked, but before the driver waits, would only be
-//! noted: Ctrl-C would do nothing until something else happens.
+//! A loop without handlers needs the descriptor too, but only while it waits in the driver ([`Guard`]). A signal that
+//! arrives after the interpreter last looked, and before the driver waits, would only be noted: Ctrl-C would do nothing
+//! until something else happens. While Python code runs there is none, as on stock: libraries (trio's guest mode) look
+//! for one, and take it for another library's.
 //!
-//! The functions of `signal` are taken from `ferrio.unix_events.signal`, where tests replace them; the guard of a run
-//! uses `_signal` itself, which they do not count on.
+//! The functions of `signal` are taken from `ferrio.unix_events.signal`, where tests replace them; the guard uses
+//! `_signal` itself, which they do not count on.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use ferrio_core::driver::Interest;
 use ferrio_core::signal::SignalPipe;
-use ferrio_object::{Args, ClassBuilder, GilStatic, Obj, ThreadState};
+use ferrio_object::{Args, ClassBuilder, GilStatic, Obj, ThreadState, swap_wakeup_fd};
 use pyo3::exceptions::{PyOSError, PyResourceWarning, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -55,42 +56,56 @@ pub(crate) fn arrived(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     outcome
 }
 
-/// The descriptor that a running loop has set, -1 if none: a forked child must not keep it.
+/// The descriptor that a waiting loop has set, -1 if none: a child that another thread forks meanwhile must not keep it.
 static GUARD: GilStatic<Cell<i32>> = GilStatic::new(Cell::new(-1));
 
-/// Makes signals wake the loop, which is about to run.
+/// Prepares for [`Guard::set`] in the run that begins.
 ///
 /// # Errors
 /// `OSError` if there are no descriptors left.
 pub(crate) fn guard(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
-    if this.signals.any(py) || surely_not_main(py)? {
-        return Ok(());
-    }
-    let fd = open_pipe(this)?.write_fd();
-    match set_wakeup_fd(py, fd)? {
-        Some(-1) => {
-            this.signals.guarding.set(true);
-            GUARD.get(py).set(fd);
-        }
-        // Somebody else wants to be told. Theirs is the older right.
-        Some(before) if before != fd => drop(set_wakeup_fd(py, before)?),
-        _ => {}
-    }
+    let fd = if is_main_thread(py)? { Some(open_pipe(this)?.write_fd()) } else { None };
+    this.signals.guard.set(fd);
     Ok(())
 }
 
 /// The loop has stopped running.
-///
-/// # Errors
-/// What `set_wakeup_fd` raises.
-pub(crate) fn unguard(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
-    if this.signals.guarding.replace(false) {
+pub(crate) fn unguard(this: &Obj<Loop>) {
+    this.signals.guard.set(None);
+}
+
+/// While it lives, a signal that arrives wakes the loop.
+pub(crate) struct Guard {
+    fd: i32,
+    before: i32,
+}
+
+impl Guard {
+    /// To be set before the interpreter is asked for signals for the last time. `None` if the loop does not run on the
+    /// main thread, or somebody else has a descriptor set: theirs is the older right.
+    #[inline]
+    pub(crate) fn set(this: &Obj<Loop>, py: Python<'_>) -> Option<Guard> {
+        let fd = this.signals.guard.get()?;
+        let before = swap_wakeup_fd(py, fd);
+        if before != -1 && before != fd {
+            swap_wakeup_fd(py, before);
+            // Not looked for again in this run: setting theirs anew forgets how they wanted it.
+            this.signals.guard.set(None);
+            return None;
+        }
+        GUARD.get(py).set(fd);
+        Some(Guard { fd, before })
+    }
+
+    #[inline]
+    pub(crate) fn take_back(self, py: Python<'_>) {
         GUARD.get(py).set(-1);
-        if !this.signals.any(py) {
-            set_wakeup_fd(py, -1)?;
+        // A signal handler of the program's that ran meanwhile may have set its own.
+        let now = swap_wakeup_fd(py, self.before);
+        if now != self.fd {
+            swap_wakeup_fd(py, now);
         }
     }
-    Ok(())
 }
 
 /// In a forked child: its signals are not the parent's, whose loop must not be told of them.
@@ -108,12 +123,16 @@ pub(crate) fn forget_in_forked_child(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Saves other threads the exception by which they learn that they are not the main one, where the interpreter tells
-/// (3.13+).
-fn surely_not_main(py: Python<'_>) -> PyResult<bool> {
+/// Whether this is the thread that signals are handled on.
+fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     match py.import("_thread")?.getattr_opt(intern!(py, "_get_main_thread_ident"))? {
-        Some(main) => Ok(main.call0()?.extract::<u64>()? != ThreadState::ident()),
-        None => Ok(false),
+        Some(main) => Ok(main.call0()?.extract::<u64>()? == ThreadState::ident()),
+        // Before 3.13 only the refusal of other threads shows it.
+        None => match set_wakeup_fd(py, -1)? {
+            Some(-1) => Ok(true),
+            Some(before) => set_wakeup_fd(py, before).map(|_| true),
+            None => Ok(false),
+        },
     }
 }
 
@@ -179,7 +198,7 @@ fn release(this: &Obj<Loop>, py: Python<'_>, signals: &Bound<'_, PyAny>) -> PyRe
         let logger = py.import("ferrio.log")?.getattr("logger")?;
         logger.call_method1("info", ("set_wakeup_fd(-1) failed: %s", err.value(py)))?;
     }
-    if this.thread_id.get() != 0 { guard(this, py) } else { Ok(()) }
+    Ok(())
 }
 
 fn add_signal_handler(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {

@@ -193,7 +193,10 @@ impl SendAll {
         let bytes = bytes_of(&data).unwrap_or_default();
         loop {
             match socket::send(fd, &bytes[sent..]) {
-                Ok(count) => sent += count,
+                Ok(count) => {
+                    this.expect_io();
+                    sent += count;
+                }
                 // Only now it has been refused: a short count alone does not say that a change will be reported.
                 Err(err) if err.kind() == ErrorKind::WouldBlock => break,
                 Err(err) => return Err(PyOSError::new_err_from_io(err)),

@@ -1,10 +1,11 @@
 //! One turn of the loop, and running turns until somebody stops it.
 //!
 //! ```text
-//! poll the driver (if it is time to) -> due timers -> everything that was ready when the turn began -> flush writes
+//! poll the driver -> due timers -> everything that is ready by then -> flush writes
 //! ```
 //!
-//! How often the driver is polled while there is work is `event_loop/pace.rs`.
+//! That is asyncio's order: what a poll finds runs in the same turn, behind what was queued before it. A loop that has
+//! spun for long leaves polls out; `event_loop/pace.rs` says when.
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::signals::Guard;
 use super::{ahead, io, replaced};
 use crate::event_loop::{Handle, Hooks, Loop, Ready, Timer, running};
 use crate::exceptions::{self, FromIo};
@@ -31,8 +33,9 @@ const CHECK_ITEMS: usize = 256;
 /// One iteration of a loop of which nothing is replaced.
 pub(super) fn run_once(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     // Writes may be left over by a flush that made protocols write again.
-    let idle = this.ready.borrow().is_empty() && this.dirty.borrow().is_empty();
-    if idle || this.pace.time_to_poll() {
+    let waiting = this.ready.borrow().len();
+    let idle = waiting == 0 && this.dirty.borrow().is_empty();
+    if idle || this.pace.time_to_look(waiting, |now| timer_is_due(this, now)) {
         poll(this, py, idle)?;
     }
     run_ready(this, py)?;
@@ -40,6 +43,10 @@ pub(super) fn run_once(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
         io::flush_writes(this, py)?;
     }
     Ok(())
+}
+
+fn timer_is_due(this: &Obj<Loop>, now: f64) -> bool {
+    this.timers.borrow_mut().next_deadline().is_some_and(|when| when <= now)
 }
 
 /// Polls the driver, queues what became ready, and moves due timers to the ready queue.
@@ -59,17 +66,14 @@ fn poll(this: &Obj<Loop>, py: Python<'_>, idle: bool) -> PyResult<()> {
     let now = clock::monotonic();
     // Queued before a signal handler may raise: changes that the kernel has reported once it does not report again.
     let outcome = polled.and_then(|()| io::queue_events(this, py, &events));
-    this.pace.ahead.set(if events.len() > 1 { 2 * events.len() } else { 0 });
+    let due = queue_due_timers(this, now + this.clock_resolution.get());
+    this.pace.looked(now, &events, due || events.woken() || !events.is_empty());
     this.events.replace(events);
     if blocks {
         // A signal that arrived while we were in there has its Python handler called now.
         py.check_signals()?;
     }
     outcome?;
-    this.pace.turns.set(0);
-    this.pace.items.set(0);
-    this.pace.polled_at.set(now);
-    queue_due_timers(this, now + this.clock_resolution.get());
     this.pace.interpreter.if_due(py, now)
 }
 
@@ -86,11 +90,18 @@ fn poll_driver(
 ) -> PyResult<()> {
     let driver = this.driver()?;
     let polled = if blocks {
-        // From here on a thread that pushes has to wake us: it can get the GIL any time.
+        // From here on a thread that pushes has to wake us: it can get the GIL any time. So has a signal handler.
         this.polling.set(true);
-        let polled = py.detach(|| driver.poll(events, timeout));
+        let guard = Guard::set(this, py);
+        let polled = match py.check_signals() {
+            Ok(()) => Ok(py.detach(|| driver.poll(events, timeout))),
+            Err(raised) => Err(raised),
+        };
+        if let Some(guard) = guard {
+            guard.take_back(py);
+        }
         this.polling.set(false);
-        polled
+        polled?
     } else {
         driver.poll(events, timeout)
     };
@@ -103,28 +114,31 @@ fn poll_driver(
     }
 }
 
-/// Moves the timers that are due at `until` (seconds) to the ready queue.
-pub(super) fn queue_due_timers(this: &Obj<Loop>, until: f64) {
-    this.timers.borrow_mut().drain_due(until, |_, timer| match timer {
-        Timer::Call(timer) => this.push(|| Ready::Call(timer.into_base())),
-        Timer::Resolve(fut) => this.push(|| Ready::Resolve(fut)),
-        Timer::Timeout(timeout) => {
-            let setting = timeout.setting();
-            this.push(|| Ready::Expire(timeout, setting));
+/// Moves the timers that are due at `until` (seconds) to the ready queue. Returns whether there were any.
+pub(super) fn queue_due_timers(this: &Obj<Loop>, until: f64) -> bool {
+    let mut any = false;
+    this.timers.borrow_mut().drain_due(until, |_, timer| {
+        any = true;
+        match timer {
+            Timer::Call(timer) => this.push(|| Ready::Call(timer.into_base())),
+            Timer::Resolve(fut) => this.push(|| Ready::Resolve(fut)),
+            Timer::Timeout(timeout) => {
+                let setting = timeout.setting();
+                this.push(|| Ready::Expire(timeout, setting));
+            }
         }
     });
+    any
 }
 
 /// Runs everything that is ready now; what is queued meanwhile waits for the next turn.
 pub(super) fn run_ready(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     let count = this.ready.borrow().len();
-    this.pace.items.set(this.pace.items.get().saturating_add(count as u32));
+    let ahead = this.pace.runs(count);
     if this.debug.get() {
         return run_ready_watched(this, py, count);
     }
-    let ahead = this.pace.ahead.get().min(count);
     if ahead > 0 {
-        this.pace.ahead.set(this.pace.ahead.get() - ahead);
         run_ahead(this, py, ahead)?;
     }
     let mut left = count - ahead;
@@ -295,7 +309,7 @@ fn run_forever(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     this.check_closed()?;
     check_running(this, py)?;
     let setup = super::lifecycle::Setup::enter(this, py)?;
-    this.pace.poll_next();
+    this.pace.expect();
     // PyO3 is to know that the thread is attached, or it would put off what `PyErr`s and `Py`s let go of when dropped.
     let outcome = Python::attach(|_| run_turns(this, py));
     this.stopping.set(false);

@@ -58,7 +58,7 @@ pub(crate) fn resolve_later(
         if !native.hooked(replaced) && !native.debug.get() {
             native.check_closed()?;
             let when = clock::monotonic() + delay.extract::<f64>()?;
-            let key = native.timers.borrow_mut().insert(when, Timer::Resolve(fut.clone()));
+            let key = native.set_timer(when, Timer::Resolve(fut.clone()));
             return Ok(Alarm::Native(native.clone(), key));
         }
     }

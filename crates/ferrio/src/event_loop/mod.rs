@@ -160,9 +160,16 @@ impl Loop {
         self.ready.borrow_mut().push_back_with(item);
     }
 
+    /// Something was sent, or is waited for, so that something may come from outside at once: the next turn looks.
+    #[inline]
+    pub(crate) fn expect_io(&self) {
+        self.pace.expect();
+    }
+
     /// Wakes the loop's thread if it is waiting in the driver.
     #[inline]
     pub(crate) fn wake(&self) {
+        self.pace.expect();
         if self.polling.get()
             && let Some(waker) = &*self.waker.borrow()
         {
@@ -189,6 +196,13 @@ impl Loop {
     /// The driver, if it is still there: for clean-up that may come after `close()`.
     pub(crate) fn open_driver(&self) -> Option<Arc<Driver>> {
         self.driver.borrow().clone()
+    }
+
+    /// Sets a timer, `when` in seconds of the loop's clock.
+    #[inline]
+    pub(crate) fn set_timer(&self, when: f64, timer: Timer) -> TimerKey {
+        self.pace.timer_set(when);
+        self.timers.borrow_mut().insert(when, timer)
     }
 
     /// Takes a timer out of the queue before it is due.

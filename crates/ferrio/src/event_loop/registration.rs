@@ -34,6 +34,7 @@ impl Loop {
     pub(crate) fn register(&self, fd: RawFd, interest: Interest, source: Source) -> PyResult<Token> {
         release(self, fd);
         let driver = self.driver()?;
+        self.expect_io();
         let token = self.sources.borrow_mut().insert(source);
         if let Err(err) = driver.register(fd, token, interest) {
             let source = self.sources.borrow_mut().remove(token);
@@ -50,6 +51,7 @@ impl Loop {
     /// `OSError` from the kernel, `RuntimeError` if the loop is closed.
     pub(crate) fn register_changes(&self, fd: RawFd, source: Source) -> PyResult<Option<Token>> {
         let driver = self.driver()?;
+        self.expect_io();
         let token = self.sources.borrow_mut().insert(source);
         if let Err(err) = driver.register_changes(fd, token) {
             let source = self.sources.borrow_mut().remove(token);
@@ -79,6 +81,7 @@ impl Loop {
         if self.registrations.owner(fd) != token {
             return Ok(false);
         }
+        self.expect_io();
         match self.driver()?.reregister(fd, token, interest) {
             Ok(()) => Ok(true),
             // Closed without a word: the kernel has forgotten the registration by itself.

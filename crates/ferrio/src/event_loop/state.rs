@@ -92,8 +92,8 @@ pub(crate) struct Signals {
     /// Signal number -> Handle; a dict, since people look into it.
     pub(crate) handlers: ObjCell,
     pub(crate) pipe: RefCell<Option<Pipe>>,
-    /// Whether the descriptor was set for the run and is to be taken back after it.
-    pub(crate) guarding: Cell<bool>,
+    /// The descriptor to be set while the loop waits, if it runs on the main thread.
+    pub(crate) guard: Cell<Option<i32>>,
 }
 
 pub(crate) struct Pipe {

@@ -167,7 +167,7 @@ impl Timeout {
                 native.push(|| Ready::Expire(this.clone(), this.setting.get()));
                 return Ok(());
             }
-            let key = native.timers.borrow_mut().insert(seconds, Timer::Timeout(this.clone()));
+            let key = native.set_timer(seconds, Timer::Timeout(this.clone()));
             *this.alarm.borrow_mut() = Some(Alarm::Native(native.clone(), key));
             return Ok(());
         }

@@ -186,6 +186,9 @@ impl DatagramTransport {
 
     #[inline]
     fn attempt(this: &Obj<Self>, py: Python<'_>, data: &Data<'_>, to: &Destination) -> Attempt {
+        if let Some(event_loop) = this.attached.event_loop() {
+            event_loop.expect_io();
+        }
         let fd = this.live_fd(py);
         match to {
             Destination::Connected => Attempt::of(py, data.with(py, |bytes| socket::send(fd, bytes))),

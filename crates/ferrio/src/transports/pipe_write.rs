@@ -134,6 +134,9 @@ impl WritePipe {
         if this.conn_lost.get() > 0 || this.pipe.closing.get() {
             return Self::write_too_late(this, py);
         }
+        if let Some(event_loop) = this.pipe.attached.event_loop() {
+            event_loop.expect_io();
+        }
         let mut sent = 0;
         if this.queue.borrow().is_empty() {
             match data.with(py, |bytes| socket::write(this.pipe.fd.get(), bytes)) {
