@@ -56,7 +56,8 @@ pub(crate) fn arrived(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     outcome
 }
 
-/// The descriptor that a waiting loop has set, -1 if none: a child that another thread forks meanwhile must not keep it.
+/// The descriptor of a loop of ours that is set, for a handler or while the loop waits; -1 if none. A forked child must
+/// not keep it.
 static GUARD: GilStatic<Cell<i32>> = GilStatic::new(Cell::new(-1));
 
 /// Prepares for [`Guard::set`] in the run that begins.
@@ -99,7 +100,7 @@ impl Guard {
 
     #[inline]
     pub(crate) fn take_back(self, py: Python<'_>) {
-        GUARD.get(py).set(-1);
+        GUARD.get(py).set(self.before);
         // A signal handler of the program's that ran meanwhile may have set its own.
         let now = swap_wakeup_fd(py, self.before);
         if now != self.fd {
@@ -191,6 +192,7 @@ fn release(this: &Obj<Loop>, py: Python<'_>, signals: &Bound<'_, PyAny>) -> PyRe
     if this.signals.any(py) {
         return Ok(());
     }
+    GUARD.get(py).set(-1);
     if let Err(err) = signals.call_method1(intern!(py, "set_wakeup_fd"), (-1,)) {
         if !err.is_instance_of::<PyValueError>(py) && !err.is_instance_of::<PyOSError>(py) {
             return Err(err);
@@ -226,6 +228,7 @@ fn add_signal_handler(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> P
         }
         return Err(err);
     }
+    GUARD.get(py).set(open_pipe(this)?.write_fd());
     let arguments = args.iter().skip(2).map(Obj::from).collect();
     let context = ThreadState::copy_context(py)?;
     let handle = Handle::new(callback.into(), arguments, Some(context), this.clone());
