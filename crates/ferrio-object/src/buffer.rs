@@ -1,5 +1,6 @@
 //! Other objects' memory: buffers exported by `bytearray`, `memoryview`, `array` and their like.
 
+use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ops::DerefMut;
 
@@ -90,16 +91,48 @@ impl<P: DerefMut<Target = ffi::Py_buffer>> Buffer<P> {
         self.with(py, <[u8]>::to_vec)
     }
 
-    /// Calls `f` with the bytes. `f` must not run Python code: the owner of the buffer might write to it.
+    /// Calls `f` with the bytes. Its owner may write to them as soon as Python code runs. So `f` is `Send`, and has
+    /// neither a token nor an object with which it could have Python do something.
     pub fn with<R>(&self, _py: Python<'_>, f: impl FnOnce(&[u8]) -> R) -> R {
         if self.is_empty() {
             return f(&[]);
         }
-        // SAFETY: the exporter keeps `len` bytes at `buf` while the view is held; attached, so nobody writes now.
+        // SAFETY: the exporter keeps `len` bytes at `buf` while the view is held; attached, so nobody writes now. Nor can
+        // `f`: what it would take, another view or `cells` of one, is not `Send`.
         f(unsafe { std::slice::from_raw_parts(self.view.buf.cast::<u8>(), self.len()) })
     }
 
-    /// Calls `f` with the bytes of a buffer that was asked for as writable. `f` must not run Python code.
+    /// The bytes of a buffer that was asked for as writable. Any number of views may be of the same memory: each is read
+    /// and written byte by byte.
+    ///
+    /// # Panics
+    /// If the buffer is read-only.
+    pub fn cells<'a>(&'a self, _py: Python<'a>) -> &'a [Cell<u8>] {
+        assert!(self.view.readonly == 0, "a read-only buffer cannot be written");
+        if self.is_empty() {
+            return &[];
+        }
+        // SAFETY: as in `with`; writable as asserted; `Cell` has the layout of what is in it, and claims no more of the
+        // memory than that the present thread alone is at it, for which the GIL stands.
+        unsafe { std::slice::from_raw_parts(self.view.buf.cast::<Cell<u8>>(), self.len()) }
+    }
+
+    /// Copies as much of `data` as there is room for to the beginning of a buffer that was asked for as writable, and
+    /// returns how much that was.
+    ///
+    /// # Panics
+    /// If the buffer is read-only.
+    pub fn fill(&self, _py: Python<'_>, data: &[u8]) -> usize {
+        assert!(self.view.readonly == 0, "a read-only buffer cannot be written");
+        let count = data.len().min(self.len());
+        if count > 0 {
+            // SAFETY: as in `cells`. `data` may be of the same memory.
+            unsafe { std::ptr::copy(data.as_ptr(), self.view.buf.cast::<u8>(), count) };
+        }
+        count
+    }
+
+    /// As in earlier builds; see [`Buffer::cells`].
     pub fn with_mut<R>(&mut self, _py: Python<'_>, f: impl FnOnce(&mut [u8]) -> R) -> R {
         assert!(self.view.readonly == 0, "a read-only buffer cannot be written");
         if self.is_empty() {

@@ -13,11 +13,13 @@ use pyo3::pyclass::CompareOp;
 
 use crate::args::Args;
 use crate::call::Sent;
-use crate::class::{Layout, TypeCell, Visit};
+use crate::class::{Layout, TypeCell};
+use crate::fields::{self, Fields};
 use crate::lifecycle::FreeList;
 use crate::obj::Obj;
 use crate::special::Special;
 use crate::trampoline::{self, IntoResult};
+use crate::traverse::Visit;
 
 /// A Python class whose instances hold a Rust value.
 ///
@@ -30,7 +32,10 @@ pub trait Class: Sized + 'static {
     const NAME: &'static str;
     /// `__doc__`.
     const DOC: &'static str;
-    /// Whether the garbage collector tracks instances. Without it, `traverse` serves [`Visit::through`] alone.
+    /// The fields, declared by [`fields!`](crate::fields).
+    const FIELDS: Option<Fields<Self>> = None;
+    /// Whether the garbage collector tracks instances. Without it they are seen through by their only holder, if that
+    /// one is tracked.
     const GC: bool = true;
     /// Whether Python may subclass it.
     const SUBCLASS: bool = true;
@@ -46,7 +51,9 @@ pub trait Class: Sized + 'static {
     const DICT: Option<usize> = None;
 
     /// The `static` that holds the type object.
-    fn type_cell() -> &'static TypeCell;
+    fn type_cell() -> &'static TypeCell {
+        unreachable!("declared by FIELDS")
+    }
 
     /// The `static` that holds the memory of dead instances, if it is worth it.
     fn freelist() -> Option<&'static FreeList> {
@@ -58,10 +65,13 @@ pub trait Class: Sized + 'static {
 
     /// Shows every reference that the contents hold to the garbage collector. Runs no Python code, takes no
     /// reference, and skips what is borrowed mutably at the moment.
-    fn traverse(&self, visit: &mut Visit<'_>);
+    fn traverse(&self, _visit: &mut Visit<'_>) {}
 
-    /// Lets go of every reference that can be part of a cycle. The object may be used afterwards.
-    fn clear(&self);
+    /// Lets go of every reference that can be part of a cycle. The object may be used afterwards. Where it is not said
+    /// otherwise, each field is cleared in the order in which [`fields!`](crate::fields) names them.
+    fn clear(&self) {
+        fields::clear(self);
+    }
 
     /// Asked before an exact instance dies: whether [`Class::finalize`] has something to do. `base` is the contents of
     /// the base class; the object itself may not be touched any more.

@@ -1,16 +1,16 @@
 //! Where the contents of an object lie in memory, and the objects that stand for a class.
 
 use std::cell::{Cell, RefCell};
-use std::marker::PhantomData;
-use std::os::raw::{c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::{Python, ffi};
 
 use crate::builder::Class;
-use crate::obj::{Any, Obj, ObjCell};
+use crate::fields;
+use crate::obj::Any;
 use crate::shared::GilStatic;
+use crate::traverse::Visit;
 
 /// An instance in memory: the instance of the base class, then the contents of this one.
 #[repr(C)]
@@ -27,7 +27,10 @@ impl<T: Class> Instance<T> {
 }
 
 /// What every link of a class chain can do; implemented for [`Any`], the root, and for every [`Class`].
-pub trait Layout: Sized + 'static {
+///
+/// # Safety
+/// Nobody else may implement it: everything here describes how the instance lies in memory.
+pub unsafe trait Layout: Sized + 'static {
     /// The instance as CPython sees it.
     type Instance;
     /// The contents of the whole chain, root first.
@@ -56,6 +59,16 @@ pub trait Layout: Sized + 'static {
     /// `obj` is a valid instance.
     #[doc(hidden)]
     unsafe fn clear_chain(obj: *mut ffi::PyObject);
+    /// Shows one reference to an object to the collector.
+    ///
+    /// An object *without* garbage collection of its own is seen through if the caller alone holds it: what it refers
+    /// to is then the caller's in all but name. If it is shared, nothing is shown, since the other holder might be
+    /// alive.
+    ///
+    /// # Safety
+    /// `obj` is a valid instance of which the caller owns a reference.
+    #[doc(hidden)]
+    unsafe fn visit(obj: *mut ffi::PyObject, visit: &mut Visit<'_>);
     #[doc(hidden)]
     fn base_type() -> *mut ffi::PyTypeObject;
     /// Offsets of the weak-reference list and the dict from the object's address.
@@ -69,7 +82,8 @@ pub trait Layout: Sized + 'static {
 /// among ours `((), contents)`.
 pub type Parts<T> = <T as Layout>::Contents;
 
-impl Layout for Any {
+// SAFETY: a bare object; there is nothing in it.
+unsafe impl Layout for Any {
     type Instance = ffi::PyObject;
     type Contents = ();
     type Own = ();
@@ -84,6 +98,11 @@ impl Layout for Any {
     unsafe fn traverse_chain(_obj: *mut ffi::PyObject, _visit: &mut Visit<'_>) {}
     unsafe fn clear_chain(_obj: *mut ffi::PyObject) {}
 
+    #[inline]
+    unsafe fn visit(obj: *mut ffi::PyObject, visit: &mut Visit<'_>) {
+        visit.raw(obj);
+    }
+
     fn base_type() -> *mut ffi::PyTypeObject {
         &raw mut ffi::PyBaseObject_Type
     }
@@ -95,7 +114,8 @@ impl Layout for Any {
     }
 }
 
-impl<T: Class> Layout for T {
+// SAFETY: `Instance` is laid out as `class_def.rs` declares it to the interpreter.
+unsafe impl<T: Class> Layout for T {
     type Instance = Instance<T>;
     type Contents = (<T::Base as Layout>::Contents, T);
     type Own = T;
@@ -135,7 +155,7 @@ impl<T: Class> Layout for T {
         // SAFETY: forwarded contract.
         unsafe {
             T::Base::traverse_chain(obj, visit);
-            contents::<T>(obj).traverse(visit);
+            fields::traverse(contents::<T>(obj), visit);
         }
     }
 
@@ -147,18 +167,33 @@ impl<T: Class> Layout for T {
         }
     }
 
+    #[inline]
+    unsafe fn visit(obj: *mut ffi::PyObject, visit: &mut Visit<'_>) {
+        // SAFETY: by contract.
+        unsafe {
+            // An instance of a Python subclass of a class without garbage collection may have it.
+            if T::GC || ffi::PyObject_IS_GC(obj) != 0 {
+                visit.raw(obj);
+            } else if ffi::Py_REFCNT(obj) == 1 {
+                T::traverse_chain(obj, visit);
+            }
+        }
+    }
+
     fn base_type() -> *mut ffi::PyTypeObject {
         type_ptr::<T>()
     }
 
     fn weaklist_offset() -> Option<usize> {
-        T::WEAKLIST
+        fields::weaklist::<T>()
             .map(|at| std::mem::offset_of!(Instance<T>, contents) + at)
             .or_else(T::Base::weaklist_offset)
     }
 
     fn dict_offset() -> Option<usize> {
-        T::DICT.map(|at| std::mem::offset_of!(Instance<T>, contents) + at).or_else(T::Base::dict_offset)
+        fields::dict::<T>()
+            .map(|at| std::mem::offset_of!(Instance<T>, contents) + at)
+            .or_else(T::Base::dict_offset)
     }
 }
 
@@ -172,7 +207,7 @@ pub(crate) unsafe fn contents<'a, T: Class>(obj: *mut ffi::PyObject) -> &'a T {
     unsafe { &(*obj.cast::<Instance<T>>()).contents }
 }
 
-/// Holds a class's type object once it has been made; a `static` per class, handed out by [`Class::type_cell`].
+/// Holds a class's type object once it has been made; a `static` per class, made by [`fields!`](crate::fields).
 pub struct TypeCell(AtomicPtr<ffi::PyTypeObject>);
 
 impl TypeCell {
@@ -204,7 +239,7 @@ impl Default for TypeCell {
 /// If the class was not defined (a bug in the module's `init`).
 #[inline]
 pub(crate) fn type_ptr<T: Class>() -> *mut ffi::PyTypeObject {
-    let ty = T::type_cell().get();
+    let ty = fields::type_cell::<T>().get();
     debug_assert!(!ty.is_null(), "class used before it was defined");
     ty
 }
@@ -214,8 +249,13 @@ static NATIVE: GilStatic<RefCell<Vec<*mut ffi::PyTypeObject>>> = GilStatic::new(
 
 /// Remembers a class that was made; its type is never freed.
 pub(crate) fn register<T: Class>(py: Python<'_>, ty: *mut ffi::PyTypeObject) {
-    T::type_cell().set(ty);
+    fields::type_cell::<T>().set(ty);
     NATIVE.get(py).borrow_mut().push(ty);
+}
+
+/// Whether a type is a class of ours itself, and not one derived in Python.
+pub(crate) fn is_native(py: Python<'_>, ty: *mut ffi::PyTypeObject) -> bool {
+    NATIVE.get(py).borrow().contains(&ty)
 }
 
 /// The class of ours of which an instance of `ty` has the contents: `ty` itself or the first one that its layout goes
@@ -235,7 +275,7 @@ pub(crate) unsafe fn native_base(py: Python<'_>, mut ty: *mut ffi::PyTypeObject)
 #[inline]
 pub(crate) fn is_exact<T: Class>(obj: *mut ffi::PyObject) -> bool {
     // SAFETY: `obj` is a valid object by the invariant of its holder.
-    ptr::eq(unsafe { ffi::Py_TYPE(obj) }, T::type_cell().get())
+    ptr::eq(unsafe { ffi::Py_TYPE(obj) }, fields::type_cell::<T>().get())
 }
 
 #[inline]
@@ -243,74 +283,16 @@ pub(crate) fn is_instance<T: Class>(obj: *mut ffi::PyObject) -> bool {
     if is_exact::<T>(obj) {
         return true;
     }
-    let class = T::type_cell().get();
+    let class = fields::type_cell::<T>().get();
     // SAFETY: both are valid types; the second is null only before the class was made, when it has no instance.
     !class.is_null() && unsafe { ffi::PyType_IsSubtype(ffi::Py_TYPE(obj), class) != 0 }
 }
 
-/// What the garbage collector hands to [`Class::traverse`].
-pub struct Visit<'a> {
-    callback: ffi::visitproc,
-    arg: *mut c_void,
-    result: c_int,
-    borrow: PhantomData<&'a ()>,
-}
-
-impl Visit<'_> {
-    pub(crate) fn new(visit: ffi::visitproc, arg: *mut c_void) -> Self {
-        Visit { callback: visit, arg, result: 0, borrow: PhantomData }
-    }
-
-    pub(crate) fn result(&self) -> c_int {
-        self.result
-    }
-
-    /// Visits one reference.
-    #[inline]
-    pub fn obj<T: 'static>(&mut self, obj: &Obj<T>) {
-        self.raw(obj.as_ptr());
-    }
-
-    /// Visits what a cell holds.
-    #[inline]
-    pub fn cell<T: 'static>(&mut self, cell: &ObjCell<T>) {
-        if let Some(obj) = cell.peek() {
-            self.raw(obj.as_ptr());
-        }
-    }
-
-    #[inline]
-    pub(crate) fn raw(&mut self, obj: *mut ffi::PyObject) {
-        // A non-zero answer stops the walk: the collector asked for no more.
-        if self.result == 0 && !obj.is_null() {
-            // SAFETY: the collector's own function, with its own argument, on a valid object.
-            self.result = unsafe { (self.callback)(obj, self.arg) };
-        }
-    }
-
-    /// Visits what an object *without* garbage collection of its own refers to, provided that nobody but the caller
-    /// holds it: then those references are the caller's in all but name. If it is shared, nothing may be visited,
-    /// since the other holder might be alive.
-    #[inline]
-    pub fn through<T: Class>(&mut self, obj: &Obj<T>) {
-        let ptr = obj.as_ptr();
-        // SAFETY: a valid instance of `T`'s class.
-        unsafe {
-            if ffi::PyObject_IS_GC(ptr) != 0 {
-                // A Python subclass, which the collector knows and walks by itself.
-                self.raw(ptr);
-            } else if ffi::Py_REFCNT(ptr) == 1 {
-                T::traverse_chain(ptr, self);
-            }
-        }
-    }
-}
-
-/// A field that makes instances weakly referenceable; name it in [`Class::WEAKLIST`].
+/// A field that makes instances weakly referenceable; `fields!` says which one it is.
 #[repr(transparent)]
 pub struct WeakList(Cell<*mut ffi::PyObject>);
 
-/// A field that gives instances a `__dict__`; name it in [`Class::DICT`].
+/// A field that gives instances a `__dict__`; `fields!` says which one it is.
 #[repr(transparent)]
 pub struct DictSlot(Cell<*mut ffi::PyObject>);
 

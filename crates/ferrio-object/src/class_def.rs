@@ -13,6 +13,7 @@ use pyo3::types::{PyModule, PyTuple, PyType};
 use crate::args::Args;
 use crate::builder::{Class, ClassBuilder, leak, slot};
 use crate::class::{self, DictSlot, Layout, WeakList};
+use crate::fields;
 use crate::lifecycle;
 use crate::obj::Obj;
 use crate::special;
@@ -42,7 +43,7 @@ impl ClassDef {
     /// Whether the class has been added.
     #[inline]
     pub fn is_added<T: Class>() -> bool {
-        !T::type_cell().get().is_null()
+        !fields::type_cell::<T>().get().is_null()
     }
 
     fn add_with_bases<T: Class>(
@@ -119,10 +120,14 @@ fn finish<'py, T: Class>(
         // What the interpreter's allocators promise.
         assert!(align_of::<T>() <= 2 * size_of::<usize>());
     };
-    check_field::<T>(T::WEAKLIST, size_of::<WeakList>());
-    check_field::<T>(T::DICT, size_of::<DictSlot>());
-    assert!(T::WEAKLIST.is_none() || T::Base::weaklist_offset().is_none(), "{}: two weak lists", T::NAME);
-    assert!(T::DICT.is_none() || T::Base::dict_offset().is_none(), "{}: two dicts", T::NAME);
+    check_field::<T>(fields::weaklist::<T>(), size_of::<WeakList>());
+    check_field::<T>(fields::dict::<T>(), size_of::<DictSlot>());
+    assert!(
+        fields::weaklist::<T>().is_none() || T::Base::weaklist_offset().is_none(),
+        "{}: two weak lists",
+        T::NAME
+    );
+    assert!(fields::dict::<T>().is_none() || T::Base::dict_offset().is_none(), "{}: two dicts", T::NAME);
 
     let py = module.py();
     let mut flags = ffi::Py_TPFLAGS_DEFAULT;
@@ -159,10 +164,10 @@ fn finish<'py, T: Class>(
         });
     };
     // Only where the class declares them itself; a derived class inherits the base's.
-    if T::WEAKLIST.is_some() {
+    if fields::weaklist::<T>().is_some() {
         offset_member("__weaklistoffset__", T::weaklist_offset().unwrap_or_default());
     }
-    if T::DICT.is_some() {
+    if fields::dict::<T>().is_some() {
         offset_member("__dictoffset__", T::dict_offset().unwrap_or_default());
         class.getset.push(ffi::PyGetSetDef {
             name: leak("__dict__"),

@@ -1,8 +1,7 @@
 //! CPython objects at C speed, declared in safe Rust.
 //!
-//! A class is a plain Rust struct whose fields are [`Cell`](std::cell::Cell)s, an implementation of [`Class`]
-//! that says how the garbage collector walks it, and a table of methods given to a [`ClassBuilder`]. From that
-//! this crate makes a heap type through `PyType_FromModuleAndSpec` with FASTCALL methods, getters, a freelist,
+//! A class is a plain Rust struct whose fields are [`Cell`](std::cell::Cell)s, an implementation of [`Class`] in which
+//! [`fields!`] names them, and a table of methods given to a [`ClassBuilder`]. From that this crate makes a heap type through `PyType_FromModuleAndSpec` with FASTCALL methods, getters, a freelist,
 //! weak references, an instance `__dict__`, vectorcall construction and the slots of iterators and coroutines.
 //!
 //! # Safety
@@ -17,6 +16,8 @@
 //!   so that a `__del__` that comes back finds a consistent object.
 //! * **Initialised.** `tp_new` writes the contents before anybody sees the object, so every instance of a type made
 //!   here, or of a Python subclass of it, has valid contents, whether or not `__init__` ran.
+//! * **Declared by a macro.** What the interpreter takes on trust (offsets, the statics of a class, what the collector is
+//!   shown) is in [`Fields`], which safe code cannot make: [`fields!`] makes it from the struct.
 //! * **No unwinding into C.** Each entry point catches panics and raises `SystemError`.
 //!
 //! No asyncio in here: this crate knows objects, not event loops.
@@ -31,16 +32,20 @@ mod context;
 mod descriptor;
 mod erased;
 mod error;
+mod fields;
 mod lifecycle;
 mod obj;
 mod prefetch;
 mod rebind;
+mod replaced;
 mod roster;
 mod shared;
 mod spare_bytes;
 mod special;
 mod stop_iteration;
 mod trampoline;
+
+mod traverse;
 mod wakeup_fd;
 
 pub use args::{Args, Signature};
@@ -50,7 +55,7 @@ pub use call::{
     Sent, ThreadState, await_iter, bytes_of, is_generator, is_python_coroutine, new_bytes, send, send_none,
     vectorcall, vectorcall_drop,
 };
-pub use class::{DictSlot, Instance, Layout, Parts, TypeCell, Visit, WeakList};
+pub use class::{DictSlot, Instance, Layout, Parts, TypeCell, WeakList};
 pub use class_def::ClassDef;
 pub use descriptor::socket_descriptor;
 pub use erased::Erased;
@@ -58,12 +63,15 @@ pub use error::{
     Raised, handled_exception, raise, restore_context, set_cause, swallow, value_of, with_handled,
     with_saved_error,
 };
+pub use fields::{Fields, Offsets};
 pub use lifecycle::FreeList;
 pub use obj::{Any, Obj, ObjCell};
 pub use prefetch::{Hint, prefetch};
+pub use replaced::{MethodSet, Methods, Replaceable, Replaced};
 pub use roster::{Membership, Roster};
 pub use shared::{GilShared, GilStatic};
 pub use spare_bytes::SpareBytes;
 pub use stop_iteration::clear_recycled;
 pub use trampoline::IntoResult;
 pub use wakeup_fd::swap_wakeup_fd;
+pub use traverse::{Field, HoldsNothing, Traverse, Visit, clear_each, traverse_each};

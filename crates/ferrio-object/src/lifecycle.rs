@@ -11,13 +11,15 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::builder::Class;
-use crate::class::{self, Layout, Parts, Visit};
+use crate::class::{self, Layout, Parts};
 use crate::error::{raise_panic, with_saved_error};
+use crate::fields;
 use crate::obj::Obj;
 use crate::shared::GilStatic;
+use crate::traverse::Visit;
 
-/// Memory of dead instances of one exact class, kept for the next ones; a `static` per class, handed out by
-/// [`Class::freelist`]. 10–15 % on Future and Task (DESIGN.md section 5).
+/// Memory of dead instances of one exact class, kept for the next ones; a `static` per class, asked for
+/// in [`fields!`](crate::fields). Worth 10 to 15 % on Future and Task.
 pub struct FreeList(GilStatic<RefCell<Vec<*mut ffi::PyObject>>>);
 
 // The most instances a freelist keeps. Enough for the tasks of one busy turn; 1024 tasks are some 200 KiB.
@@ -78,7 +80,7 @@ impl<T: Class> Drop for Unfinished<T> {
 #[inline]
 fn allocate<T: Class>(py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
     let ty = class::type_ptr::<T>();
-    if let Some(list) = T::freelist() {
+    if let Some(list) = fields::freelist::<T>() {
         let spare = list.0.get(py).borrow_mut().pop();
         if let Some(obj) = spare {
             // SAFETY: memory of a dead instance of exactly this type, untracked; PyObject_Init makes it an object
@@ -246,7 +248,7 @@ unsafe fn destroy<T: Class>(obj: *mut ffi::PyObject) {
         // What a panic in a destructor leaves undone is leaked.
         guarded(py, || T::drop_chain(obj));
         drop_dict::<T>(obj);
-        if exact && let Some(list) = T::freelist() {
+        if exact && let Some(list) = fields::freelist::<T>() {
             let mut spares = list.0.get(py).borrow_mut();
             if spares.len() < FREELIST_MAX {
                 if T::GC {

@@ -4,6 +4,8 @@
 //! belongs to (`CALL_METHOD_DESCRIPTOR_*` in CPython's `bytecodes.c`). Where everybody uses one Python subclass, that is
 //! a tenth of a short call.
 
+use std::ptr;
+
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -45,6 +47,18 @@ impl ClassDef {
     pub fn is_same_method(one: &Bound<'_, PyAny>, other: &Bound<'_, PyAny>) -> bool {
         one.is(other)
             || matches!((definition(one), definition(other)), (Some(one), Some(other)) if one == other)
+    }
+}
+
+/// Whether an entry of `class`'s dict is a descriptor of one of our methods that was made for this very class.
+///
+/// # Safety
+/// `class` is a ready type that is not ours, `entry` a live object.
+pub(crate) unsafe fn is_rebound(class: *mut ffi::PyTypeObject, entry: *mut ffi::PyObject) -> bool {
+    // SAFETY: the layout is known once the object is exactly of that type.
+    unsafe {
+        ffi::Py_TYPE(entry) == &raw mut ffi::PyMethodDescr_Type
+            && ptr::eq((*entry.cast::<ffi::PyMethodDescrObject>()).d_common.d_type, class)
     }
 }
 

@@ -46,6 +46,9 @@ impl<T: Class> Roster<T> {
         // What makes the raw pointer safe to keep: the membership dies no later than the object it lies in.
         let contents = std::ptr::from_ref::<T>(obj) as usize;
         let field = std::ptr::from_ref(membership) as usize;
+        if let Some(declared) = crate::fields::membership::<T>(obj) {
+            assert!(std::ptr::eq(declared, membership), "membership of another object");
+        }
         assert!((contents..contents + size_of::<T>()).contains(&field), "membership of another object");
         if membership.place.get().is_some() {
             return;
@@ -63,17 +66,24 @@ impl<T: Class> Roster<T> {
 
     /// Strong references to all that are on the roster now and for which `wanted` holds.
     pub fn collect(&self, py: Python<'_>, wanted: impl Fn(&T) -> bool) -> Vec<Obj<T>> {
+        let mut all = self.present(py);
+        // Not under the borrow: letting go of one may end it, which takes its place from the roster.
+        all.retain(|obj| wanted(obj));
+        all
+    }
+
+    fn present(&self, py: Python<'_>) -> Vec<Obj<T>> {
         self.slots
             .get(py)
             .borrow()
             .entries
             .iter()
-            .filter(|ptr| !ptr.is_null())
+            .copied()
             // SAFETY: a non-null entry's membership has not been dropped, so neither have the contents of the object
             // it lies in; an object whose count is zero is being deallocated and may not be brought back.
-            .filter(|ptr| unsafe { ffi::Py_REFCNT(**ptr) > 0 && wanted(crate::class::contents::<T>(**ptr)) })
+            .filter(|ptr| !ptr.is_null() && unsafe { ffi::Py_REFCNT(*ptr) > 0 })
             // SAFETY: as above; attached.
-            .map(|ptr| unsafe { Obj::from_borrowed(*ptr) })
+            .map(|ptr| unsafe { Obj::from_borrowed(ptr) })
             .collect()
     }
 }

@@ -16,9 +16,8 @@ use pyo3::pyclass::CompareOp;
 
 use crate::args::Args;
 use crate::builder::{Class, ClassBuilder};
-use crate::class::{self, Instance, TypeCell, Visit};
+use crate::class::{self, Instance};
 use crate::class_def::ClassDef;
-use crate::lifecycle::FreeList;
 use crate::obj::{Obj, ObjCell};
 use crate::trampoline::{IntoResult, boundary, conjure};
 
@@ -99,6 +98,18 @@ pub(crate) fn install(
         ty.setattr(&special.name, descriptor)?;
     }
     Ok(())
+}
+
+/// The ordinary method in the place of which a descriptor of ours stands, borrowed; `None` for any other object.
+///
+/// # Safety
+/// Attached; `descriptor` is a live object, and is kept alive by its class meanwhile.
+pub(crate) unsafe fn ordinary_method(descriptor: *mut ffi::PyObject) -> Option<*mut ffi::PyObject> {
+    if !ClassDef::is_added::<SpecialMethod>() || !class::is_exact::<SpecialMethod>(descriptor) {
+        return None;
+    }
+    // SAFETY: an instance of the class, as just seen.
+    unsafe { class::contents::<SpecialMethod>(descriptor).method.peek().map(Obj::as_ptr) }
 }
 
 unsafe extern "C" fn call0<T: Class, F, R>(
@@ -254,26 +265,14 @@ unsafe extern "C" fn getattro(obj: *mut ffi::PyObject, name: *mut ffi::PyObject)
 
 impl Class for SpecialMethod {
     type Base = crate::obj::Any;
+    crate::fields!(SpecialMethod { method, call, accepts });
     const NAME: &'static str = "ferrio._ferrio._special_method";
     const DOC: &'static str = "";
     const NEW: bool = false;
     const SUBCLASS: bool = false;
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
     fn blank() -> Self {
         SpecialMethod { method: ObjCell::empty(), call: Cell::new(None), accepts: Cell::new(None) }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.method);
-    }
-
-    fn clear(&self) {
-        self.method.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
@@ -283,33 +282,14 @@ impl Class for SpecialMethod {
 
 impl Class for BoundSpecial {
     type Base = crate::obj::Any;
+    crate::fields!(BoundSpecial { call, this, method }, freelist);
     const NAME: &'static str = "ferrio._ferrio._bound_special_method";
     const DOC: &'static str = "";
     const NEW: bool = false;
     const SUBCLASS: bool = false;
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
-    fn freelist() -> Option<&'static FreeList> {
-        static LIST: FreeList = FreeList::new();
-        Some(&LIST)
-    }
-
     fn blank() -> Self {
         BoundSpecial { call: Cell::new(None), this: ObjCell::empty(), method: ObjCell::empty() }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.this);
-        visit.cell(&self.method);
-    }
-
-    fn clear(&self) {
-        self.this.set(None);
-        self.method.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

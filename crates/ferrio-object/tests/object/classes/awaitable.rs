@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Sent, Signature, TypeCell, Visit};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Sent, Signature};
 use pyo3::prelude::*;
 
 use super::Alive;
@@ -46,24 +46,12 @@ impl Steps {
 
 impl Class for Steps {
     type Base = Any;
+    ferrio_object::fields!(Steps { left, result, _alive });
     const NAME: &'static str = "objects.Steps";
     const DOC: &'static str = "";
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
     fn blank() -> Self {
         Steps { left: Cell::new(0), result: ObjCell::empty(), _alive: Alive::new() }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.result);
-    }
-
-    fn clear(&self) {
-        self.result.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Signature, TypeCell, Visit};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature};
 use pyo3::prelude::*;
 
 use super::Alive;
@@ -29,30 +29,13 @@ impl Bare {
 
 impl Class for Bare {
     type Base = Any;
+    ferrio_object::fields!(Bare { target, _alive }, freelist);
     const NAME: &'static str = "objects.Bare";
     const DOC: &'static str = "";
     const GC: bool = false;
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
-    fn freelist() -> Option<&'static FreeList> {
-        static LIST: FreeList = FreeList::new();
-        Some(&LIST)
-    }
-
     fn blank() -> Self {
         Bare { target: ObjCell::empty(), _alive: Alive::new() }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.target);
-    }
-
-    fn clear(&self) {
-        self.target.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
@@ -70,22 +53,14 @@ pub struct Derived;
 
 impl Class for Derived {
     type Base = Bare;
+    ferrio_object::fields!(Derived {});
     const NAME: &'static str = "objects.Derived";
     const DOC: &'static str = "";
     const GC: bool = false;
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
     fn blank() -> Self {
         Derived
     }
-
-    fn traverse(&self, _visit: &mut Visit<'_>) {}
-
-    fn clear(&self) {}
 
     fn define(_class: &mut ClassBuilder<Self>) {}
 }
@@ -112,30 +87,12 @@ impl Holder {
 
 impl Class for Holder {
     type Base = Any;
+    ferrio_object::fields!(Holder { bare, derived, _alive });
     const NAME: &'static str = "objects.Holder";
     const DOC: &'static str = "";
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
     fn blank() -> Self {
         Holder { bare: RefCell::default(), derived: RefCell::default(), _alive: Alive::new() }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(bare) = self.bare.try_borrow() {
-            bare.iter().for_each(|bare| visit.through(bare));
-        }
-        if let Ok(derived) = self.derived.try_borrow() {
-            derived.iter().for_each(|derived| visit.through(derived));
-        }
-    }
-
-    fn clear(&self) {
-        drop(self.bare.take());
-        drop(self.derived.take());
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

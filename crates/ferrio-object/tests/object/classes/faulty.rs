@@ -1,8 +1,8 @@
 //! A class that panics wherever the interpreter can call it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Sent, Signature, TypeCell, Visit};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Sent, Signature};
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
 
@@ -11,8 +11,27 @@ use super::Alive;
 /// Panics in what it is told to: `Faulty("finalize")`. Everything that is asked for by name panics anyway.
 pub struct Faulty {
     place: Cell<Place>,
+    /// The same once more, where the collector sees it.
+    walked: RefCell<Walked>,
     me: ObjCell,
     _alive: Alive,
+}
+
+/// A container that the object layer does not know.
+struct Walked {
+    place: Place,
+    held: ObjCell,
+}
+
+impl Walked {
+    const fn new(place: Place) -> Self {
+        Walked { place, held: ObjCell::empty() }
+    }
+
+    fn each(&self, see: &mut dyn FnMut(&ObjCell)) {
+        assert!(self.place != Place::Traverse, "as told");
+        see(&self.held);
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -38,6 +57,7 @@ impl Faulty {
             Some("drop") => Place::Drop,
             Some(other) => panic!("no such place: {other}"),
         });
+        this.walked.borrow_mut().place = this.place.get();
         Ok(())
     }
 
@@ -59,22 +79,18 @@ impl Drop for Faulty {
 
 impl Class for Faulty {
     type Base = Any;
+    ferrio_object::fields!(Faulty { place, walked: each(Walked::each, |_| ()), me, _alive });
     const NAME: &'static str = "objects.Faulty";
     const DOC: &'static str = "";
     const FINALIZE: bool = true;
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
     fn blank() -> Self {
-        Faulty { place: Cell::new(Place::Nowhere), me: ObjCell::empty(), _alive: Alive::new() }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        self.panic_in(Place::Traverse);
-        visit.cell(&self.me);
+        Faulty {
+            place: Cell::new(Place::Nowhere),
+            walked: RefCell::new(Walked::new(Place::Nowhere)),
+            me: ObjCell::empty(),
+            _alive: Alive::new(),
+        }
     }
 
     fn clear(&self) {

@@ -1,9 +1,13 @@
-//! The classes under test.
+//! The classes under test. Declaring a class takes no unsafe code, as in ferrio.
+
+#![forbid(unsafe_code)]
 
 mod awaitable;
 mod bare;
 mod faulty;
+mod keeper;
 mod node;
+mod patched;
 mod reviver;
 mod roll;
 mod values;
@@ -18,7 +22,9 @@ use pyo3::types::PyModule;
 pub use awaitable::Steps;
 pub use bare::{Bare, Derived, Holder};
 pub use faulty::Faulty;
+pub use keeper::Keeper;
 pub use node::{Leaf, Node};
+pub use patched::{Patched, Plain, Repatched, Slim};
 pub use reviver::Reviver;
 pub use roll::Member;
 pub use values::{Ordered, Sealed, Watched};
@@ -60,6 +66,11 @@ pub fn define(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<Watched>(module)?;
     ClassDef::add::<Sealed>(module)?;
     ClassDef::add::<Faulty>(module)?;
+    ClassDef::add::<Keeper>(module)?;
+    ClassDef::add::<Patched>(module)?;
+    ClassDef::add::<Repatched>(module)?;
+    ClassDef::add::<Slim>(module)?;
+    ClassDef::add::<Plain>(module)?;
     ClassDef::function(module, "alive", |_py: Python<'_>, _args: Args<'_, '_>| alive() as i64, "")?;
     ClassDef::function(module, "members", Member::all, "")?;
     ClassDef::function(module, "sealed", Sealed::make, "")?;

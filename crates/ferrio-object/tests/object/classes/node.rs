@@ -1,10 +1,6 @@
 //! A node with everything a class can have, and a class derived from it.
 
-use std::mem::offset_of;
-
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, DictSlot, FreeList, Obj, ObjCell, Signature, TypeCell, Visit, WeakList,
-};
+use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, ObjCell, Signature, WeakList};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -70,15 +66,9 @@ fn tuple<const N: usize>(py: Python<'_>, values: [Option<&Bound<'_, PyAny>>; N])
 
 impl Class for Node {
     type Base = Any;
+    ferrio_object::fields!(Node { child, weaklist: WeakList, dict: DictSlot, _alive });
     const NAME: &'static str = "objects.Node";
     const DOC: &'static str = "Node(child=None)\n--\n\nA node.";
-    const WEAKLIST: Option<usize> = Some(offset_of!(Node, weaklist));
-    const DICT: Option<usize> = Some(offset_of!(Node, dict));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         Node {
@@ -87,14 +77,6 @@ impl Class for Node {
             dict: DictSlot::new(),
             _alive: Alive::new(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.child);
-    }
-
-    fn clear(&self) {
-        self.child.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
@@ -147,29 +129,12 @@ impl Leaf {
 
 impl Class for Leaf {
     type Base = Node;
+    ferrio_object::fields!(Leaf { extra, _alive }, freelist);
     const NAME: &'static str = "objects.Leaf";
     const DOC: &'static str = "";
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
-    fn freelist() -> Option<&'static FreeList> {
-        static LIST: FreeList = FreeList::new();
-        Some(&LIST)
-    }
-
     fn blank() -> Self {
         Leaf { extra: ObjCell::empty(), _alive: Alive::new() }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.extra);
-    }
-
-    fn clear(&self) {
-        self.extra.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

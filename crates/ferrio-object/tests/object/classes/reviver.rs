@@ -1,11 +1,8 @@
 //! A class whose finalizer calls Python, and may bring the object back.
 
 use std::cell::Cell;
-use std::mem::offset_of;
 
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Signature, TypeCell, Visit, WeakList,
-};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, WeakList};
 use pyo3::prelude::*;
 
 use super::Alive;
@@ -39,20 +36,10 @@ impl Reviver {
 
 impl Class for Reviver {
     type Base = Any;
+    ferrio_object::fields!(Reviver { last_words, quiet, weaklist: WeakList, _alive }, freelist);
     const NAME: &'static str = "objects.Reviver";
     const DOC: &'static str = "";
     const FINALIZE: bool = true;
-    const WEAKLIST: Option<usize> = Some(offset_of!(Reviver, weaklist));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
-    fn freelist() -> Option<&'static FreeList> {
-        static LIST: FreeList = FreeList::new();
-        Some(&LIST)
-    }
 
     fn blank() -> Self {
         Reviver {
@@ -61,14 +48,6 @@ impl Class for Reviver {
             weaklist: WeakList::new(),
             _alive: Alive::new(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.last_words);
-    }
-
-    fn clear(&self) {
-        self.last_words.set(None);
     }
 
     fn wants_finalizer(&self, _base: &()) -> bool {

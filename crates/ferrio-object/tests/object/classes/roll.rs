@@ -1,8 +1,6 @@
 //! A class whose live instances are on a roster.
 
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, Membership, Obj, ObjCell, Roster, Signature, TypeCell, Visit,
-};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Membership, Obj, ObjCell, Roster, Signature};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -40,24 +38,12 @@ impl Member {
 
 impl Class for Member {
     type Base = Any;
+    ferrio_object::fields!(Member { baggage, membership: Membership, _alive });
     const NAME: &'static str = "objects.Member";
     const DOC: &'static str = "";
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
     fn blank() -> Self {
         Member { baggage: ObjCell::empty(), membership: Membership::none(), _alive: Alive::new() }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.baggage);
-    }
-
-    fn clear(&self) {
-        self.baggage.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

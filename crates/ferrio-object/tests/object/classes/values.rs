@@ -1,9 +1,8 @@
 //! Small classes with one peculiarity each: ordered, watched, not to be made by Python.
 
 use std::cell::Cell;
-use std::mem::offset_of;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, ObjCell, Signature, TypeCell, Visit};
+use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, ObjCell, Signature};
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
 
@@ -36,23 +35,15 @@ impl Ordered {
 
 impl Class for Ordered {
     type Base = Any;
+    ferrio_object::fields!(Ordered { number, _alive });
     const NAME: &'static str = "objects.Ordered";
     const DOC: &'static str = "";
     const GC: bool = false;
     const SUBCLASS: bool = false;
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
     fn blank() -> Self {
         Ordered { number: Cell::new(0), _alive: Alive::new() }
     }
-
-    fn traverse(&self, _visit: &mut Visit<'_>) {}
-
-    fn clear(&self) {}
 
     fn define(class: &mut ClassBuilder<Self>) {
         class
@@ -88,25 +79,12 @@ impl Watched {
 
 impl Class for Watched {
     type Base = Any;
+    ferrio_object::fields!(Watched { special, dict: DictSlot, _alive });
     const NAME: &'static str = "objects.Watched";
     const DOC: &'static str = "";
-    const DICT: Option<usize> = Some(offset_of!(Watched, dict));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         Watched { special: ObjCell::empty(), dict: DictSlot::new(), _alive: Alive::new() }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.special);
-    }
-
-    fn clear(&self) {
-        self.special.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
@@ -135,22 +113,14 @@ impl Sealed {
 
 impl Class for Sealed {
     type Base = Any;
+    ferrio_object::fields!(Sealed { _alive });
     const NAME: &'static str = "objects.Sealed";
     const DOC: &'static str = "";
     const NEW: bool = false;
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
     fn blank() -> Self {
         Sealed { _alive: Alive::new() }
     }
-
-    fn traverse(&self, _visit: &mut Visit<'_>) {}
-
-    fn clear(&self) {}
 
     fn define(class: &mut ClassBuilder<Self>) {
         class.method0("hello", |_this: &Obj<Self>, _py: Python<'_>| "hello", "");
