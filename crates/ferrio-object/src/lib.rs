@@ -1,7 +1,8 @@
 //! CPython objects at C speed, declared in safe Rust.
 //!
 //! A class is a plain Rust struct whose fields are [`Cell`](std::cell::Cell)s, an implementation of [`Class`] in which
-//! [`fields!`] names them, and a table of methods given to a [`ClassBuilder`]. From that this crate makes a heap type through `PyType_FromModuleAndSpec` with FASTCALL methods, getters, a freelist,
+//! [`fields!`] names them, and a table of methods given to a [`ClassBuilder`]. From that this crate makes a heap type
+//! through `PyType_FromModuleAndSpec` with FASTCALL methods, getters, a freelist,
 //! weak references, an instance `__dict__`, vectorcall construction and the slots of iterators and coroutines.
 //!
 //! # Safety
