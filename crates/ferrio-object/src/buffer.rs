@@ -93,7 +93,7 @@ impl<P: DerefMut<Target = ffi::Py_buffer>> Buffer<P> {
 
     /// Calls `f` with the bytes. Its owner may write to them as soon as Python code runs. So `f` is `Send`, and has
     /// neither a token nor an object with which it could have Python do something.
-    pub fn with<R>(&self, _py: Python<'_>, f: impl FnOnce(&[u8]) -> R) -> R {
+    pub fn with<R>(&self, _py: Python<'_>, f: impl FnOnce(&[u8]) -> R + Send) -> R {
         if self.is_empty() {
             return f(&[]);
         }
@@ -130,16 +130,6 @@ impl<P: DerefMut<Target = ffi::Py_buffer>> Buffer<P> {
             unsafe { std::ptr::copy(data.as_ptr(), self.view.buf.cast::<u8>(), count) };
         }
         count
-    }
-
-    /// As in earlier builds; see [`Buffer::cells`].
-    pub fn with_mut<R>(&mut self, _py: Python<'_>, f: impl FnOnce(&mut [u8]) -> R) -> R {
-        assert!(self.view.readonly == 0, "a read-only buffer cannot be written");
-        if self.is_empty() {
-            return f(&mut []);
-        }
-        // SAFETY: as in `with`; writable as asserted; the GIL keeps every other user of the memory out.
-        f(unsafe { std::slice::from_raw_parts_mut(self.view.buf.cast::<u8>(), self.len()) })
     }
 }
 

@@ -13,13 +13,11 @@ use pyo3::pyclass::CompareOp;
 
 use crate::args::Args;
 use crate::call::Sent;
-use crate::class::{Layout, TypeCell};
+use crate::class::Layout;
 use crate::fields::{self, Fields};
-use crate::lifecycle::FreeList;
 use crate::obj::Obj;
 use crate::special::Special;
 use crate::trampoline::{self, IntoResult};
-use crate::traverse::Visit;
 
 /// A Python class whose instances hold a Rust value.
 ///
@@ -33,7 +31,7 @@ pub trait Class: Sized + 'static {
     /// `__doc__`.
     const DOC: &'static str;
     /// The fields, declared by [`fields!`](crate::fields).
-    const FIELDS: Option<Fields<Self>> = None;
+    const FIELDS: Fields<Self>;
     /// Whether the garbage collector tracks instances. Without it they are seen through by their only holder, if that
     /// one is tracked.
     const GC: bool = true;
@@ -44,28 +42,9 @@ pub trait Class: Sized + 'static {
     /// Whether [`Class::finalize`] is called before an instance dies. Without `GC` only where Python cannot
     /// subclass, and then it may be called again when the object was brought back.
     const FINALIZE: bool = false;
-    /// Where the [`WeakList`](crate::WeakList) field lies: `Some(offset_of!(Self, field))`. The interpreter reads and
-    /// writes there, so it has to be that field.
-    const WEAKLIST: Option<usize> = None;
-    /// Where the [`DictSlot`](crate::DictSlot) field lies.
-    const DICT: Option<usize> = None;
-
-    /// The `static` that holds the type object.
-    fn type_cell() -> &'static TypeCell {
-        unreachable!("declared by FIELDS")
-    }
-
-    /// The `static` that holds the memory of dead instances, if it is worth it.
-    fn freelist() -> Option<&'static FreeList> {
-        None
-    }
 
     /// Contents of an instance on which `__init__` has not run.
     fn blank() -> Self;
-
-    /// Shows every reference that the contents hold to the garbage collector. Runs no Python code, takes no
-    /// reference, and skips what is borrowed mutably at the moment.
-    fn traverse(&self, _visit: &mut Visit<'_>) {}
 
     /// Lets go of every reference that can be part of a cycle. The object may be used afterwards. Where it is not said
     /// otherwise, each field is cleared in the order in which [`fields!`](crate::fields) names them.

@@ -7,6 +7,7 @@ use std::ptr;
 
 use crate::builder::Class;
 use crate::class::TypeCell;
+use crate::fields;
 use crate::obj::Obj;
 
 /// A reference to an object, and the class that it was handed in as.
@@ -21,14 +22,15 @@ impl Erased {
     /// Erases the class of `obj`.
     #[inline]
     pub fn new<T: Class>(obj: Obj<T>) -> Self {
-        Erased { obj: obj.into_any(), class: T::type_cell() }
+        Erased { obj: obj.into_any(), class: fields::type_cell::<T>() }
     }
 
     /// The object as what it was handed in as; `None` if that was not a `T`.
     #[inline]
     pub fn get<T: Class>(&self) -> Option<&Obj<T>> {
         // SAFETY: `new` was given an `Obj<T>`: the cell is that of `T`, and only `T` has it.
-        ptr::eq(self.class, T::type_cell()).then(|| unsafe { &*ptr::from_ref(&self.obj).cast::<Obj<T>>() })
+        ptr::eq(self.class, fields::type_cell::<T>())
+            .then(|| unsafe { &*ptr::from_ref(&self.obj).cast::<Obj<T>>() })
     }
 
     /// The object.

@@ -73,55 +73,38 @@ impl Offsets {
 
 #[inline]
 pub(crate) fn type_cell<T: Class>() -> &'static TypeCell {
-    match const { T::FIELDS } {
-        Some(fields) => fields.type_cell,
-        None => T::type_cell(),
-    }
+    const { T::FIELDS }.type_cell
 }
 
 #[inline]
 pub(crate) fn freelist<T: Class>() -> Option<&'static FreeList> {
-    match const { T::FIELDS } {
-        Some(fields) => fields.freelist,
-        None => T::freelist(),
-    }
+    const { T::FIELDS }.freelist
 }
 
 #[inline]
 pub(crate) const fn weaklist<T: Class>() -> Option<usize> {
-    match const { T::FIELDS } {
-        Some(fields) => fields.offsets.weaklist,
-        None => T::WEAKLIST,
-    }
+    T::FIELDS.offsets.weaklist
 }
 
 #[inline]
 pub(crate) const fn dict<T: Class>() -> Option<usize> {
-    match const { T::FIELDS } {
-        Some(fields) => fields.offsets.dict,
-        None => T::DICT,
-    }
+    T::FIELDS.offsets.dict
 }
 
 #[inline]
 pub(crate) fn traverse<T: Class>(contents: &T, visit: &mut Visit<'_>) {
-    match const { T::FIELDS } {
-        Some(fields) => (fields.traverse)(contents, visit),
-        None => contents.traverse(visit),
-    }
+    (const { T::FIELDS }.traverse)(contents, visit);
 }
 
 /// What `tp_clear` does with a class that has nothing to say about it.
 #[inline]
 pub(crate) fn clear<T: Class>(contents: &T) {
-    if let Some(fields) = const { T::FIELDS } {
-        (fields.clear)(contents);
-    }
+    (const { T::FIELDS }.clear)(contents);
 }
 
 /// The field that [`Roster::join`](crate::Roster::join) fills in.
 pub(crate) fn membership<T: Class>(contents: &T) -> Option<&Membership<T>> {
-    let at = const { T::FIELDS }?.offsets.membership?;
+    let at = const { T::FIELDS }.offsets.membership?;
     // SAFETY: by the contract of `Fields::new` there is a `Membership<T>` at this offset from the contents.
     Some(unsafe { &*std::ptr::from_ref(contents).byte_add(at).cast() })
 }
@@ -135,7 +118,8 @@ pub(crate) fn membership<T: Class>(contents: &T) -> Option<&Membership<T>> {
 /// * `weaklist: WeakList`, `dict: DictSlot`, `place: Membership` — for fields of these types: instances can be weakly
 ///   referenced, have a `__dict__`, can [join a roster](crate::Roster::join);
 /// * `field: kept` — shown to the collector, and left alone by `tp_clear`: the object is asked for it afterwards;
-/// * `field: unowned` — never shown: what is `!Send` and owns no reference, or shares it with somebody;
+/// * `field: unowned` — never shown: what is `!Send` and owns no reference, shares it with somebody, or refers only to
+///   objects that refer to nothing;
 /// * `field: each(walk, take)` — a `RefCell` with a container that is not `Traverse`. `walk(&container, see)` calls `see`
 ///   once with each element, `take(&mut container)` empties it.
 ///
@@ -143,7 +127,7 @@ pub(crate) fn membership<T: Class>(contents: &T) -> Option<&Membership<T>> {
 #[macro_export]
 macro_rules! fields {
     ($class:ident { $($field:ident $(: $kind:ident $(($($how:tt)*))?)?),* $(,)? } $(, $freelist:ident)?) => {
-        const FIELDS: ::core::option::Option<$crate::Fields<Self>> = {
+        const FIELDS: $crate::Fields<Self> = {
             static TYPE_CELL: $crate::TypeCell = $crate::TypeCell::new();
 
             #[inline]
@@ -165,9 +149,9 @@ macro_rules! fields {
 
             // SAFETY: two statics that nobody else can name; offsets of fields of these very types; the pattern in
             // `traverse` names every field, and each is walked once, by its type.
-            Some(unsafe {
+            unsafe {
                 $crate::Fields::new(&TYPE_CELL, $crate::fields!(@freelist $($freelist)?), OFFSETS, traverse, clear)
-            })
+            }
         };
     };
     (@freelist) => {

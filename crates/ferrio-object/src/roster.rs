@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use pyo3::{Python, ffi};
 
 use crate::builder::Class;
+use crate::fields;
 use crate::obj::Obj;
 use crate::shared::GilStatic;
 
@@ -38,18 +39,14 @@ impl<T: Class> Roster<T> {
         }
     }
 
-    /// Puts `obj` on the roster; `membership` must be the field in `obj`'s own contents.
+    /// Puts `obj` on the roster, unless it is on it.
     ///
     /// # Panics
-    /// If `membership` is not part of `obj`'s contents.
-    pub fn join(&'static self, py: Python<'_>, obj: &Obj<T>, membership: &Membership<T>) {
-        // What makes the raw pointer safe to keep: the membership dies no later than the object it lies in.
-        let contents = std::ptr::from_ref::<T>(obj) as usize;
-        let field = std::ptr::from_ref(membership) as usize;
-        if let Some(declared) = crate::fields::membership::<T>(obj) {
-            assert!(std::ptr::eq(declared, membership), "membership of another object");
-        }
-        assert!((contents..contents + size_of::<T>()).contains(&field), "membership of another object");
+    /// If `fields!` names no `Membership` among the fields of the class.
+    pub fn join(&'static self, py: Python<'_>, obj: &Obj<T>) {
+        // What makes the raw pointer safe to keep: the membership is itself a field of the object's contents, and so
+        // dies with them. Nor can it be moved out of them.
+        let membership = fields::membership::<T>(obj).expect("a class with a membership");
         if membership.place.get().is_some() {
             return;
         }

@@ -9,16 +9,19 @@
 //! [`GilShared`](crate::GilShared), which is shared with another thread, and PyO3's `Py` and `PyErr`. A class keeps an
 //! [`Obj`] instead.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::os::raw::{c_int, c_void};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use pyo3::{Py, ffi};
 use smallvec::{Array, SmallVec};
 
 use crate::class::Layout;
+use crate::erased::Erased;
 use crate::obj::{Obj, ObjCell};
 
 /// Where a walk of the garbage collector stands. Only [`Traverse`] can do something with it.
@@ -30,26 +33,6 @@ pub struct Visit<'a> {
 }
 
 impl Visit<'_> {
-    /// Visits one reference.
-    #[inline]
-    pub fn obj<T: 'static>(&mut self, obj: &Obj<T>) {
-        self.raw(obj.as_ptr());
-    }
-
-    /// Visits what a cell holds.
-    #[inline]
-    pub fn cell<T: 'static>(&mut self, cell: &ObjCell<T>) {
-        if let Some(obj) = cell.peek() {
-            self.raw(obj.as_ptr());
-        }
-    }
-
-    /// See [`Layout::visit`].
-    #[inline]
-    pub fn through<T: Layout>(&mut self, obj: &Obj<T>) {
-        obj.traverse(self);
-    }
-
     pub(crate) fn new(visit: ffi::visitproc, arg: *mut c_void) -> Self {
         Visit { callback: visit, arg, result: 0, borrow: PhantomData }
     }
@@ -187,6 +170,22 @@ unsafe impl<T: Traverse> Traverse for RefCell<T> {
     }
 }
 
+// SAFETY: as for what is in it, which stays where it is once it is there.
+unsafe impl<T: Traverse> Traverse for OnceCell<T> {
+    #[inline]
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        if let Some(contents) = self.get() {
+            contents.traverse(visit);
+        }
+    }
+
+    fn clear(&self) {
+        if let Some(contents) = self.get() {
+            contents.clear();
+        }
+    }
+}
+
 // SAFETY: as for what is in it.
 unsafe impl<T: Traverse> Traverse for Option<T> {
     #[inline]
@@ -242,6 +241,7 @@ macro_rules! containers {
 // Keys are looked up by, and are no Python objects.
 containers! {
     [T: Traverse] Vec<T>, iter, Vec::new();
+    [T: Traverse] Box<[T]>, iter, Box::default();
     [T: Traverse] VecDeque<T>, iter, VecDeque::new();
     [K, T: Traverse, S: Default] HashMap<K, T, S>, values, HashMap::default();
     [K, T: Traverse] BTreeMap<K, T>, values, BTreeMap::new();
@@ -291,6 +291,52 @@ unsafe impl<T: Traverse, U: Traverse> Traverse for (T, U) {
     }
 }
 
+/// A value that a class shares with Rust code of its own, a future that it drives for one: shown to the collector by
+/// this field, and by nothing else.
+pub struct Sharing<T>(Rc<T>);
+
+impl<T> Sharing<T> {
+    /// Begins to share a value.
+    #[must_use]
+    pub fn new(value: T) -> Self {
+        Sharing(Rc::new(value))
+    }
+
+    /// The value, for somebody who does not show it.
+    #[must_use]
+    pub fn share(&self) -> Rc<T> {
+        Rc::clone(&self.0)
+    }
+}
+
+impl<T> Deref for Sharing<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+// SAFETY: as for the value; there is one `Sharing` of it, and `Rc` is not `Traverse`.
+unsafe impl<T: Traverse> Traverse for Sharing<T> {
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        (**self).traverse(visit);
+    }
+
+    fn clear(&self) {
+        (**self).clear();
+    }
+}
+
+// SAFETY: one reference, shown once.
+unsafe impl Traverse for Erased {
+    #[inline]
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        self.as_any().traverse(visit);
+    }
+}
+
 macro_rules! holds_nothing {
     ($($plain:ty),*) => {$(
         // SAFETY: no references in it.
@@ -307,11 +353,14 @@ holds_nothing!(bool, u8, u32, u64, usize, i32, i64, isize, f64, String, &'static
 /// `traverse!(enum Name { Variant, Variant(a, b), Variant { field } })`.
 ///
 /// Every field of every variant is named, and treated as [`fields!`](crate::fields) treats a class's; a name may be
-/// followed by `: kept` or `: unowned` with the same meaning. With `, default` at the end a cell that holds such a value
-/// is left with [`Default::default`] when it is cleared.
+/// followed by `: kept` or `: unowned` with the same meaning. Options at the end: with `, default` a cell that holds such
+/// a value is left with [`Default::default`] when it is cleared; `, clear = function` is called first when the value itself
+/// is, for what belongs to the fields that are let go of.
 #[macro_export]
 macro_rules! traverse {
-    (struct $name:ident { $($field:ident $(: $kind:ident)?),* $(,)? } $(, $default:ident)?) => {
+    (
+        struct $name:ident { $($field:ident $(: $kind:ident)?),* $(,)? } $(, $option:ident $(= $value:expr)?)*
+    ) => {
         // SAFETY: the pattern names every field, and each is walked once, by its type.
         unsafe impl $crate::Traverse for $name {
             #[inline]
@@ -324,11 +373,12 @@ macro_rules! traverse {
 
             fn clear(&self) {
                 $crate::__field!(begin);
+                $($crate::traverse!(@clear self, $option $($value)?);)*
                 let Self { $($field),* } = self;
                 $($crate::__field!(clear, $field $($kind)?);)*
             }
 
-            $($crate::traverse!(@vacant $default);)?
+            $($crate::traverse!(@vacant $option);)*
         }
     };
     (
@@ -337,7 +387,7 @@ macro_rules! traverse {
                 $(($($element:ident $(: $element_kind:ident)?),* $(,)?))?
                 $({ $($field:ident $(: $kind:ident)?),* $(,)? })?
             ),* $(,)?
-        } $(, $default:ident)?
+        } $(, $option:ident $(= $value:expr)?)*
     ) => {
         // SAFETY: the patterns name every field, and each is walked once, by its type.
         unsafe impl $crate::Traverse for $name {
@@ -355,6 +405,7 @@ macro_rules! traverse {
 
             fn clear(&self) {
                 $crate::__field!(begin);
+                $($crate::traverse!(@clear self, $option $($value)?);)*
                 match self {
                     $(Self::$variant $(($($element),*))? $({ $($field),* })? => {
                         $($($crate::__field!(clear, $element $($element_kind)?);)*)?
@@ -363,13 +414,18 @@ macro_rules! traverse {
                 }
             }
 
-            $($crate::traverse!(@vacant $default);)?
+            $($crate::traverse!(@vacant $option);)*
         }
     };
     (@vacant default) => {
         fn vacant() -> Option<Self> {
             Some(Self::default())
         }
+    };
+    (@vacant clear) => {};
+    (@clear $this:ident, default) => {};
+    (@clear $this:ident, clear $clear:expr) => {
+        ($clear)($this);
     };
 }
 

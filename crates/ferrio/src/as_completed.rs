@@ -5,11 +5,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::mem::offset_of;
 
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, TypeCell, Visit, WeakList, raise,
-};
+use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, WeakList, raise};
 use pyo3::exceptions::{PyStopAsyncIteration, PyTimeoutError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -28,6 +25,13 @@ enum Done {
     Future(Obj),
     TimedOut,
 }
+
+ferrio_object::traverse!(
+    enum Done {
+        Future(fut),
+        TimedOut,
+    }
+);
 
 /// The contents of the iterator.
 pub struct AsCompleted {
@@ -254,16 +258,22 @@ async fn next_done(co: &Co, held: &Local) -> PyResult<Obj> {
 
 impl Class for AsCompleted {
     type Base = Any;
+    ferrio_object::fields!(AsCompleted {
+        given,
+        timeout,
+        event_loop,
+        todo,
+        left,
+        done,
+        waiters,
+        callback,
+        timer,
+        weaklist: WeakList
+    });
     const NAME: &'static str = "asyncio._AsCompletedIterator";
     const DOC: &'static str = "What as_completed() returns: an iterator and an asynchronous iterator.";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
-    const WEAKLIST: Option<usize> = Some(offset_of!(AsCompleted, weaklist));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         AsCompleted {
@@ -278,40 +288,6 @@ impl Class for AsCompleted {
             timer: ObjCell::empty(),
             weaklist: WeakList::new(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(event_loop) = self.event_loop.try_borrow()
-            && let Some(event_loop) = &*event_loop
-        {
-            event_loop.traverse(visit);
-        }
-        visit.cell(&self.given);
-        visit.cell(&self.timeout);
-        visit.cell(&self.todo);
-        if let Ok(done) = self.done.try_borrow() {
-            for entry in done.iter() {
-                if let Done::Future(fut) = entry {
-                    visit.obj(fut);
-                }
-            }
-        }
-        if let Ok(waiters) = self.waiters.try_borrow() {
-            waiters.iter().for_each(|waiter| visit.obj(waiter));
-        }
-        visit.cell(&self.callback);
-        visit.cell(&self.timer);
-    }
-
-    fn clear(&self) {
-        drop(self.event_loop.try_borrow_mut().map(|mut event_loop| event_loop.take()));
-        self.given.set(None);
-        self.timeout.set(None);
-        self.todo.set(None);
-        drop(self.done.try_borrow_mut().map(|mut done| std::mem::take(&mut *done)));
-        drop(self.waiters.try_borrow_mut().map(|mut waiters| std::mem::take(&mut *waiters)));
-        self.callback.set(None);
-        self.timer.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

@@ -7,9 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use ferrio_object::{
-    Args, Class, ClassBuilder, ClassDef, FreeList, Obj, ObjCell, Signature, TypeCell, Visit,
-};
+use ferrio_object::{Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -306,19 +304,13 @@ pub(crate) fn py_gather(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
 
 impl Class for Gathering {
     type Base = Future;
+    ferrio_object::fields!(
+        Gathering { children, finished, expected, return_exceptions, cancel_requested, done_callback },
+        freelist
+    );
     const NAME: &'static str = "asyncio._GatheringFuture";
     const DOC: &'static str = "What gather() returns: cancelling it cancels the children.";
     const FINALIZE: bool = true;
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
-    fn freelist() -> Option<&'static FreeList> {
-        static LIST: FreeList = FreeList::new();
-        Some(&LIST)
-    }
 
     fn blank() -> Self {
         Gathering {
@@ -329,18 +321,6 @@ impl Class for Gathering {
             cancel_requested: Cell::new(false),
             done_callback: ObjCell::empty(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(children) = self.children.try_borrow() {
-            children.iter().for_each(|child| visit.obj(child));
-        }
-        visit.cell(&self.done_callback);
-    }
-
-    fn clear(&self) {
-        drop(self.children.try_borrow_mut().map(|mut children| std::mem::take(&mut *children)));
-        self.done_callback.set(None);
     }
 
     fn wants_finalizer(&self, fut: &Future) -> bool {

@@ -4,11 +4,8 @@
 //! sees every reference that the callable keeps alive.
 
 use std::cell::RefCell;
-use std::mem::offset_of;
 
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, TypeCell, Visit, WeakList,
-};
+use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, WeakList};
 use pyo3::prelude::*;
 use smallvec::SmallVec;
 
@@ -109,16 +106,11 @@ impl NativeFn {
 
 impl Class for NativeFn {
     type Base = Any;
+    ferrio_object::fields!(NativeFn { name, code, held, through, weaklist: WeakList });
     const NAME: &'static str = "ferrio._ferrio._callback";
     const DOC: &'static str = "";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
-    const WEAKLIST: Option<usize> = Some(offset_of!(NativeFn, weaklist));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         NativeFn {
@@ -128,18 +120,6 @@ impl Class for NativeFn {
             through: ObjCell::empty(),
             weaklist: WeakList::new(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(held) = self.held.try_borrow() {
-            held.iter().for_each(|obj| visit.obj(obj));
-        }
-        visit.cell(&self.through);
-    }
-
-    fn clear(&self) {
-        drop(self.held.try_borrow_mut().map(|mut held| std::mem::take(&mut *held)));
-        self.through.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

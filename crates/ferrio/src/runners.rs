@@ -5,9 +5,7 @@
 
 use std::cell::Cell;
 
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, ThreadState, TypeCell, Visit,
-};
+use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, ThreadState};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -345,31 +343,23 @@ fn exit(this: &Obj<Runner>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> 
 
 impl Class for Runner {
     type Base = Any;
+    ferrio_object::fields!(Runner {
+        state,
+        debug,
+        loop_factory,
+        event_loop,
+        context,
+        interrupts,
+        set_event_loop
+    });
     const NAME: &'static str = "asyncio.runners.Runner";
     const DOC: &'static str = "Runner(*, debug=None, loop_factory=None)\n--\n\n\
         Context manager that owns an event loop and runs coroutines on it, one after the other.\n\n\
         Leaving it cancels the remaining tasks, closes asynchronous generators, joins the default executor's\n\
         threads and closes the loop. With a loop_factory the loop is not made the thread's current one. Since 3.11.";
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
     fn blank() -> Self {
         Self::new(None, None)
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        for cell in [&self.debug, &self.loop_factory, &self.event_loop, &self.context] {
-            visit.cell(cell);
-        }
-    }
-
-    fn clear(&self) {
-        for cell in [&self.debug, &self.loop_factory, &self.event_loop, &self.context] {
-            cell.set(None);
-        }
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

@@ -1,12 +1,8 @@
 //! `asyncio.sleep`, without a box: the awaitable is its own state machine.
 
 use std::cell::{Cell, RefCell};
-use std::mem::offset_of;
 
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, ClassDef, FreeList, Obj, ObjCell, Sent, Signature, TypeCell, Visit,
-    WeakList,
-};
+use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Sent, Signature, WeakList};
 use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -214,31 +210,17 @@ impl Yield {
 
 impl Class for Yield {
     type Base = Any;
+    ferrio_object::fields!(Yield { state, weaklist: WeakList }, freelist);
     const NAME: &'static str = "ferrio._ferrio.yield_coroutine";
     const DOC: &'static str = "";
     const GC: bool = false;
     const SUBCLASS: bool = false;
     const NEW: bool = false;
     const FINALIZE: bool = true;
-    const WEAKLIST: Option<usize> = Some(offset_of!(Yield, weaklist));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
-    fn freelist() -> Option<&'static FreeList> {
-        static LIST: FreeList = FreeList::new();
-        Some(&LIST)
-    }
 
     fn blank() -> Self {
         Yield { state: Cell::new(State::Done), weaklist: WeakList::new() }
     }
-
-    fn traverse(&self, _visit: &mut Visit<'_>) {}
-
-    fn clear(&self) {}
 
     fn wants_finalizer(&self, _base: &()) -> bool {
         self.state.get() == State::Created
@@ -297,22 +279,12 @@ pub(crate) fn yield_once(py: Python<'_>) -> PyResult<Obj<Sleep>> {
 
 impl Class for Sleep {
     type Base = Any;
+    ferrio_object::fields!(Sleep { state, delay, result, fut, alarm, weaklist: WeakList }, freelist);
     const NAME: &'static str = "ferrio._ferrio.sleep_coroutine";
     const DOC: &'static str = "";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
     const FINALIZE: bool = true;
-    const WEAKLIST: Option<usize> = Some(offset_of!(Sleep, weaklist));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
-    fn freelist() -> Option<&'static FreeList> {
-        static LIST: FreeList = FreeList::new();
-        Some(&LIST)
-    }
 
     fn blank() -> Self {
         Sleep {
@@ -323,18 +295,6 @@ impl Class for Sleep {
             alarm: RefCell::new(None),
             weaklist: WeakList::new(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.delay);
-        visit.cell(&self.result);
-        visit.cell(&self.fut);
-    }
-
-    fn clear(&self) {
-        self.delay.set(None);
-        self.result.set(None);
-        self.fut.set(None);
     }
 
     fn wants_finalizer(&self, _base: &()) -> bool {

@@ -5,9 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, TypeCell, Visit, raise,
-};
+use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, raise};
 use pyo3::exceptions::PyBaseException;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -307,15 +305,22 @@ pub(crate) fn py_staggered_race(py: Python<'_>, args: Args<'_, '_>) -> PyResult<
 
 impl Class for Race {
     type Base = Any;
+    ferrio_object::fields!(Race {
+        event_loop,
+        functions,
+        exceptions,
+        winner,
+        started,
+        last_failed,
+        running,
+        unhandled,
+        news,
+        ended
+    });
     const NAME: &'static str = "ferrio._ferrio._staggered_race";
     const DOC: &'static str = "";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         Race {
@@ -330,39 +335,6 @@ impl Class for Race {
             news: ObjCell::empty(),
             ended: ObjCell::empty(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(event_loop) = self.event_loop.try_borrow()
-            && let Some(event_loop) = &*event_loop
-        {
-            event_loop.traverse(visit);
-        }
-        visit.cell(&self.functions);
-        visit.cell(&self.exceptions);
-        if let Ok(winner) = self.winner.try_borrow()
-            && let Some((value, _)) = &*winner
-        {
-            visit.obj(value);
-        }
-        for list in [&self.running, &self.unhandled] {
-            if let Ok(list) = list.try_borrow() {
-                list.iter().for_each(|obj| visit.obj(obj));
-            }
-        }
-        visit.cell(&self.news);
-        visit.cell(&self.ended);
-    }
-
-    fn clear(&self) {
-        drop(self.event_loop.try_borrow_mut().map(|mut event_loop| event_loop.take()));
-        self.functions.set(None);
-        self.exceptions.set(None);
-        drop(self.winner.try_borrow_mut().map(|mut winner| winner.take()));
-        drop(self.running.try_borrow_mut().map(|mut running| std::mem::take(&mut *running)));
-        drop(self.unhandled.try_borrow_mut().map(|mut unhandled| std::mem::take(&mut *unhandled)));
-        self.news.set(None);
-        self.ended.set(None);
     }
 
     fn define(_class: &mut ClassBuilder<Self>) {}

@@ -1,6 +1,6 @@
 //! `TransportSocket`: the socket as a transport or server shows it, without what would disturb its owner.
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, TypeCell, Visit};
+use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature};
 use pyo3::exceptions::{PyAttributeError, PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -99,27 +99,15 @@ impl TransportSocket {
 
 impl Class for TransportSocket {
     type Base = Any;
+    ferrio_object::fields!(TransportSocket { sock });
     const NAME: &'static str = "asyncio.TransportSocket";
     const DOC: &'static str = "TransportSocket(sock)\n--\n\n\
         The socket of a transport or server, as get_extra_info('socket') and Server.sockets give it.\n\n\
         It can be asked and its options can be set; what would disturb the transport (close, recv, send, a\n\
         timeout) is missing or refused.";
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
     fn blank() -> Self {
         TransportSocket { sock: ObjCell::empty() }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.sock);
-    }
-
-    fn clear(&self) {
-        self.sock.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

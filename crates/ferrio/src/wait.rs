@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, TypeCell, Visit};
+use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature};
 use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PySet, PyTuple};
@@ -245,15 +245,11 @@ pub(crate) fn py_wait(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
 
 impl Class for Waiting {
     type Base = Any;
+    ferrio_object::fields!(Waiting { until, left, waiter, alarm });
     const NAME: &'static str = "ferrio._ferrio._waiting";
     const DOC: &'static str = "";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         Waiting {
@@ -262,14 +258,6 @@ impl Class for Waiting {
             waiter: ObjCell::empty(),
             alarm: RefCell::new(None),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.waiter);
-    }
-
-    fn clear(&self) {
-        self.waiter.set(None);
     }
 
     fn define(_class: &mut ClassBuilder<Self>) {}

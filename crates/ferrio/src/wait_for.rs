@@ -7,12 +7,10 @@
 //! a task to end after its time was up can itself be cancelled.
 
 use std::cell::Cell;
-use std::mem::offset_of;
 
 use ferrio_core::clock;
 use ferrio_object::{
-    Any, Args, Class, ClassBuilder, ClassDef, FreeList, Obj, ObjCell, Sent, Signature, TypeCell, Visit,
-    WeakList, await_iter, send,
+    Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Sent, Signature, WeakList, await_iter, send,
 };
 use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -349,22 +347,12 @@ fn reused() -> PyErr {
 
 impl Class for WaitFor {
     type Base = Any;
+    ferrio_object::fields!(WaitFor { state, inner, limit, timeout, weaklist: WeakList }, freelist);
     const NAME: &'static str = "ferrio._ferrio.wait_for_coroutine";
     const DOC: &'static str = "";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
     const FINALIZE: bool = true;
-    const WEAKLIST: Option<usize> = Some(offset_of!(WaitFor, weaklist));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
-    fn freelist() -> Option<&'static FreeList> {
-        static LIST: FreeList = FreeList::new();
-        Some(&LIST)
-    }
 
     fn blank() -> Self {
         WaitFor {
@@ -374,18 +362,6 @@ impl Class for WaitFor {
             timeout: ObjCell::empty(),
             weaklist: WeakList::new(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.inner);
-        visit.cell(&self.limit);
-        visit.cell(&self.timeout);
-    }
-
-    fn clear(&self) {
-        self.inner.set(None);
-        self.limit.set(None);
-        self.timeout.set(None);
     }
 
     fn wants_finalizer(&self, _base: &()) -> bool {

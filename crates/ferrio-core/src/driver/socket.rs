@@ -7,6 +7,7 @@
 //! Sockets are written with `MSG_NOSIGNAL`, so that a closed peer is `EPIPE` and never `SIGPIPE`: the disposition of
 //! that signal belongs to the program. Pipes have no such flag; the interpreter ignores `SIGPIPE` at start.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
@@ -36,6 +37,14 @@ pub fn recv(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the kernel writes at most the length of the slice.
     let count =
         retry(|| unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) })?;
+    Ok(count as usize)
+}
+
+/// Receives into memory that others may have their hands on too, but not while this call lasts.
+pub fn recv_into_cells(fd: RawFd, buffer: &[Cell<u8>]) -> io::Result<usize> {
+    let start = buffer.as_ptr().cast_mut();
+    // SAFETY: the kernel writes at most the length of the slice, to cells, which may be written to through `&`.
+    let count = retry(|| unsafe { libc::recv(fd, start.cast(), buffer.len(), libc::MSG_DONTWAIT) })?;
     Ok(count as usize)
 }
 

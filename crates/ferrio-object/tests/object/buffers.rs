@@ -23,13 +23,30 @@ fn bytes_of_bytes_alone() {
 fn read_and_written_in_place() {
     attached(|py, _| {
         let array = PyByteArray::new(py, b"hello");
-        let mut buffer = Buffer::get(py, &Obj::from(&array), true).unwrap();
+        let buffer = Buffer::get(py, &Obj::from(&array), true).unwrap();
         assert_eq!((buffer.len(), buffer.is_empty()), (5, false));
-        buffer.with_mut(py, |bytes| bytes[0] = b'j');
+        buffer.cells(py)[0].set(b'j');
         assert_eq!(buffer.to_vec(py), b"jello");
         assert!(buffer.with(py, |bytes| bytes == b"jello"));
         drop(buffer);
         assert_eq!(array.to_vec(), b"jello");
+    });
+}
+
+#[test]
+fn any_number_of_views_of_the_same_memory() {
+    attached(|py, _| {
+        let array = PyByteArray::new(py, b"hello");
+        let obj = Obj::from(&array);
+        let (one, other) = (Buffer::get(py, &obj, true).unwrap(), Buffer::get(py, &obj, true).unwrap());
+        let (left, right) = (one.cells(py), other.cells(py));
+        left[0].set(b'j');
+        right[4].set(left[0].get());
+        assert_eq!(one.fill(py, b"HELL and more"), 5);
+        assert_eq!(other.fill(py, b"he"), 2);
+        assert_eq!(right.iter().map(std::cell::Cell::get).collect::<Vec<_>>(), b"heLL ");
+        drop((one, other));
+        assert_eq!(array.to_vec(), b"heLL ");
     });
 }
 
@@ -54,8 +71,8 @@ fn one_place_serves_one_view_after_the_other() {
         let before = references(&array);
         let obj = Obj::from(&array);
         let mut place = BufferPlace::new();
-        let mut buffer = PlacedBuffer::get_in(&mut place, py, &obj, true).unwrap();
-        buffer.with_mut(py, |bytes| bytes[0] = b'j');
+        let buffer = PlacedBuffer::get_in(&mut place, py, &obj, true).unwrap();
+        buffer.cells(py)[0].set(b'j');
         assert!(array.resize(10).is_err());
         drop(buffer);
         let refused = PlacedBuffer::get_in(&mut place, py, &Obj::none(py), false).err().unwrap();
@@ -89,15 +106,15 @@ fn refused_with_the_errors_of_the_exporter() {
 fn a_read_only_buffer_is_not_written() {
     attached(|py, _| {
         let bytes = Obj::from(PyBytes::new(py, b"constant"));
-        Buffer::get(py, &bytes, false).unwrap().with_mut(py, |_| ());
+        Buffer::get(py, &bytes, false).unwrap().fill(py, b"");
     });
 }
 
 #[test]
 fn empty_ones_have_no_memory() {
     attached(|py, _| {
-        let mut empty = Buffer::get(py, &Obj::from(PyByteArray::new(py, b"")), true).unwrap();
+        let empty = Buffer::get(py, &Obj::from(PyByteArray::new(py, b"")), true).unwrap();
         assert!(empty.is_empty() && empty.to_vec(py).is_empty());
-        assert_eq!(empty.with(py, <[u8]>::len) + empty.with_mut(py, |bytes| bytes.len()), 0);
+        assert_eq!(empty.with(py, <[u8]>::len) + empty.cells(py).len(), 0);
     });
 }

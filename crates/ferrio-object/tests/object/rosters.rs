@@ -80,18 +80,6 @@ assert members() == []
 }
 
 #[test]
-fn another_objects_membership_is_refused() {
-    python(
-        "
-a, b = Member(), Member()
-with raises(SystemError, 'membership of another object'):
-    a.join_as(b)
-assert len(members()) == 2
-",
-    );
-}
-
-#[test]
 fn places_are_used_again() {
     python(
         "

@@ -36,13 +36,13 @@ use ferrio_core::driver::Events;
 use ferrio_core::registry::Registry;
 use ferrio_core::timers::Timers;
 use ferrio_core::turn_queue::TurnQueue;
-use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, TypeCell, Visit};
+use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use sendfile::SendfileFallback;
 
-use crate::event_loop::{Calls, Engine, Hooks, Loop, Pace, Ready, Registrations, Signals, Sockets, Timer};
+use crate::event_loop::{Calls, Engine, Hooks, Loop, Pace, Registrations, Signals, Sockets};
 
 fn init(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
     const SIGNATURE: ferrio_object::Signature<1> =
@@ -109,14 +109,44 @@ fn set_selector(this: &Obj<Loop>, _py: Python<'_>, value: Option<&Bound<'_, PyAn
 
 impl Class for Loop {
     type Base = Any;
+    ferrio_object::fields!(Loop {
+        ready: each(|ready, see| ready.iter().for_each(see), std::mem::take),
+        timers: each(|timers, see| timers.iter().for_each(see), Timers::drain),
+        driver,
+        waker,
+        events,
+        sources: each(|sources, see| sources.iter().for_each(|(_, source)| see(source)), Registry::drain),
+        watched,
+        registrations,
+        hooks,
+        debug,
+        closed,
+        stopping,
+        thread_id,
+        polling,
+        pace,
+        current_task,
+        tells_stock,
+        task_factory,
+        exception_handler,
+        default_executor,
+        custom_executor,
+        executor_shutdown_called,
+        slow_callback_duration,
+        clock_resolution,
+        asyncgens,
+        asyncgens_shutdown_called,
+        selector,
+        origin_tracking,
+        signals,
+        dirty,
+        sockets,
+        calls,
+        files
+    });
     const NAME: &'static str = "ferrio._ferrio._Loop";
     const DOC: &'static str =
         "The native part of every ferrio event loop; BaseEventLoop adds the abstract class.";
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         Loop {
@@ -154,81 +184,6 @@ impl Class for Loop {
             calls: Calls::default(),
             files: Engine::default(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(ready) = self.ready.try_borrow() {
-            for item in ready.iter() {
-                match item {
-                    Ready::Step(task) => visit.obj(task),
-                    Ready::Call(handle) => visit.through(handle),
-                    Ready::GatherChild(outer, child) => {
-                        visit.obj(outer);
-                        visit.obj(child);
-                    }
-                    Ready::Tell(function, fut) => {
-                        visit.obj(function);
-                        visit.obj(fut);
-                    }
-                    Ready::Resolve(fut) => visit.obj(fut),
-                    Ready::Expire(timeout, _) => visit.obj(timeout),
-                    Ready::GroupChild(group, child, _) => {
-                        visit.obj(group);
-                        visit.obj(child);
-                    }
-                    Ready::Io { .. } => {}
-                    Ready::Connected(transport) | Ready::Lost(transport) => visit.obj(transport.as_any()),
-                }
-            }
-        }
-        if let Ok(timers) = self.timers.try_borrow() {
-            for timer in timers.iter() {
-                match timer {
-                    Timer::Call(handle) => visit.through(handle),
-                    Timer::Resolve(fut) => visit.obj(fut),
-                    Timer::Timeout(timeout) => visit.obj(timeout),
-                }
-            }
-        }
-        if let Ok(sources) = self.sources.try_borrow() {
-            sources.iter().for_each(|(_, source)| source.traverse(visit));
-        }
-        if let Ok(dirty) = self.dirty.try_borrow() {
-            dirty.iter().for_each(|transport| visit.obj(transport.as_any()));
-        }
-        for cell in [
-            &self.current_task,
-            &self.task_factory,
-            &self.exception_handler,
-            &self.default_executor,
-            &self.asyncgens,
-            &self.selector,
-        ] {
-            visit.cell(cell);
-        }
-        self.signals.traverse(visit);
-        self.sockets.traverse(visit);
-        self.calls.traverse(visit);
-        self.files.traverse(visit);
-    }
-
-    fn clear(&self) {
-        drop(self.ready.try_borrow_mut().map(|mut ready| std::mem::take(&mut *ready)));
-        drop(self.timers.try_borrow_mut().map(|mut timers| timers.drain()));
-        drop(self.sources.try_borrow_mut().map(|mut sources| sources.drain()));
-        drop(self.dirty.try_borrow_mut().map(|mut dirty| std::mem::take(&mut *dirty)));
-        for cell in [
-            &self.current_task,
-            &self.task_factory,
-            &self.exception_handler,
-            &self.default_executor,
-            &self.asyncgens,
-            &self.selector,
-        ] {
-            cell.set(None);
-        }
-        self.signals.clear();
-        self.calls.clear();
     }
 
     const FINALIZE: bool = true;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use ferrio_object::{Obj, Visit};
+use ferrio_object::{Obj, Sharing};
 use pyo3::prelude::*;
 
 use crate::future::Future;
@@ -22,6 +22,15 @@ pub(super) enum Awaiting {
     Iterator(Obj),
 }
 
+ferrio_object::traverse!(
+    enum Awaiting {
+        Nothing,
+        Fresh(obj),
+        Future(fut),
+        Iterator(obj),
+    }
+);
+
 /// Shared between the coroutine object and the Rust future it drives.
 pub(super) struct Frame {
     pub(super) awaiting: RefCell<Awaiting>,
@@ -32,27 +41,16 @@ pub(super) struct Frame {
     witness: Obj,
 }
 
+ferrio_object::traverse!(struct Frame { awaiting, arrived: unowned, held, witness });
+
 impl Frame {
-    pub(super) fn new(py: Python<'_>) -> Rc<Frame> {
-        Rc::new(Frame {
+    pub(super) fn new(py: Python<'_>) -> Sharing<Frame> {
+        Sharing::new(Frame {
             awaiting: RefCell::new(Awaiting::Nothing),
             arrived: Cell::new(None),
             held: RefCell::new(Vec::new()),
             witness: Obj::none(py),
         })
-    }
-
-    pub(super) fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(awaiting) = self.awaiting.try_borrow() {
-            match &*awaiting {
-                Awaiting::Nothing => {}
-                Awaiting::Fresh(obj) | Awaiting::Iterator(obj) => visit.obj(obj),
-                Awaiting::Future(fut) => visit.obj(fut),
-            }
-        }
-        if let Ok(held) = self.held.try_borrow() {
-            held.iter().flatten().for_each(|obj| visit.obj(obj));
-        }
     }
 
     pub(super) fn clear(&self) {

@@ -2,12 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future as RustFuture;
-use std::mem::offset_of;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, Sent, TypeCell, Visit, WeakList, await_iter, send};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, Sent, Sharing, WeakList, await_iter, send};
 use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -30,7 +28,7 @@ enum State {
 /// The contents of a native coroutine.
 pub struct Coroutine {
     name: &'static str,
-    frame: Option<Rc<Frame>>,
+    frame: Option<Sharing<Frame>>,
     body: RefCell<Option<Body>>,
     state: Cell<State>,
     weaklist: WeakList,
@@ -45,7 +43,7 @@ where
     F: RustFuture<Output = PyResult<Obj>> + 'static,
 {
     let frame = Frame::new(py);
-    let body: Body = Box::pin(body(Co(Rc::clone(&frame))));
+    let body: Body = Box::pin(body(Co(frame.share())));
     let contents = Coroutine {
         name,
         frame: Some(frame),
@@ -240,17 +238,12 @@ pub(crate) fn close_iterator(py: Python<'_>, iterator: &Obj) -> PyResult<()> {
 
 impl Class for Coroutine {
     type Base = Any;
+    ferrio_object::fields!(Coroutine { name, frame, body: unowned, state, weaklist: WeakList });
     const NAME: &'static str = "ferrio._ferrio.coroutine";
     const DOC: &'static str = "A coroutine of ferrio's own.";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
     const FINALIZE: bool = true;
-    const WEAKLIST: Option<usize> = Some(offset_of!(Coroutine, weaklist));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         Coroutine {
@@ -259,12 +252,6 @@ impl Class for Coroutine {
             body: RefCell::new(None),
             state: Cell::new(State::Closed),
             weaklist: WeakList::new(),
-        }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Some(frame) = &self.frame {
-            frame.traverse(visit);
         }
     }
 

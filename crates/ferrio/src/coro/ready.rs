@@ -8,11 +8,8 @@
 //! waits that are as hot as what needs none (a contended lock, a hand-off through a queue).
 
 use std::cell::Cell;
-use std::mem::offset_of;
 
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Sent, TypeCell, Visit, WeakList, await_iter, send,
-};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Sent, WeakList, await_iter, send};
 use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -386,22 +383,15 @@ fn executing() -> PyErr {
 
 impl Class for ReadyCoroutine {
     type Base = Any;
+    ferrio_object::fields!(
+        ReadyCoroutine { steps, state, parked, this, given, number, awaiting, weaklist: WeakList },
+        freelist
+    );
     const NAME: &'static str = "ferrio._ferrio.ready_coroutine";
     const DOC: &'static str = "A coroutine of ferrio's own that usually ends at its first step.";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
     const FINALIZE: bool = true;
-    const WEAKLIST: Option<usize> = Some(offset_of!(ReadyCoroutine, weaklist));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
-    fn freelist() -> Option<&'static FreeList> {
-        static LIST: FreeList = FreeList::new();
-        Some(&LIST)
-    }
 
     fn blank() -> Self {
         ReadyCoroutine {
@@ -414,18 +404,6 @@ impl Class for ReadyCoroutine {
             awaiting: ObjCell::empty(),
             weaklist: WeakList::new(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.this);
-        self.given.iter().for_each(|given| visit.cell(given));
-        visit.cell(&self.awaiting);
-    }
-
-    fn clear(&self) {
-        self.this.set(None);
-        self.given.iter().for_each(|given| given.set(None));
-        self.awaiting.set(None);
     }
 
     #[inline]

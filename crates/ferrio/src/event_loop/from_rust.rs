@@ -1,7 +1,7 @@
 //! Scheduling from Rust: `call_soon` without the checks that a user's call needs, and timers that can be cancelled.
 
 use ferrio_core::clock;
-use ferrio_object::{Obj, ThreadState, Visit};
+use ferrio_object::{Obj, ThreadState};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -74,14 +74,14 @@ pub(crate) enum Alarm {
     Handle(Obj),
 }
 
-impl Alarm {
-    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
-        match self {
-            Alarm::Native(native, _) => visit.obj(native),
-            Alarm::Handle(handle) => visit.obj(handle),
-        }
+ferrio_object::traverse!(
+    enum Alarm {
+        Native(native, key),
+        Handle(handle),
     }
+);
 
+impl Alarm {
     /// Cancels it, unless it has gone off.
     ///
     /// # Errors

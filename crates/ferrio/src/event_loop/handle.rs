@@ -5,11 +5,9 @@
 //! because a loop that is dropped unclosed shows the collector what its own handles hold ([`Visit::through`]).
 
 use std::cell::Cell;
-use std::mem::offset_of;
 
 use ferrio_object::{
-    Any, Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Raised, Signature, ThreadState, TypeCell, Visit,
-    WeakList, vectorcall_drop,
+    Any, Args, Class, ClassBuilder, Obj, ObjCell, Raised, Signature, ThreadState, WeakList, vectorcall_drop,
 };
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -42,6 +40,8 @@ struct Rare {
     /// from before.
     memo: Option<Obj>,
 }
+
+ferrio_object::traverse!(struct Rare { foreign_loop, source_traceback, memo });
 
 impl Handle {
     #[inline(always)]
@@ -342,21 +342,14 @@ impl Handle {
 
 impl Class for Handle {
     type Base = Any;
+    ferrio_object::fields!(
+        Handle { callback, args, context, event_loop, rare, cancelled, weaklist: WeakList },
+        freelist
+    );
     const NAME: &'static str = "asyncio.Handle";
     const DOC: &'static str = "Handle(callback, args, loop, context=None)\n--\n\n\
         A callback scheduled by call_soon(), call_soon_threadsafe(), add_reader() and the like.";
     const GC: bool = false;
-    const WEAKLIST: Option<usize> = Some(offset_of!(Handle, weaklist));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
-    fn freelist() -> Option<&'static FreeList> {
-        static LIST: FreeList = FreeList::new();
-        Some(&LIST)
-    }
 
     fn blank() -> Self {
         Handle {
@@ -368,20 +361,6 @@ impl Class for Handle {
             cancelled: Cell::new(false),
             weaklist: WeakList::new(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.callback);
-        let args = self.args.take();
-        args.as_slice().iter().for_each(|arg| visit.obj(arg));
-        self.args.set(args);
-        visit.cell(&self.context);
-        visit.cell(&self.event_loop);
-        self.with_rare(|rare| {
-            for obj in [&rare.foreign_loop, &rare.source_traceback, &rare.memo].into_iter().flatten() {
-                visit.obj(obj);
-            }
-        });
     }
 
     fn clear(&self) {

@@ -11,6 +11,15 @@ pub(crate) enum HandleArgs {
     Many(Box<[Obj]>),
 }
 
+ferrio_object::traverse!(
+    enum HandleArgs {
+        None,
+        One(one),
+        Many(all),
+    },
+    default
+);
+
 impl HandleArgs {
     #[inline]
     pub(crate) fn as_slice(&self) -> &[Obj] {

@@ -3,7 +3,7 @@
 //! Scheduling on a loop of ours is a push onto its ready queue. A foreign loop, or one of ours whose `call_soon` has
 //! been replaced, is asked through `call_soon(…, context=)`, as asyncio documents it.
 
-use ferrio_object::{Obj, Visit};
+use ferrio_object::Obj;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -17,6 +17,13 @@ pub(crate) enum LoopRef {
     Native(Obj<Loop>),
     Foreign(Obj),
 }
+
+ferrio_object::traverse!(
+    enum LoopRef {
+        Native(native),
+        Foreign(foreign),
+    }
+);
 
 impl LoopRef {
     pub(crate) fn new(any: &Bound<'_, PyAny>) -> LoopRef {
@@ -137,12 +144,5 @@ impl LoopRef {
     pub(crate) fn call_exception_handler(&self, py: Python<'_>, context: &Bound<'_, PyDict>) -> PyResult<()> {
         self.as_any().bind(py).call_method1(intern!(py, "call_exception_handler"), (context,))?;
         Ok(())
-    }
-
-    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
-        match self {
-            LoopRef::Native(native) => visit.obj(native),
-            LoopRef::Foreign(foreign) => visit.obj(foreign),
-        }
     }
 }

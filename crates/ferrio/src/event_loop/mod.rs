@@ -77,12 +77,33 @@ pub(crate) enum Ready {
     Lost(Erased),
 }
 
+ferrio_object::traverse!(enum Ready {
+    Step(task),
+    Call(handle),
+    GatherChild(outer, child),
+    Tell(function, fut),
+    Resolve(fut),
+    Expire(timeout, setting),
+    GroupChild(group, child, place),
+    Io { token, readable, writable },
+    Connected(transport),
+    Lost(transport),
+});
+
 /// Something to do later.
 pub(crate) enum Timer {
     Call(Obj<TimerHandle>),
     Resolve(Obj<Future>),
     Timeout(Obj<Timeout>),
 }
+
+ferrio_object::traverse!(
+    enum Timer {
+        Call(handle),
+        Resolve(fut),
+        Timeout(timeout),
+    }
+);
 
 /// The contents of a loop.
 pub struct Loop {

@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 
 use ferrio_core::driver::PageBuffer;
 use ferrio_core::driver::datagram::Inbox;
-use ferrio_object::{Erased, Obj, SpareBytes, Visit};
+use ferrio_object::{Erased, Obj, SpareBytes};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -33,6 +33,16 @@ pub(crate) struct Sockets {
     /// Paths (and their inodes) to remove when the server on a descriptor stops.
     pub(crate) unix_paths: RefCell<HashMap<RawFd, (Obj, u64)>>,
 }
+
+ferrio_object::traverse!(struct Sockets {
+    scratch,
+    spare: unowned,
+    bulk,
+    inbox: unowned,
+    transports: kept,
+    listeners: kept,
+    unix_paths: kept,
+});
 
 impl Sockets {
     /// The scratch buffer, to be put back before any Python code runs.
@@ -96,12 +106,6 @@ impl Sockets {
     /// Whether a transport has the descriptor, or had it and has not let go of it.
     pub(crate) fn is_used(&self, fd: RawFd) -> bool {
         self.transports.borrow().contains_key(&fd)
-    }
-
-    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(listeners) = self.listeners.try_borrow() {
-            listeners.values().for_each(|listener| visit.obj(listener.as_any()));
-        }
     }
 
     pub(crate) fn clear(&self) {

@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::os::fd::RawFd;
 
 use ferrio_core::driver::Interest;
-use ferrio_object::{Erased, Obj, ObjCell, Visit};
+use ferrio_object::{Erased, Obj, ObjCell};
 use pyo3::prelude::*;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 use smallvec::SmallVec;
@@ -33,23 +33,16 @@ pub(crate) enum Source {
     Files,
 }
 
-impl Source {
-    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
-        match self {
-            Source::Watch(watch) => {
-                visit.cell(&watch.file);
-                for waiter in [&watch.reader, &watch.writer] {
-                    if let Ok(Some(waiter)) = waiter.try_borrow().as_deref() {
-                        waiter.traverse(visit);
-                    }
-                }
-            }
-            Source::Kept(kept) => kept.traverse(visit),
-            Source::Stream(served) | Source::Listener(served) => visit.obj(served.as_any()),
-            Source::Signals | Source::Files => {}
-        }
+ferrio_object::traverse!(
+    enum Source {
+        Watch(watch),
+        Kept(kept),
+        Stream(transport),
+        Listener(listener),
+        Signals,
+        Files,
     }
-}
+);
 
 /// Who is told when a descriptor is ready.
 pub(crate) struct Watch {
@@ -64,6 +57,8 @@ pub(crate) struct Watch {
     pub(crate) reader_since: Cell<u32>,
     pub(crate) writer_since: Cell<u32>,
 }
+
+ferrio_object::traverse!(struct Watch { fd, file, reader, writer, interest, reader_since, writer_since });
 
 impl Watch {
     pub(crate) fn new(fd: RawFd, interest: Interest) -> Self {
@@ -111,15 +106,13 @@ pub(crate) enum Waiter {
     Transport(Erased),
 }
 
-impl Waiter {
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        match self {
-            Waiter::Handle(handle) => visit.through(handle),
-            Waiter::Futures(futures) => futures.iter().for_each(|fut| visit.obj(fut)),
-            Waiter::Transport(transport) => visit.obj(transport.as_any()),
-        }
+ferrio_object::traverse!(
+    enum Waiter {
+        Handle(handle),
+        Futures(futures),
+        Transport(transport),
     }
-}
+);
 
 /// A socket that stays known to the kernel between operations (`base_events/kept.rs`).
 pub(crate) struct Kept {
@@ -128,6 +121,8 @@ pub(crate) struct Kept {
     pub(crate) reader: RefCell<Futures>,
     pub(crate) writer: RefCell<Futures>,
 }
+
+ferrio_object::traverse!(struct Kept { owner, reader, writer });
 
 impl Kept {
     pub(crate) fn is_of(&self, py: Python<'_>, sock: &Obj) -> bool {
@@ -144,14 +139,5 @@ impl Kept {
         let reader = if readable { self.reader.take() } else { Futures::new() };
         let writer = if writable { self.writer.take() } else { Futures::new() };
         (reader, writer)
-    }
-
-    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.obj(&self.owner);
-        for futures in [&self.reader, &self.writer] {
-            if let Ok(futures) = futures.try_borrow() {
-                futures.iter().for_each(|fut| visit.obj(fut));
-            }
-        }
     }
 }

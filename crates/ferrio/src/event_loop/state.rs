@@ -12,7 +12,7 @@ use ferrio_core::completions::Completions;
 use ferrio_core::driver::Token;
 use ferrio_core::driver::files::{Files, Value};
 use ferrio_core::signal::SignalPipe;
-use ferrio_object::{Erased, Obj, ObjCell, Visit};
+use ferrio_object::{Erased, Obj, ObjCell};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -70,13 +70,9 @@ pub(crate) struct Calls {
     pub(crate) next: Cell<u64>,
 }
 
-impl Calls {
-    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(waiting) = self.waiting.try_borrow() {
-            waiting.values().for_each(|fut| visit.obj(fut));
-        }
-    }
+ferrio_object::traverse!(struct Calls { completions, waiting, next }, clear = Calls::clear);
 
+impl Calls {
     /// Nobody waits any more.
     pub(crate) fn clear(&self) {
         let completions = self.completions.borrow_mut().take();
@@ -96,20 +92,14 @@ pub(crate) struct Signals {
     pub(crate) guard: Cell<Option<i32>>,
 }
 
+ferrio_object::traverse!(struct Signals { handlers, pipe: unowned, guard });
+
 pub(crate) struct Pipe {
     pub(crate) pipe: Rc<SignalPipe>,
     pub(crate) token: Token,
 }
 
 impl Signals {
-    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.handlers);
-    }
-
-    pub(crate) fn clear(&self) {
-        self.handlers.set(None);
-    }
-
     pub(crate) fn handlers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let handlers = if let Some(handlers) = self.handlers.get() {
             handlers
@@ -136,6 +126,8 @@ pub(crate) struct Pending {
     pub(crate) file: Option<Erased>,
 }
 
+ferrio_object::traverse!(struct Pending { fut, place: unowned, file });
+
 /// File operations of a loop; empty until its first file (`files/engine.rs`).
 #[derive(Default)]
 pub(crate) struct Engine {
@@ -144,16 +136,9 @@ pub(crate) struct Engine {
     pub(crate) pending: RefCell<HashMap<u64, Pending>>,
 }
 
-impl Engine {
-    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(pending) = self.pending.try_borrow() {
-            for pending in pending.values() {
-                pending.fut.iter().for_each(|fut| visit.obj(fut));
-                pending.file.iter().for_each(|file| visit.obj(file.as_any()));
-            }
-        }
-    }
+ferrio_object::traverse!(struct Engine { files, token, pending: kept });
 
+impl Engine {
     /// The loop is closed. What is under way is ended or waited for, so that no buffer is left to the kernel.
     pub(crate) fn close(&self) {
         let files = self.files.take();

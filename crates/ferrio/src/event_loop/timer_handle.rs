@@ -5,7 +5,7 @@
 use std::cell::Cell;
 
 use ferrio_core::timers::TimerKey;
-use ferrio_object::{Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Signature, TypeCell, Visit};
+use ferrio_object::{Args, Class, ClassBuilder, Obj, ObjCell, Signature};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
@@ -133,31 +133,14 @@ impl TimerHandle {
 
 impl Class for TimerHandle {
     type Base = Handle;
+    ferrio_object::fields!(TimerHandle { when, key, scheduled, given }, freelist);
     const NAME: &'static str = "asyncio.TimerHandle";
     const DOC: &'static str = "TimerHandle(when, callback, args, loop, context=None)\n--\n\n\
         A callback scheduled by call_later() or call_at().";
     const GC: bool = false;
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
-    fn freelist() -> Option<&'static FreeList> {
-        static LIST: FreeList = FreeList::new();
-        Some(&LIST)
-    }
-
     fn blank() -> Self {
         TimerHandle::new(0.0)
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.given);
-    }
-
-    fn clear(&self) {
-        self.given.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

@@ -7,11 +7,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::mem::offset_of;
 
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit, WeakList, vectorcall,
-};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, WeakList, vectorcall};
 use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -401,16 +398,25 @@ pub(super) fn py_map_limited(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj
 
 impl Class for Limited {
     type Base = Any;
+    ferrio_object::fields!(Limited {
+        function,
+        items,
+        limit,
+        ordered,
+        return_exceptions,
+        window,
+        running,
+        ready,
+        failure,
+        results,
+        waiter,
+        ended,
+        weaklist: WeakList
+    });
     const NAME: &'static str = "ferrio.extras._MapLimited";
     const DOC: &'static str = "What map_limited() returns.";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
-    const WEAKLIST: Option<usize> = Some(offset_of!(Limited, weaklist));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         Limited {
@@ -428,32 +434,6 @@ impl Class for Limited {
             ended: ObjCell::empty(),
             weaklist: WeakList::new(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.function);
-        visit.cell(&self.items);
-        for tasks in [&self.window, &self.ready] {
-            if let Ok(tasks) = tasks.try_borrow() {
-                tasks.iter().for_each(|task| visit.obj(task));
-            }
-        }
-        visit.cell(&self.failure);
-        if let Ok(results) = self.results.try_borrow() {
-            results.iter().for_each(|result| visit.obj(result));
-        }
-        visit.cell(&self.waiter);
-        visit.cell(&self.ended);
-    }
-
-    fn clear(&self) {
-        let old = (self.window.take(), self.ready.take(), self.results.take());
-        drop(old);
-        self.function.set(None);
-        self.items.set(None);
-        self.failure.set(None);
-        self.waiter.set(None);
-        self.ended.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

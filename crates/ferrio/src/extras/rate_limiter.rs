@@ -5,10 +5,9 @@
 //! delays nobody.
 
 use std::cell::Cell;
-use std::mem::offset_of;
 
 use ferrio_core::clock;
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, Signature, TypeCell, Visit, WeakList};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, Signature, WeakList};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -218,18 +217,13 @@ impl Operation for Exit {
 
 impl Class for RateLimiter {
     type Base = Any;
+    ferrio_object::fields!(RateLimiter { rate, burst, tokens, updated, line, bound, weaklist: WeakList });
     const NAME: &'static str = "ferrio.extras.RateLimiter";
     const DOC: &'static str = "RateLimiter(rate, burst=1)\n--\n\n\
         A token bucket: `rate` tokens come in per second, and up to `burst` are kept.\n\n\
         `async with limiter:` takes one token, `await limiter.acquire(n)` takes n; who finds too few waits, in order\n\
         of arrival. It begins full. Belongs to the loop in which it is first used. Raises ValueError for a rate that\n\
         is not positive and for a burst below 1.";
-    const WEAKLIST: Option<usize> = Some(offset_of!(RateLimiter, weaklist));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         RateLimiter {
@@ -241,16 +235,6 @@ impl Class for RateLimiter {
             bound: LoopBound::new(),
             weaklist: WeakList::new(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        self.line.traverse(visit);
-        self.bound.traverse(visit);
-    }
-
-    fn clear(&self) {
-        self.line.clear();
-        self.bound.clear();
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

@@ -10,10 +10,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::mem::offset_of;
 use std::time::{Duration, Instant};
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, Signature, TypeCell, Visit, WeakList};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, Signature, WeakList};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -434,18 +433,22 @@ impl Operation for Join {
 
 impl Class for ThreadQueue {
     type Base = Any;
+    ferrio_object::fields!(ThreadQueue {
+        items,
+        maxsize,
+        getters,
+        putters,
+        joiners,
+        unfinished,
+        shut_down,
+        weaklist: WeakList
+    });
     const NAME: &'static str = "ferrio.extras.ThreadQueue";
     const DOC: &'static str = "ThreadQueue(maxsize=0)\n--\n\n\
         A queue between threads and tasks, of any number of loops: first in, first out.\n\n\
         Threads use put(), get() and join(), which block; tasks use `await` aput(), aget() and ajoin(). The others\n\
         never wait and are for both. Threads and tasks are served in the order in which they came. Exceptions are\n\
         asyncio's: QueueEmpty, QueueFull, QueueShutDown.";
-    const WEAKLIST: Option<usize> = Some(offset_of!(ThreadQueue, weaklist));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         ThreadQueue {
@@ -458,23 +461,6 @@ impl Class for ThreadQueue {
             shut_down: Cell::new(false),
             weaklist: WeakList::new(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(items) = self.items.try_borrow() {
-            items.iter().for_each(|item| visit.obj(item));
-        }
-        self.getters.traverse(visit);
-        self.putters.traverse(visit);
-        self.joiners.traverse(visit);
-    }
-
-    fn clear(&self) {
-        let items = self.items.take();
-        drop(items);
-        self.getters.clear();
-        self.putters.clear();
-        self.joiners.clear();
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

@@ -9,7 +9,7 @@ use std::io;
 use std::sync::Arc;
 
 use ferrio_core::driver::files::{self, Handle, Metadata, Operation, Value};
-use ferrio_object::{Obj, ObjCell, Visit, WeakList};
+use ferrio_object::{Obj, ObjCell, WeakList};
 use pyo3::exceptions::{PyMemoryError, PyOSError, PyOverflowError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -41,14 +41,14 @@ pub struct File {
     /// Bytes that are read ahead, and gathered before they are written; zero for a file without buffers.
     pub(super) buffering: Cell<usize>,
     pub(super) seekable: Cell<bool>,
-    regular: Cell<bool>,
+    pub(super) regular: Cell<bool>,
     pub(super) unread: RefCell<Unread>,
-    unwritten: RefCell<Vec<u8>>,
+    pub(super) unwritten: RefCell<Vec<u8>>,
     /// An operation is with the kernel or a thread.
     pub(super) in_flight: Cell<bool>,
     pub(super) turns: Turns,
     /// Whoever was closing the file was cancelled: the rest is done without him.
-    abandoned: Cell<bool>,
+    pub(super) abandoned: Cell<bool>,
     pub(super) weaklist: WeakList,
 }
 
@@ -165,17 +165,6 @@ impl File {
         blank.seekable.set(seekable);
         blank.regular.set(metadata.is_regular());
         blank
-    }
-
-    pub(super) fn traverse_own(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.event_loop);
-        visit.cell(&self.name);
-        self.turns.traverse(visit);
-    }
-
-    pub(super) fn clear_own(&self) {
-        self.turns.clear();
-        self.name.set(None);
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -1,9 +1,8 @@
 //! What Python sees of a binary file.
 
 use std::future::Future;
-use std::mem::offset_of;
 
-use ferrio_object::{Any, Args, Buffer, Class, ClassBuilder, Obj, Signature, TypeCell, Visit};
+use ferrio_object::{Any, Args, Buffer, Class, ClassBuilder, Obj, Signature};
 use pyo3::exceptions::{PyResourceWarning, PyStopAsyncIteration, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -78,7 +77,7 @@ fn readinto(this: &Obj<File>, py: Python<'_>, buffer: &Bound<'_, PyAny>) -> PyRe
     let target: Obj = buffer.into();
     operation(this, py, "BinaryFile.readinto", Some(true), move |co, this| async move {
         // Held all the while, so that it cannot be resized.
-        let mut buffer = Buffer::get(co.py(), &target, true)?;
+        let buffer = Buffer::get(co.py(), &target, true)?;
         let wanted = buffer.len();
         if this.buffering.get() == 0 {
             File::fill(&co, &this, wanted).await?;
@@ -86,12 +85,7 @@ fn readinto(this: &Obj<File>, py: Python<'_>, buffer: &Bound<'_, PyAny>) -> PyRe
             File::fill_to(&co, &this, wanted).await?;
         }
         let py = co.py();
-        let count = buffer.with_mut(py, |target| {
-            this.unread.borrow_mut().take(target.len(), |bytes| {
-                target[..bytes.len()].copy_from_slice(bytes);
-                bytes.len()
-            })
-        });
+        let count = this.unread.borrow_mut().take(wanted, |bytes| buffer.fill(py, bytes));
         Ok(count.into_pyobject(py)?.into_any().into())
     })
 }
@@ -280,6 +274,21 @@ pub(super) fn shown_name(py: Python<'_>, name: &Obj) -> PyResult<String> {
 
 impl Class for File {
     type Base = Any;
+    ferrio_object::fields!(File {
+        event_loop: kept,
+        handle,
+        name,
+        mode,
+        buffering,
+        seekable,
+        regular,
+        unread,
+        unwritten,
+        in_flight,
+        turns,
+        abandoned,
+        weaklist: WeakList
+    });
     const NAME: &'static str = "ferrio.files.BinaryFile";
     const DOC: &'static str = "A binary file of ferrio.files.open().\n\n\
         Its operations are coroutines; those of several tasks take turns. A cancelled read loses no data: what was\n\
@@ -287,23 +296,9 @@ impl Class for File {
     const SUBCLASS: bool = false;
     const NEW: bool = false;
     const FINALIZE: bool = true;
-    const WEAKLIST: Option<usize> = Some(offset_of!(File, weaklist));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         File::blank()
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        self.traverse_own(visit);
-    }
-
-    fn clear(&self) {
-        self.clear_own();
     }
 
     fn wants_finalizer(&self, _base: &()) -> bool {

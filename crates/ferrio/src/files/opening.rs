@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use ferrio_core::driver::files::{self, Handle, Metadata, Operation, Value};
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature};
 use pyo3::exceptions::{
     PyOSError, PyOverflowError, PyRuntimeError, PyRuntimeWarning, PyTypeError, PyValueError,
 };
@@ -37,6 +37,8 @@ pub(super) struct Request {
     opener: Option<Obj>,
     pub(super) text: text::Options,
 }
+
+ferrio_object::traverse!(struct Request { name, target, mode, mode_given, buffering, closefd, opener, text });
 
 #[derive(Clone)]
 enum Target {
@@ -303,34 +305,15 @@ impl Opening {
 
 impl Class for Opening {
     type Base = Any;
+    ferrio_object::fields!(Opening { request, file });
     const NAME: &'static str = "ferrio.files.Opening";
     const DOC: &'static str =
         "A file to be opened: `file = await opening`, or `async with opening as file`, which closes it.";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
     fn blank() -> Self {
         Opening { request: RefCell::new(None), file: ObjCell::empty() }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(Some(request)) = self.request.try_borrow().as_deref() {
-            visit.obj(&request.name);
-            request.opener.iter().for_each(|opener| visit.obj(opener));
-            request.text.traverse(visit);
-        }
-        visit.cell(&self.file);
-    }
-
-    fn clear(&self) {
-        let request = self.request.take();
-        drop(request);
-        self.file.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

@@ -10,7 +10,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use ferrio_object::{Obj, ObjCell, Visit, WeakList};
+use ferrio_object::{Obj, ObjCell, WeakList};
 use pyo3::exceptions::{PyOSError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -29,15 +29,11 @@ pub(super) struct Options {
     pub(super) newline: Option<Obj>,
 }
 
-impl Options {
-    pub(super) fn traverse(&self, visit: &mut Visit<'_>) {
-        [&self.encoding, &self.errors, &self.newline].into_iter().flatten().for_each(|obj| visit.obj(obj));
-    }
-}
+ferrio_object::traverse!(struct Options { encoding, errors, newline });
 
 /// The `newline` argument.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Newline {
+pub(super) enum Newline {
     /// `None`: every newline is read as `\n`.
     Translated,
     /// `''`: every newline ends a line, and is left as it is.
@@ -68,7 +64,7 @@ impl Newline {
 }
 
 /// Where decoding began: the decoder's state there, and the bytes that it was given since.
-struct Snapshot {
+pub(super) struct Snapshot {
     flags: u64,
     bytes: Vec<u8>,
     /// It was told that these are the last.
@@ -81,14 +77,14 @@ pub struct Text {
     pub(super) mode: RefCell<String>,
     pub(super) encoding: ObjCell,
     pub(super) errors: ObjCell,
-    newline: Cell<Newline>,
+    pub(super) newline: Cell<Newline>,
     pub(super) line_buffering: Cell<bool>,
     pub(super) decoder: ObjCell,
-    encoder: ObjCell,
-    decoded: ObjCell,
+    pub(super) encoder: ObjCell,
+    pub(super) decoded: ObjCell,
     /// How many of the decoded characters have been read.
-    used: Cell<usize>,
-    snapshot: RefCell<Option<Snapshot>>,
+    pub(super) used: Cell<usize>,
+    pub(super) snapshot: RefCell<Option<Snapshot>>,
     pub(super) weaklist: WeakList,
 }
 
@@ -108,19 +104,6 @@ impl Text {
             snapshot: RefCell::new(None),
             weaklist: WeakList::new(),
         }
-    }
-
-    pub(super) fn traverse_own(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.file);
-        for cell in [&self.encoding, &self.errors, &self.decoder, &self.encoder, &self.decoded] {
-            visit.cell(cell);
-        }
-    }
-
-    pub(super) fn clear_own(&self) {
-        self.file.set(None);
-        self.decoder.set(None);
-        self.encoder.set(None);
     }
 
     /// The binary file below.

@@ -1,9 +1,8 @@
 //! What Python sees of a text file.
 
 use std::future::Future;
-use std::mem::offset_of;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, Signature, TypeCell, Visit};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, Signature};
 use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -182,29 +181,29 @@ impl Text {
 
 impl Class for Text {
     type Base = Any;
+    ferrio_object::fields!(Text {
+        file,
+        mode,
+        encoding: kept,
+        errors: kept,
+        newline,
+        line_buffering,
+        decoder,
+        encoder,
+        decoded: kept,
+        used,
+        snapshot,
+        weaklist: WeakList
+    });
     const NAME: &'static str = "ferrio.files.TextFile";
     const DOC: &'static str = "A text file of ferrio.files.open().\n\n\
         Its operations are coroutines; those of several tasks take turns. A cancelled read loses no text: what was\n\
         on its way is read by the next one. A cancelled write has been taken, and is written with the next flush.";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
-    const WEAKLIST: Option<usize> = Some(offset_of!(Text, weaklist));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         Text::blank()
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        self.traverse_own(visit);
-    }
-
-    fn clear(&self) {
-        self.clear_own();
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

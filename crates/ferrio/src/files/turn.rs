@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
-use ferrio_object::{Obj, Visit};
+use ferrio_object::Obj;
 use pyo3::prelude::*;
 
 use super::file::File;
@@ -23,18 +23,9 @@ pub(super) struct Turns {
     waiting: RefCell<VecDeque<Obj<Future>>>,
 }
 
+ferrio_object::traverse!(struct Turns { taken, left, waiting });
+
 impl Turns {
-    pub(super) fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(waiting) = self.waiting.try_borrow() {
-            waiting.iter().for_each(|fut| visit.obj(fut));
-        }
-    }
-
-    pub(super) fn clear(&self) {
-        let waiting = self.waiting.try_borrow_mut().map(|mut waiting| std::mem::take(&mut *waiting));
-        drop(waiting);
-    }
-
     /// Nothing is under way any more.
     pub(super) fn operated(&self, py: Python<'_>) {
         if self.left.take() {

@@ -1,6 +1,6 @@
 //! Who is told when a future is done, and how they are scheduled.
 
-use ferrio_object::{Obj, Visit};
+use ferrio_object::Obj;
 use pyo3::prelude::*;
 
 use super::Future;
@@ -25,20 +25,13 @@ pub(crate) enum Callback {
     Call { callback: Obj, context: Obj },
 }
 
-impl Callback {
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        match self {
-            Callback::Task(task) => visit.obj(task),
-            Callback::Gather(outer) => visit.obj(outer),
-            Callback::Native(function) => visit.obj(function),
-            Callback::Group(group, _) => visit.obj(group),
-            Callback::Call { callback, context } => {
-                visit.obj(callback);
-                visit.obj(context);
-            }
-        }
-    }
-}
+ferrio_object::traverse!(enum Callback {
+    Task(task),
+    Gather(outer),
+    Native(function),
+    Group(group, place),
+    Call { callback, context },
+});
 
 /// All of them, in order. Nearly every future has none or one.
 pub(crate) enum Callbacks {
@@ -46,6 +39,14 @@ pub(crate) enum Callbacks {
     One(Callback),
     Many(Vec<Callback>),
 }
+
+ferrio_object::traverse!(
+    enum Callbacks {
+        None,
+        One(one),
+        Many(all),
+    }
+);
 
 impl Callbacks {
     #[inline]
@@ -83,14 +84,6 @@ impl Callbacks {
             0 => Callbacks::None,
             1 => all.pop().map_or(Callbacks::None, Callbacks::One),
             _ => Callbacks::Many(all),
-        }
-    }
-
-    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
-        match self {
-            Callbacks::None => {}
-            Callbacks::One(one) => one.traverse(visit),
-            Callbacks::Many(all) => all.iter().for_each(|callback| callback.traverse(visit)),
         }
     }
 }

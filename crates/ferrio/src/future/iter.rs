@@ -1,6 +1,6 @@
 //! What `await fut` drives: yields the future once, then gives its result.
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Sent, TypeCell, Visit};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Sent};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -49,31 +49,14 @@ impl FutureIter {
 
 impl Class for FutureIter {
     type Base = Any;
+    ferrio_object::fields!(FutureIter { fut }, freelist);
     const NAME: &'static str = "_asyncio.FutureIter";
     const DOC: &'static str = "";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
-    fn freelist() -> Option<&'static FreeList> {
-        static LIST: FreeList = FreeList::new();
-        Some(&LIST)
-    }
-
     fn blank() -> Self {
         FutureIter { fut: ObjCell::empty() }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.fut);
-    }
-
-    fn clear(&self) {
-        self.fut.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

@@ -1,11 +1,8 @@
 //! What Python sees of a Future.
 
 use std::cell::OnceCell;
-use std::mem::offset_of;
 
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, ClassDef, FreeList, Obj, Signature, ThreadState, TypeCell, Visit,
-};
+use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, Signature, ThreadState};
 use pyo3::exceptions::{PyAttributeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
@@ -248,6 +245,25 @@ pub(super) fn define(class: &mut ClassBuilder<Future>) {
 
 impl Class for Future {
     type Base = Any;
+    ferrio_object::fields!(
+        Future {
+            event_loop: kept,
+            state,
+            blocking,
+            log_traceback,
+            callbacks,
+            result,
+            exception,
+            exception_tb,
+            cancel_message,
+            cancelled_exc,
+            source_traceback,
+            awaited_by,
+            dict: DictSlot,
+            weaklist: WeakList
+        },
+        freelist
+    );
     const NAME: &'static str = "_asyncio.Future";
     const DOC: &'static str = "Future(*, loop=None)\n--\n\n\
         A result that will be there later.\n\n\
@@ -255,52 +271,9 @@ impl Class for Future {
         InvalidStateError when the future is not done; callbacks are called through the loop's call_soon().\n\
         Awaiting it gives the result or raises the exception.";
     const FINALIZE: bool = true;
-    const WEAKLIST: Option<usize> = Some(offset_of!(Future, weaklist));
-    const DICT: Option<usize> = Some(offset_of!(Future, dict));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
-    fn freelist() -> Option<&'static FreeList> {
-        static LIST: FreeList = FreeList::new();
-        Some(&LIST)
-    }
 
     fn blank() -> Self {
         Self::with_loop(OnceCell::new())
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Some(event_loop) = self.event_loop.get() {
-            event_loop.traverse(visit);
-        }
-        if let Ok(callbacks) = self.callbacks.try_borrow() {
-            callbacks.traverse(visit);
-        }
-        visit.cell(&self.result);
-        visit.cell(&self.exception);
-        visit.cell(&self.exception_tb);
-        visit.cell(&self.cancel_message);
-        visit.cell(&self.cancelled_exc);
-        visit.cell(&self.source_traceback);
-        visit.cell(&self.awaited_by);
-    }
-
-    fn clear(&self) {
-        if let Ok(mut callbacks) = self.callbacks.try_borrow_mut() {
-            let taken = std::mem::replace(&mut *callbacks, Callbacks::None);
-            drop(callbacks);
-            drop(taken);
-        }
-        self.result.set(None);
-        self.exception.set(None);
-        self.exception_tb.set(None);
-        self.cancel_message.set(None);
-        self.cancelled_exc.set(None);
-        self.source_traceback.set(None);
-        self.awaited_by.set(None);
     }
 
     #[inline]

@@ -5,11 +5,8 @@
 //! inside has gone out.
 
 use std::cell::Cell;
-use std::mem::offset_of;
 
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, DictSlot, Obj, ObjCell, Signature, TypeCell, Visit, WeakList,
-};
+use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, ObjCell, Signature, WeakList};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -246,17 +243,19 @@ impl Operation for Exit {
 
 impl Class for Barrier {
     type Base = Any;
+    ferrio_object::fields!(Barrier {
+        condition,
+        parties,
+        count,
+        state,
+        bound,
+        dict: DictSlot,
+        weaklist: WeakList
+    });
     const NAME: &'static str = "asyncio.locks.Barrier";
     const DOC: &'static str = "Barrier(parties)\n--\n\n\
         `parties` tasks wait() for each other and go on together (since 3.11).\n\n\
         Can be used again and again. ValueError if `parties` is less than 1.";
-    const WEAKLIST: Option<usize> = Some(offset_of!(Barrier, weaklist));
-    const DICT: Option<usize> = Some(offset_of!(Barrier, dict));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         Barrier {
@@ -268,16 +267,6 @@ impl Class for Barrier {
             dict: DictSlot::new(),
             weaklist: WeakList::new(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.condition);
-        self.bound.traverse(visit);
-    }
-
-    fn clear(&self) {
-        self.condition.set(None);
-        self.bound.clear();
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

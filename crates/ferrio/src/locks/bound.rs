@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-use ferrio_object::{Obj, Visit};
+use ferrio_object::Obj;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -15,12 +15,16 @@ use crate::future::Future;
 
 /// `_LoopBoundMixin`, as a field.
 #[derive(Default)]
-pub(crate) struct LoopBound(RefCell<Option<LoopRef>>);
+pub(crate) struct LoopBound {
+    event_loop: RefCell<Option<LoopRef>>,
+}
+
+ferrio_object::traverse!(struct LoopBound { event_loop });
 
 impl LoopBound {
     /// Bound to no loop yet.
     pub(crate) const fn new() -> Self {
-        LoopBound(RefCell::new(None))
+        LoopBound { event_loop: RefCell::new(None) }
     }
 
     /// The running loop, to which the primitive is bound from now on.
@@ -30,7 +34,7 @@ impl LoopBound {
     #[inline]
     pub(crate) fn get_loop(&self, py: Python<'_>, primitive: &Obj) -> PyResult<LoopRef> {
         let running = running::get_running_loop(py)?;
-        let bound = self.0.borrow().clone();
+        let bound = self.event_loop.borrow().clone();
         match bound {
             Some(bound) if bound.as_any().is(&running) => Ok(bound),
             Some(_) => Err(different_loop(py, primitive)),
@@ -60,30 +64,18 @@ impl LoopBound {
     }
 
     fn set(&self, event_loop: Option<LoopRef>) {
-        let old = self.0.replace(event_loop);
+        let old = self.event_loop.replace(event_loop);
         drop(old);
     }
 
     /// `_loop`.
     pub(crate) fn get(&self) -> Option<Obj> {
-        self.0.borrow().as_ref().map(|event_loop| event_loop.as_any().clone())
+        self.event_loop.borrow().as_ref().map(|event_loop| event_loop.as_any().clone())
     }
 
     /// Sets `_loop`; deleting it unbinds.
     pub(crate) fn set_any(&self, value: Option<&Bound<'_, PyAny>>) {
         self.set(value.filter(|value| !value.is_none()).map(LoopRef::new));
-    }
-
-    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(bound) = self.0.try_borrow()
-            && let Some(event_loop) = &*bound
-        {
-            event_loop.traverse(visit);
-        }
-    }
-
-    pub(crate) fn clear(&self) {
-        self.set(None);
     }
 }
 

@@ -7,10 +7,8 @@
 //! The lock is nearly always one of ours, and is then taken and freed without a call. Any object with `acquire()`,
 //! `release()` and `locked()` will do.
 
-use std::mem::offset_of;
-
 use ferrio_object::{
-    Any, Args, Class, ClassBuilder, DictSlot, Obj, ObjCell, Signature, TypeCell, Visit, WeakList, vectorcall,
+    Any, Args, Class, ClassBuilder, DictSlot, Obj, ObjCell, Signature, WeakList, vectorcall,
 };
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
@@ -397,34 +395,22 @@ impl Operation for Exit {
 
 impl Class for Condition {
     type Base = Any;
+    ferrio_object::fields!(Condition {
+        lock,
+        own,
+        line,
+        bound,
+        replaced,
+        dict: DictSlot,
+        weaklist: WeakList
+    });
     const NAME: &'static str = "asyncio.locks.Condition";
     const DOC: &'static str = "Condition(lock=None)\n--\n\n\
         Lets tasks wait until another one notifies them that something has changed.\n\n\
         `lock` is what protects that something: a Lock, or None for one of its own. `async with condition:` holds it.";
-    const WEAKLIST: Option<usize> = Some(offset_of!(Condition, weaklist));
-    const DICT: Option<usize> = Some(offset_of!(Condition, dict));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         Condition::new(ObjCell::empty())
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.lock);
-        self.own.iter().for_each(|own| visit.cell(own));
-        self.line.traverse(visit);
-        self.bound.traverse(visit);
-    }
-
-    fn clear(&self) {
-        self.lock.set(None);
-        self.own.iter().for_each(|own| own.set(None));
-        self.line.clear();
-        self.bound.clear();
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

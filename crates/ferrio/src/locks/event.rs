@@ -1,9 +1,8 @@
 //! `asyncio.Event`: a flag that tasks wait for.
 
 use std::cell::Cell;
-use std::mem::offset_of;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, TypeCell, Visit, WeakList};
+use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, WeakList};
 use pyo3::prelude::*;
 
 use super::line::{Line, Waiters};
@@ -99,29 +98,13 @@ impl Operation for Wait {
 
 impl Class for Event {
     type Base = Any;
+    ferrio_object::fields!(Event { value, line, bound, dict: DictSlot, weaklist: WeakList });
     const NAME: &'static str = "asyncio.locks.Event";
     const DOC: &'static str = "Event()\n--\n\n\
         A flag that is set or not, and that tasks wait for. It begins unset.";
-    const WEAKLIST: Option<usize> = Some(offset_of!(Event, weaklist));
-    const DICT: Option<usize> = Some(offset_of!(Event, dict));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         Event::new(false)
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        self.line.traverse(visit);
-        self.bound.traverse(visit);
-    }
-
-    fn clear(&self) {
-        self.line.clear();
-        self.bound.clear();
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

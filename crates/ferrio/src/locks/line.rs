@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, TypeCell, Visit};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell};
 use pyo3::intern;
 use pyo3::prelude::*;
 use smallvec::SmallVec;
@@ -19,12 +19,16 @@ struct Place {
     waiter: Option<Obj>,
 }
 
+ferrio_object::traverse!(struct Place { ticket, waiter });
+
 /// A line. Its first place is never vacant.
 pub(crate) struct Line {
     places: RefCell<VecDeque<Place>>,
     vacant: Cell<usize>,
     next: Cell<u64>,
 }
+
+ferrio_object::traverse!(struct Line { places, vacant, next }, clear = Line::forget_vacant);
 
 /// Fewer vacant places than this are not worth clearing away.
 const FEW: usize = 32;
@@ -164,17 +168,12 @@ impl Line {
         }
         Ok(())
     }
+}
 
-    pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(places) = self.places.try_borrow() {
-            places.iter().filter_map(|place| place.waiter.as_ref()).for_each(|waiter| visit.obj(waiter));
-        }
-    }
-
-    pub(crate) fn clear(&self) {
-        let old = self.places.take();
+impl Line {
+    /// For the collector, which takes the places out.
+    fn forget_vacant(&self) {
         self.vacant.set(0);
-        drop(old);
     }
 }
 
@@ -268,26 +267,14 @@ impl Waiters {
 
 impl Class for Waiters {
     type Base = Any;
+    ferrio_object::fields!(Waiters { primitive, line });
     const NAME: &'static str = "ferrio._ferrio._waiters";
     const DOC: &'static str = "Futures of the tasks that wait, in order.";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
     fn blank() -> Self {
         Waiters { primitive: ObjCell::empty(), line: Cell::new(None) }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.primitive);
-    }
-
-    fn clear(&self) {
-        self.primitive.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

@@ -4,9 +4,8 @@
 //! leaves the line by a cancellation, and finds the lock free, wakes the first of the others.
 
 use std::cell::Cell;
-use std::mem::offset_of;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, TypeCell, Visit, WeakList};
+use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, WeakList};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -237,31 +236,15 @@ impl Operation for Exit {
 
 impl Class for Lock {
     type Base = Any;
+    ferrio_object::fields!(Lock { locked, line, bound, replaced, dict: DictSlot, weaklist: WeakList });
     const NAME: &'static str = "asyncio.locks.Lock";
     const DOC: &'static str = "Lock()\n--\n\n\
         A mutual exclusion lock for tasks.\n\n\
         Not owned by a task: whoever holds the object may release it. Tasks that wait get it in the order in which\n\
         they came. Use it as `async with lock:`.";
-    const WEAKLIST: Option<usize> = Some(offset_of!(Lock, weaklist));
-    const DICT: Option<usize> = Some(offset_of!(Lock, dict));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         Lock::new()
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        self.line.traverse(visit);
-        self.bound.traverse(visit);
-    }
-
-    fn clear(&self) {
-        self.line.clear();
-        self.bound.clear();
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

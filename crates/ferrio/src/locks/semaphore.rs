@@ -5,9 +5,8 @@
 //! gives it back, and whoever leaves the line passes on what is free.
 
 use std::cell::Cell;
-use std::mem::offset_of;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, Signature, TypeCell, Visit, WeakList};
+use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, Signature, WeakList};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -288,31 +287,23 @@ impl Operation for Exit {
 
 impl Class for Semaphore {
     type Base = Any;
+    ferrio_object::fields!(Semaphore {
+        value,
+        bound_value,
+        line,
+        bound,
+        replaced,
+        dict: DictSlot,
+        weaklist: WeakList
+    });
     const NAME: &'static str = "asyncio.locks.Semaphore";
     const DOC: &'static str = "Semaphore(value=1)\n--\n\n\
         A number of places that tasks take and give back.\n\n\
         When none is free they wait, and get one in the order in which they came. ValueError if `value` is\n\
         negative.";
-    const WEAKLIST: Option<usize> = Some(offset_of!(Semaphore, weaklist));
-    const DICT: Option<usize> = Some(offset_of!(Semaphore, dict));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         Semaphore::new()
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        self.line.traverse(visit);
-        self.bound.traverse(visit);
-    }
-
-    fn clear(&self) {
-        self.line.clear();
-        self.bound.clear();
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
@@ -390,22 +381,14 @@ impl BoundedSemaphore {
 
 impl Class for BoundedSemaphore {
     type Base = Semaphore;
+    ferrio_object::fields!(BoundedSemaphore {});
     const NAME: &'static str = "asyncio.locks.BoundedSemaphore";
     const DOC: &'static str = "BoundedSemaphore(value=1)\n--\n\n\
         A semaphore whose release() raises ValueError when it would exceed the initial value.";
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
     fn blank() -> Self {
         BoundedSemaphore
     }
-
-    fn traverse(&self, _visit: &mut Visit<'_>) {}
-
-    fn clear(&self) {}
 
     fn define(class: &mut ClassBuilder<Self>) {
         class

@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
-use ferrio_object::{Obj, Visit};
+use ferrio_object::Obj;
 use pyo3::exceptions::{PyAttributeError, PyIndexError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -29,6 +29,14 @@ enum Store {
     Missing(Obj),
 }
 
+ferrio_object::traverse!(
+    enum Store {
+        Ring(ring),
+        Python(held),
+        Missing(held),
+    }
+);
+
 /// Room for more items than this is given back when the last one is taken out: so many may come only once.
 const FLOOD: usize = 1024;
 
@@ -37,6 +45,8 @@ pub(super) struct Items {
     order: Cell<Order>,
     store: RefCell<Store>,
 }
+
+ferrio_object::traverse!(struct Items { order, store });
 
 impl Items {
     pub(super) const fn new() -> Self {
@@ -192,20 +202,6 @@ impl Items {
     /// Sets `_queue`.
     pub(super) fn replace(&self, object: Obj) {
         let old = self.store.replace(Store::Python(object));
-        drop(old);
-    }
-
-    pub(super) fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(store) = self.store.try_borrow() {
-            match &*store {
-                Store::Ring(ring) => ring.iter().for_each(|item| visit.obj(item)),
-                Store::Python(held) | Store::Missing(held) => visit.obj(held),
-            }
-        }
-    }
-
-    pub(super) fn clear(&self) {
-        let old = self.store.replace(Store::Ring(VecDeque::new()));
         drop(old);
     }
 }

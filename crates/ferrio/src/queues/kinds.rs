@@ -1,6 +1,6 @@
 //! `LifoQueue` and `PriorityQueue`: queues with items in another order.
 
-use ferrio_object::{Args, Class, ClassBuilder, Obj, TypeCell, Visit};
+use ferrio_object::{Args, Class, ClassBuilder, Obj};
 use pyo3::prelude::*;
 
 use super::Queue;
@@ -14,21 +14,13 @@ pub struct PriorityQueue;
 
 impl Class for LifoQueue {
     type Base = Queue;
+    ferrio_object::fields!(LifoQueue {});
     const NAME: &'static str = "asyncio.queues.LifoQueue";
     const DOC: &'static str = "LifoQueue(maxsize=0)\n--\n\nA queue that gives the newest item first.";
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         LifoQueue
     }
-
-    fn traverse(&self, _visit: &mut Visit<'_>) {}
-
-    fn clear(&self) {}
 
     fn define(class: &mut ClassBuilder<Self>) {
         class
@@ -53,22 +45,14 @@ impl Class for LifoQueue {
 
 impl Class for PriorityQueue {
     type Base = Queue;
+    ferrio_object::fields!(PriorityQueue {});
     const NAME: &'static str = "asyncio.queues.PriorityQueue";
     const DOC: &'static str = "PriorityQueue(maxsize=0)\n--\n\n\
         A queue that gives the smallest item first; typically items are tuples (priority, data).";
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
     fn blank() -> Self {
         PriorityQueue
     }
-
-    fn traverse(&self, _visit: &mut Visit<'_>) {}
-
-    fn clear(&self) {}
 
     fn define(class: &mut ClassBuilder<Self>) {
         class

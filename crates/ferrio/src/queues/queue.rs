@@ -4,10 +4,9 @@
 //! by name. Which of them are overridden is found out once for each object, and only those are called.
 
 use std::cell::{Cell, OnceCell};
-use std::mem::offset_of;
 
 use ferrio_object::{
-    Any, Args, Class, ClassBuilder, DictSlot, GilStatic, Obj, ObjCell, Signature, TypeCell, Visit, WeakList,
+    Any, Args, Class, ClassBuilder, DictSlot, GilStatic, Obj, ObjCell, Signature, Traverse, WeakList,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
@@ -377,39 +376,28 @@ pub(crate) fn raise(py: Python<'_>, which: Exception) -> PyErr {
 
 impl Class for Queue {
     type Base = Any;
+    ferrio_object::fields!(Queue {
+        items,
+        maxsize,
+        limit,
+        getters,
+        putters,
+        unfinished,
+        finished,
+        shut_down,
+        bound,
+        replaced,
+        dict: DictSlot,
+        weaklist: WeakList
+    });
     const NAME: &'static str = "asyncio.queues.Queue";
     const DOC: &'static str = "Queue(maxsize=0)\n--\n\n\
         A queue between tasks: first in, first out.\n\n\
         With a `maxsize` above 0, put() waits while there are as many items. Subclasses may override _init(),\n\
         _put() and _get(). `Queue[int]` since 3.12, shutdown() since 3.13.";
-    const WEAKLIST: Option<usize> = Some(offset_of!(Queue, weaklist));
-    const DICT: Option<usize> = Some(offset_of!(Queue, dict));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         Queue::new()
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        self.items.traverse(visit);
-        visit.cell(&self.maxsize);
-        self.getters.traverse(visit);
-        self.putters.traverse(visit);
-        visit.cell(&self.finished);
-        self.bound.traverse(visit);
-    }
-
-    fn clear(&self) {
-        self.items.clear();
-        self.maxsize.set(None);
-        self.getters.clear();
-        self.putters.clear();
-        self.finished.set(None);
-        self.bound.clear();
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

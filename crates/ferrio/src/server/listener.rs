@@ -5,9 +5,7 @@ use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 
 use ferrio_core::driver::{Address, Interest, Token, socket};
-use ferrio_object::{
-    Any, Class, ClassBuilder, Erased, Obj, ObjCell, ThreadState, TypeCell, Visit, socket_descriptor,
-};
+use ferrio_object::{Any, Class, ClassBuilder, Erased, Obj, ObjCell, ThreadState, socket_descriptor};
 use pyo3::exceptions::PyOSError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -248,15 +246,23 @@ fn log_connection(this: &Obj<Listener>, py: Python<'_>, peer: &Address, sock: &O
 
 impl Class for Listener {
     type Base = Any;
+    ferrio_object::fields!(Listener {
+        event_loop,
+        sock,
+        fd,
+        last_poll,
+        kind,
+        token,
+        protocol_factory,
+        server,
+        backlog,
+        context,
+        stopped
+    });
     const NAME: &'static str = "ferrio._ferrio._Listener";
     const DOC: &'static str = "A listening socket of a server.";
     const NEW: bool = false;
     const SUBCLASS: bool = false;
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         Listener {
@@ -271,22 +277,6 @@ impl Class for Listener {
             backlog: 0,
             context: ObjCell::empty(),
             stopped: Cell::new(true),
-        }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.event_loop);
-        visit.cell(&self.server);
-        for cell in [&self.sock, &self.protocol_factory, &self.context] {
-            visit.cell(cell);
-        }
-    }
-
-    fn clear(&self) {
-        self.event_loop.set(None);
-        self.server.set(None);
-        for cell in [&self.sock, &self.protocol_factory, &self.context] {
-            cell.set(None);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, TypeCell, Visit};
+use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -250,13 +250,20 @@ impl Server {
 
 impl Class for Server {
     type Base = Any;
+    ferrio_object::fields!(Server {
+        event_loop,
+        sockets,
+        protocol_factory,
+        ssl_context,
+        backlog,
+        clients: kept,
+        unnamed,
+        waiters,
+        serving,
+        serving_forever
+    });
     const NAME: &'static str = "ferrio._ferrio._Server";
     const DOC: &'static str = "The native part of a listening server.";
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         Server {
@@ -271,28 +278,6 @@ impl Class for Server {
             serving: Cell::new(false),
             serving_forever: ObjCell::empty(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.event_loop);
-        visit.cell(&self.sockets);
-        visit.cell(&self.protocol_factory);
-        visit.cell(&self.ssl_context);
-        visit.cell(&self.serving_forever);
-        if let Ok(Some(waiters)) = self.waiters.try_borrow().as_deref() {
-            for waiter in waiters {
-                visit.obj(waiter);
-            }
-        }
-    }
-
-    fn clear(&self) {
-        self.event_loop.set(None);
-        self.sockets.set(None);
-        self.protocol_factory.set(None);
-        self.ssl_context.set(None);
-        self.serving_forever.set(None);
-        drop(self.waiters.try_borrow_mut().map(|mut waiters| waiters.take()));
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

@@ -1,9 +1,8 @@
 //! `asyncio.streams.FlowControlMixin`: a protocol that is paused, and the drains that wait until it is resumed.
 
 use std::cell::{Cell, RefCell};
-use std::mem::offset_of;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, Signature, TypeCell, Visit, WeakList};
+use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, Signature, WeakList};
 use pyo3::exceptions::{PyAssertionError, PyConnectionResetError, PyNotImplementedError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -194,36 +193,23 @@ impl FlowControlMixin {
 
 impl Class for FlowControlMixin {
     type Base = Any;
+    ferrio_object::fields!(FlowControlMixin {
+        event_loop: kept,
+        paused,
+        lost,
+        replaced,
+        drain_replaced,
+        waiters,
+        dict: DictSlot,
+        weaklist: WeakList
+    });
     const NAME: &'static str = "asyncio.streams.FlowControlMixin";
     const DOC: &'static str = "FlowControlMixin(loop=None)\n--\n\n\
         A protocol that remembers being paused, for StreamWriter.drain().\n\n\
         A derived class that overrides pause_writing(), resume_writing() or connection_lost() calls these too.";
-    const WEAKLIST: Option<usize> = Some(offset_of!(FlowControlMixin, weaklist));
-    const DICT: Option<usize> = Some(offset_of!(FlowControlMixin, dict));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         Self::new(None)
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(event_loop) = self.event_loop.try_borrow()
-            && let Some(event_loop) = &*event_loop
-        {
-            event_loop.traverse(visit);
-        }
-        if let Ok(waiters) = self.waiters.try_borrow() {
-            waiters.iter().for_each(|waiter| visit.obj(waiter));
-        }
-    }
-
-    fn clear(&self) {
-        let waiters = self.waiters.take();
-        drop(waiters);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Signature};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -40,15 +40,11 @@ impl ProtocolFactory {
 
 impl Class for ProtocolFactory {
     type Base = Any;
+    ferrio_object::fields!(ProtocolFactory { protocol, callback, limit, event_loop });
     const NAME: &'static str = "ferrio._ferrio._stream_protocol_factory";
     const DOC: &'static str = "";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         ProtocolFactory {
@@ -57,23 +53,6 @@ impl Class for ProtocolFactory {
             limit: Cell::new(DEFAULT_LIMIT),
             event_loop: RefCell::new(None),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.protocol);
-        visit.cell(&self.callback);
-        if let Ok(event_loop) = self.event_loop.try_borrow()
-            && let Some(event_loop) = &*event_loop
-        {
-            event_loop.traverse(visit);
-        }
-    }
-
-    fn clear(&self) {
-        self.protocol.set(None);
-        self.callback.set(None);
-        let old = self.event_loop.take();
-        drop(old);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

@@ -9,11 +9,8 @@
 //! that calls it (`replaced.rs`).
 
 use std::cell::{Cell, RefCell};
-use std::mem::offset_of;
 
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, FreeList, Obj, ObjCell, Sent, TypeCell, Visit, WeakList, await_iter, send,
-};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Sent, WeakList, await_iter, send};
 use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -363,22 +360,15 @@ fn never_awaited(this: &Obj<StreamOperation>, py: Python<'_>) -> PyResult<()> {
 
 impl Class for StreamOperation {
     type Base = Any;
+    ferrio_object::fields!(
+        StreamOperation { op, state, on, given, awaiting, waiter, read, weaklist: WeakList },
+        freelist
+    );
     const NAME: &'static str = "ferrio._ferrio.stream_coroutine";
     const DOC: &'static str = "A coroutine of a StreamReader or a StreamWriter.";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
     const FINALIZE: bool = true;
-    const WEAKLIST: Option<usize> = Some(offset_of!(StreamOperation, weaklist));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
-    fn freelist() -> Option<&'static FreeList> {
-        static LIST: FreeList = FreeList::new();
-        Some(&LIST)
-    }
 
     fn blank() -> Self {
         StreamOperation {
@@ -390,18 +380,6 @@ impl Class for StreamOperation {
             waiter: ObjCell::empty(),
             read: RefCell::new(None),
             weaklist: WeakList::new(),
-        }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.on);
-        visit.cell(&self.given);
-        visit.cell(&self.awaiting);
-        visit.cell(&self.waiter);
-        if let Ok(read) = self.read.try_borrow()
-            && let Some(Read::Into(buffer)) = &*read
-        {
-            visit.obj(buffer);
         }
     }
 

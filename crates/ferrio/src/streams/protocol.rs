@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 
-use ferrio_object::{Args, Class, ClassBuilder, Obj, ObjCell, Signature, TypeCell, Visit};
+use ferrio_object::{Args, Class, ClassBuilder, Obj, ObjCell, Signature};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyWeakrefMethods, PyWeakrefReference};
@@ -371,6 +371,18 @@ impl StreamReaderProtocol {
 
 impl Class for StreamReaderProtocol {
     type Base = FlowControlMixin;
+    ferrio_object::fields!(StreamReaderProtocol {
+        reader_ref,
+        strong_reader,
+        reject_connection,
+        writer,
+        task,
+        transport,
+        callback,
+        over_ssl,
+        closed,
+        source_traceback
+    });
     const NAME: &'static str = "asyncio.streams.StreamReaderProtocol";
     const DOC: &'static str = "StreamReaderProtocol(stream_reader, client_connected_cb=None, loop=None)\n--\n\n\
         The protocol that feeds a StreamReader.\n\n\
@@ -378,35 +390,8 @@ impl Class for StreamReaderProtocol {
         is run as a task.";
     const FINALIZE: bool = true;
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
     fn blank() -> Self {
         Self::new()
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.reader_ref);
-        visit.cell(&self.strong_reader);
-        visit.cell(&self.writer);
-        visit.cell(&self.task);
-        visit.cell(&self.transport);
-        visit.cell(&self.callback);
-        visit.cell(&self.closed);
-        visit.cell(&self.source_traceback);
-    }
-
-    fn clear(&self) {
-        self.reader_ref.set(None);
-        self.strong_reader.set(None);
-        self.writer.set(None);
-        self.task.set(None);
-        self.transport.set(None);
-        self.callback.set(None);
-        self.closed.set(None);
-        self.source_traceback.set(None);
     }
 
     fn wants_finalizer(&self, _base: &FlowControlMixin) -> bool {

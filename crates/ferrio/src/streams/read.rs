@@ -38,11 +38,29 @@ pub(super) enum Read {
     },
 }
 
+ferrio_object::traverse!(enum Read {
+    UpTo(count),
+    All(blocks),
+    Exactly(count),
+    Into(buffer),
+    Peek(count),
+    Line { search, next },
+    Until { separators, search },
+    Data { name, waited },
+});
+
 /// What ends a message.
 pub(super) enum Separators {
     One(Obj),
     Many(Box<[Vec<u8>]>),
 }
+
+ferrio_object::traverse!(
+    enum Separators {
+        One(separator),
+        Many(separators),
+    }
+);
 
 impl Read {
     /// Checks the argument and the state of the stream, in asyncio's order.
@@ -170,17 +188,17 @@ impl Read {
 /// Fills as much of `buffer` as there are bytes for. The buffer is asked for anew each time: nobody is kept from
 /// resizing it while we wait.
 fn into(reader: &StreamReader, py: Python<'_>, buffer: &Obj, eof: bool) -> PyResult<Option<Obj>> {
-    let mut target = Buffer::get(py, buffer, true)?;
+    let target = Buffer::get(py, buffer, true)?;
     let there = reader.len(py)?;
     if there == 0 && !target.is_empty() && !eof {
         return Ok(None);
     }
     let count = there.min(target.len());
     let whole = reader.take_whole(py, count);
-    target.with_mut(py, |target| match &whole {
-        Some(data) => target[..count].copy_from_slice(ferrio_object::bytes_of(data).unwrap_or_default()),
-        None => target[..count].copy_from_slice(reader.buffer.borrow_mut().consume(count)),
-    });
+    match &whole {
+        Some(data) => target.fill(py, ferrio_object::bytes_of(data).unwrap_or_default()),
+        None => target.fill(py, reader.buffer.borrow_mut().consume(count)),
+    };
     drop(target);
     reader.export(py)?;
     Ok(Some(count.into_pyobject(py)?.into_any().into()))

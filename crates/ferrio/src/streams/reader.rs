@@ -1,12 +1,10 @@
 //! `asyncio.StreamReader`: a buffer that a protocol feeds and tasks read from.
 
 use std::cell::{Cell, RefCell};
-use std::mem::offset_of;
 
 use ferrio_core::read_buffer::ReadBuffer;
 use ferrio_object::{
-    Any, Args, Buffer, Class, ClassBuilder, DictSlot, Hint, Obj, ObjCell, Signature, TypeCell, Visit,
-    WeakList, bytes_of,
+    Any, Args, Buffer, Class, ClassBuilder, DictSlot, Hint, Obj, ObjCell, Signature, WeakList, bytes_of,
 };
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError, PyRuntimeError, PyValueError};
 use pyo3::intern;
@@ -425,17 +423,30 @@ pub(super) fn limit_of(limit: &Bound<'_, PyAny>) -> PyResult<usize> {
 
 impl Class for StreamReader {
     type Base = Any;
+    ferrio_object::fields!(StreamReader {
+        event_loop: kept,
+        buffer,
+        wanted,
+        whole,
+        taken,
+        exported,
+        limit,
+        eof,
+        paused,
+        replaced,
+        waiter,
+        operation: unowned,
+        writer: unowned,
+        exception,
+        transport,
+        source_traceback,
+        dict: DictSlot,
+        weaklist: WeakList
+    });
     const NAME: &'static str = "asyncio.streams.StreamReader";
     const DOC: &'static str = "StreamReader(limit=65536, loop=None)\n--\n\n\
         The bytes of a stream, to be read by coroutines.\n\n\
         limit: the longest line in bytes; with twice as many in the buffer, the transport is paused.";
-    const WEAKLIST: Option<usize> = Some(offset_of!(StreamReader, weaklist));
-    const DICT: Option<usize> = Some(offset_of!(StreamReader, dict));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         StreamReader {
@@ -458,29 +469,6 @@ impl Class for StreamReader {
             dict: DictSlot::new(),
             weaklist: WeakList::new(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(event_loop) = self.event_loop.try_borrow()
-            && let Some(event_loop) = &*event_loop
-        {
-            event_loop.traverse(visit);
-        }
-        visit.cell(&self.whole);
-        visit.cell(&self.exported);
-        visit.cell(&self.waiter);
-        visit.cell(&self.exception);
-        visit.cell(&self.transport);
-        visit.cell(&self.source_traceback);
-    }
-
-    fn clear(&self) {
-        self.whole.set(None);
-        self.exported.set(None);
-        self.waiter.set(None);
-        self.exception.set(None);
-        self.transport.set(None);
-        self.source_traceback.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

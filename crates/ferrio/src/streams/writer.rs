@@ -1,11 +1,8 @@
 //! `asyncio.StreamWriter`: a transport with `drain()`.
 
 use std::cell::RefCell;
-use std::mem::offset_of;
 
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, DictSlot, Obj, ObjCell, Signature, TypeCell, Visit, WeakList,
-};
+use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, ObjCell, Signature, WeakList};
 use pyo3::exceptions::{
     PyAssertionError, PyNotImplementedError, PyResourceWarning, PyRuntimeError, PyTypeError,
 };
@@ -272,17 +269,19 @@ fn not_initialized() -> PyErr {
 
 impl Class for StreamWriter {
     type Base = Any;
+    ferrio_object::fields!(StreamWriter {
+        transport,
+        protocol,
+        reader,
+        event_loop: kept,
+        complete,
+        dict: DictSlot,
+        weaklist: WeakList
+    });
     const NAME: &'static str = "asyncio.streams.StreamWriter";
     const DOC: &'static str = "StreamWriter(transport, protocol, reader, loop)\n--\n\n\
         The writing end of a stream: a transport, and drain() to wait until it takes more.";
     const FINALIZE: bool = true;
-    const WEAKLIST: Option<usize> = Some(offset_of!(StreamWriter, weaklist));
-    const DICT: Option<usize> = Some(offset_of!(StreamWriter, dict));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         StreamWriter {
@@ -294,25 +293,6 @@ impl Class for StreamWriter {
             dict: DictSlot::new(),
             weaklist: WeakList::new(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.transport);
-        visit.cell(&self.protocol);
-        visit.cell(&self.reader);
-        visit.cell(&self.complete);
-        if let Ok(event_loop) = self.event_loop.try_borrow()
-            && let Some(event_loop) = &*event_loop
-        {
-            event_loop.traverse(visit);
-        }
-    }
-
-    fn clear(&self) {
-        self.transport.set(None);
-        self.protocol.set(None);
-        self.reader.set(None);
-        self.complete.set(None);
     }
 
     fn wants_finalizer(&self, _base: &()) -> bool {

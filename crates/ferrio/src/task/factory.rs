@@ -5,11 +5,8 @@
 //! has both here.
 
 use std::cell::OnceCell;
-use std::mem::offset_of;
 
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, ClassDef, GilStatic, Obj, ObjCell, Signature, TypeCell, Visit, WeakList,
-};
+use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, GilStatic, Obj, ObjCell, Signature, WeakList};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -70,28 +67,15 @@ impl EagerFactory {
 
 impl Class for EagerFactory {
     type Base = Any;
+    ferrio_object::fields!(EagerFactory { constructor, weaklist: WeakList });
     const NAME: &'static str = "ferrio._ferrio._eager_task_factory";
     const DOC: &'static str = "A task factory whose tasks run their first step at once (since 3.12): \
         factory(loop, coro, *, eager_start=True, **kwargs).";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
-    const WEAKLIST: Option<usize> = Some(offset_of!(EagerFactory, weaklist));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         EagerFactory { constructor: ObjCell::empty(), weaklist: WeakList::new() }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.constructor);
-    }
-
-    fn clear(&self) {
-        self.constructor.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

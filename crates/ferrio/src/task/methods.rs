@@ -2,9 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use ferrio_object::{
-    Args, Class, ClassBuilder, ClassDef, FreeList, Membership, Obj, ObjCell, Signature, TypeCell, Visit,
-};
+use ferrio_object::{Args, Class, ClassBuilder, ClassDef, Membership, Obj, ObjCell, Signature};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
@@ -155,21 +153,25 @@ fn define(class: &mut ClassBuilder<Task>) {
 
 impl Class for Task {
     type Base = Future;
+    ferrio_object::fields!(
+        Task {
+            coro,
+            context: kept,
+            has_context,
+            fut_waiter,
+            must_cancel,
+            cancel_requests,
+            log_destroy_pending,
+            name,
+            membership: Membership
+        },
+        freelist
+    );
     const NAME: &'static str = "_asyncio.Task";
     const DOC: &'static str = "Task(coro, *, loop=None, name=None, context=None, eager_start=False)\n--\n\n\
         A coroutine run by the event loop.\n\n\
         `name` since 3.8, `context` since 3.11, `eager_start` since 3.12.";
     const FINALIZE: bool = true;
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
-    fn freelist() -> Option<&'static FreeList> {
-        static LIST: FreeList = FreeList::new();
-        Some(&LIST)
-    }
 
     fn blank() -> Self {
         Task {
@@ -183,22 +185,6 @@ impl Class for Task {
             name: RefCell::new(Name::Number(0)),
             membership: Membership::none(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.coro);
-        visit.cell(&self.fut_waiter);
-        visit.cell(&self.context);
-        if let Ok(name) = self.name.try_borrow()
-            && let Name::Given(name) = &*name
-        {
-            visit.obj(name);
-        }
-    }
-
-    fn clear(&self) {
-        self.coro.set(None);
-        self.fut_waiter.set(None);
     }
 
     #[inline]

@@ -28,6 +28,13 @@ pub(crate) enum Name {
     Given(Obj),
 }
 
+ferrio_object::traverse!(
+    enum Name {
+        Number(number),
+        Given(name),
+    }
+);
+
 /// What a `Task` adds to a future.
 pub struct Task {
     pub(crate) coro: ObjCell,

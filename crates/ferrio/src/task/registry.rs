@@ -57,7 +57,7 @@ pub(crate) fn forget_in_forked_child(py: Python<'_>) -> PyResult<()> {
 /// Puts a task of ours on the roster.
 #[inline]
 pub(crate) fn register(py: Python<'_>, task: &Obj<Task>) {
-    TASKS.join(py, task, &task.membership);
+    TASKS.join(py, task);
 }
 
 /// The task that a loop is stepping.

@@ -1,6 +1,6 @@
 //! A task's step as a Python callable, for loops and futures that are not ours.
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, TypeCell, Visit};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell};
 use pyo3::prelude::*;
 
 use super::{Task, step};
@@ -27,28 +27,14 @@ impl StepCallable {
 
 impl Class for StepCallable {
     type Base = Any;
+    ferrio_object::fields!(StepCallable { task, exc });
     const NAME: &'static str = "_asyncio.TaskStepMethWrapper";
     const DOC: &'static str = "";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
     fn blank() -> Self {
         StepCallable { task: ObjCell::empty(), exc: ObjCell::empty() }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.task);
-        visit.cell(&self.exc);
-    }
-
-    fn clear(&self) {
-        self.task.set(None);
-        self.exc.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
@@ -90,26 +76,14 @@ impl WakeupCallable {
 
 impl Class for WakeupCallable {
     type Base = Any;
+    ferrio_object::fields!(WakeupCallable { task });
     const NAME: &'static str = "_asyncio.TaskWakeupMethWrapper";
     const DOC: &'static str = "";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
     fn blank() -> Self {
         WakeupCallable { task: ObjCell::empty() }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.task);
-    }
-
-    fn clear(&self) {
-        self.task.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

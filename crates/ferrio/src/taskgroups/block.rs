@@ -5,11 +5,9 @@
 //! what the event loop has to know of a group.
 
 use std::cell::{Cell, RefCell};
-use std::mem::offset_of;
 
 use ferrio_object::{
-    Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, TypeCell, Visit, WeakList,
-    handled_exception,
+    Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, WeakList, handled_exception,
 };
 use pyo3::exceptions::{PyBaseExceptionGroup, PyRuntimeError};
 use pyo3::intern;
@@ -221,17 +219,25 @@ fn init(_this: &Obj<TaskGroup>, _py: Python<'_>, args: Args<'_, '_>) -> PyResult
 
 impl Class for TaskGroup {
     type Base = Any;
+    ferrio_object::fields!(TaskGroup {
+        entered,
+        exiting,
+        aborting,
+        cancel_on_entry,
+        parent_cancel_requested,
+        event_loop,
+        parent,
+        children,
+        errors,
+        base_error,
+        completed,
+        weaklist: WeakList
+    });
     const NAME: &'static str = "asyncio.taskgroups.TaskGroup";
     const DOC: &'static str = "TaskGroup()\n--\n\n\
         Asynchronous context manager that owns tasks: leaving it waits for all of them.\n\n\
         An exception in a task or in the block cancels the others; all are then raised as one ExceptionGroup.\n\
         Since 3.11.";
-    const WEAKLIST: Option<usize> = Some(offset_of!(TaskGroup, weaklist));
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         TaskGroup {
@@ -248,33 +254,6 @@ impl Class for TaskGroup {
             completed: ObjCell::empty(),
             weaklist: WeakList::new(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Ok(Some(event_loop)) = self.event_loop.try_borrow().as_deref() {
-            event_loop.traverse(visit);
-        }
-        visit.cell(&self.parent);
-        if let Ok(children) = self.children.try_borrow() {
-            children.places.iter().flatten().for_each(|child| visit.obj(child));
-        }
-        if let Ok(errors) = self.errors.try_borrow() {
-            errors.iter().for_each(|error| visit.obj(error));
-        }
-        visit.cell(&self.base_error);
-        visit.cell(&self.completed);
-    }
-
-    fn clear(&self) {
-        let event_loop = self.event_loop.try_borrow_mut().map(|mut event_loop| event_loop.take());
-        drop(event_loop);
-        self.parent.set(None);
-        let children = self.children.try_borrow_mut().map(|mut children| std::mem::take(&mut *children));
-        drop(children);
-        let errors = self.errors.try_borrow_mut().map(|mut errors| std::mem::take(&mut *errors));
-        drop(errors);
-        self.base_error.set(None);
-        self.completed.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

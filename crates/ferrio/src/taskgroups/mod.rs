@@ -35,6 +35,8 @@ struct Children {
     count: usize,
 }
 
+ferrio_object::traverse!(struct Children { places, free, count });
+
 impl Children {
     fn insert(&mut self, child: Obj) -> u32 {
         self.count += 1;

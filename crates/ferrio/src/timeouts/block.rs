@@ -1,6 +1,6 @@
 //! The block of a `Timeout`: entering and leaving it, and what Python sees.
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, FreeList, Obj, Signature, TypeCell, Visit};
+use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, Signature};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
@@ -135,6 +135,7 @@ pub(crate) fn py_timeout_at(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<
 
 impl Class for Timeout {
     type Base = Any;
+    ferrio_object::fields!(Timeout { state, when, task, cancelling, alarm, setting }, freelist);
     const NAME: &'static str = "asyncio.timeouts.Timeout";
     const DOC: &'static str = "Timeout(when)\n--\n\n\
         Asynchronous context manager that cancels the code in it when `when`, in seconds on the loop's clock, has\n\
@@ -142,40 +143,8 @@ impl Class for Timeout {
         Made by timeout() and timeout_at(). Since 3.11.";
     const SUBCLASS: bool = false;
 
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
-
-    fn freelist() -> Option<&'static FreeList> {
-        static LIST: FreeList = FreeList::new();
-        Some(&LIST)
-    }
-
     fn blank() -> Self {
         Self::with_deadline(When::Never)
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        let when = self.when.replace(When::Never);
-        if let When::Given(given) = &when {
-            visit.obj(given);
-        }
-        self.when.set(when);
-        visit.cell(&self.task);
-        if let Ok(alarm) = self.alarm.try_borrow()
-            && let Some(alarm) = &*alarm
-        {
-            alarm.traverse(visit);
-        }
-    }
-
-    fn clear(&self) {
-        let when = self.when.replace(When::Never);
-        drop(when);
-        self.task.set(None);
-        let alarm = self.alarm.try_borrow_mut().map(|mut alarm| alarm.take());
-        drop(alarm);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

@@ -50,6 +50,14 @@ enum When {
     Given(Obj),
 }
 
+ferrio_object::traverse!(
+    enum When {
+        Never,
+        At(when),
+        Given(given),
+    }
+);
+
 /// The contents of a `Timeout`.
 pub struct Timeout {
     state: Cell<State>,

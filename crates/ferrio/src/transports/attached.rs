@@ -3,7 +3,7 @@
 //! Callbacks that asyncio makes through handles are reported as such when they raise: `"Exception in callback …"` to
 //! the loop's exception handler.
 
-use ferrio_object::{Obj, ObjCell, ThreadState, Visit};
+use ferrio_object::{Obj, ObjCell, ThreadState};
 use pyo3::exceptions::PyResourceWarning;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -22,6 +22,8 @@ pub(super) struct Attached {
     /// Who waits for `connection_made()` to have been called.
     waiter: ObjCell,
 }
+
+ferrio_object::traverse!(struct Attached { event_loop, protocol, context, waiter });
 
 /// A function that the loop is to call with the transport.
 pub(super) type Callback = fn(Python<'_>, &[Obj], ferrio_object::Args<'_, '_>) -> PyResult<()>;
@@ -189,20 +191,6 @@ impl Attached {
         }
         let logger = crate::library::module(py, module)?.getattr(intern!(py, "logger"))?;
         logger.call_method1(level, (message, transport)).map(drop)
-    }
-
-    pub(super) fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.event_loop);
-        for cell in [&self.protocol, &self.context, &self.waiter] {
-            visit.cell(cell);
-        }
-    }
-
-    pub(super) fn clear(&self) {
-        for cell in [&self.protocol, &self.context, &self.waiter] {
-            cell.set(None);
-        }
-        self.event_loop.set(None);
     }
 }
 

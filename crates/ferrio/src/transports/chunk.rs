@@ -13,6 +13,13 @@ pub(crate) enum Chunk {
     Copied(Vec<u8>),
 }
 
+ferrio_object::traverse!(
+    enum Chunk {
+        Shared(bytes),
+        Copied(bytes),
+    }
+);
+
 impl AsRef<[u8]> for Chunk {
     #[inline]
     fn as_ref(&self) -> &[u8] {
@@ -88,7 +95,7 @@ impl<'place> Data<'place> {
 
     /// Calls `f` with the bytes; it must not run Python code.
     #[inline]
-    pub(crate) fn with<R>(&self, py: Python<'_>, f: impl FnOnce(&[u8]) -> R) -> R {
+    pub(crate) fn with<R>(&self, py: Python<'_>, f: impl FnOnce(&[u8]) -> R + Send) -> R {
         match self {
             Data::Shared(bytes) => f(bytes_of(bytes).unwrap_or_default()),
             Data::Buffer(buffer) => buffer.with(py, f),

@@ -12,7 +12,7 @@ use std::os::fd::RawFd;
 use ferrio_core::driver::datagram::INET_SLOT;
 use ferrio_core::driver::{Address, Interest, socket};
 use ferrio_core::write_queue::FlowControl;
-use ferrio_object::{Any, Args, Class, ClassBuilder, GilStatic, Obj, ObjCell, Signature, TypeCell, Visit};
+use ferrio_object::{Any, Args, Class, ClassBuilder, GilStatic, Obj, ObjCell, Signature, Traverse};
 use pyo3::exceptions::{PyOSError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -445,14 +445,27 @@ impl DatagramTransport {
 
 impl Class for DatagramTransport {
     type Base = Any;
+    ferrio_object::fields!(DatagramTransport {
+        attached,
+        fd,
+        sock,
+        extra,
+        family,
+        address,
+        connected,
+        last: each(|last, see| last.iter().for_each(|(sender, _)| see(sender)), Option::take),
+        queue,
+        queued,
+        flow,
+        delivering,
+        undelivered,
+        watched,
+        conn_lost,
+        closing
+    });
     const NAME: &'static str = "ferrio._ferrio._DatagramTransport";
     const DOC: &'static str = "The native part of a transport over a datagram socket.";
     const FINALIZE: bool = true;
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         DatagramTransport {
@@ -473,31 +486,6 @@ impl Class for DatagramTransport {
             conn_lost: Cell::new(0),
             closing: Cell::new(false),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        self.attached.traverse(visit);
-        self.sock.traverse(visit);
-        self.extra.traverse(visit);
-        visit.cell(&self.address);
-        if let Ok(queue) = self.queue.try_borrow() {
-            queue.iter().for_each(|item| item.traverse(visit));
-        }
-        if let Ok(undelivered) = self.undelivered.try_borrow() {
-            for (data, sender) in &*undelivered {
-                visit.obj(data);
-                visit.obj(sender);
-            }
-        }
-    }
-
-    fn clear(&self) {
-        self.attached.clear();
-        self.sock.clear();
-        self.extra.clear();
-        self.address.set(None);
-        drop(self.queue.try_borrow_mut().map(|mut queue| std::mem::take(&mut *queue)));
-        drop(self.undelivered.try_borrow_mut().map(|mut rest| std::mem::take(&mut *rest)));
     }
 
     fn finalize(this: &Obj<Self>, py: Python<'_>) {

@@ -7,7 +7,7 @@ use std::io;
 
 use ferrio_core::driver::datagram::{self, BATCH, Outgoing};
 use ferrio_core::driver::{Address, Interest, socket};
-use ferrio_object::{Args, BufferPlace, Obj, Signature, Visit};
+use ferrio_object::{Args, BufferPlace, Obj, Signature};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -35,11 +35,21 @@ pub(super) enum Destination {
     Given(Obj),
 }
 
+ferrio_object::traverse!(
+    enum Destination {
+        Connected,
+        To(address),
+        Given(address),
+    }
+);
+
 /// A datagram that waits to be sent.
 pub(super) struct Queued {
     pub(super) data: Chunk,
     to: Destination,
 }
+
+ferrio_object::traverse!(struct Queued { data, to });
 
 impl Queued {
     fn size(&self) -> usize {
@@ -62,12 +72,6 @@ impl Queued {
             Destination::To(address) => {
                 address::shown(py, address).ok().flatten().unwrap_or_else(|| Obj::none(py))
             }
-        }
-    }
-
-    pub(super) fn traverse(&self, visit: &mut Visit<'_>) {
-        if let Destination::Given(address) = &self.to {
-            visit.obj(address);
         }
     }
 }
@@ -196,7 +200,7 @@ impl DatagramTransport {
                 Attempt::of(py, data.with(py, |bytes| socket::send_to(fd, bytes, address)))
             }
             Destination::Given(address) => {
-                let data = data.with(py, |bytes| PyBytes::new(py, bytes));
+                let data = PyBytes::new(py, &data.with(py, <[u8]>::to_vec));
                 Self::attempt_by_method(this, py, &data, address)
             }
         }

@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 
 use ferrio_core::driver::Address;
-use ferrio_object::{Obj, ObjCell, Visit};
+use ferrio_object::{Obj, ObjCell};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -32,6 +32,8 @@ pub(super) struct ExtraInfo {
     local: RefCell<Option<Address>>,
     peer: RefCell<Option<Address>>,
 }
+
+ferrio_object::traverse!(struct ExtraInfo { mapping, missing, local, peer });
 
 impl ExtraInfo {
     /// Takes over what was given, and the addresses.
@@ -118,14 +120,6 @@ impl ExtraInfo {
             self.missing.set(self.missing.get() & !bit);
         }
         Ok(mapping)
-    }
-
-    pub(super) fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.mapping);
-    }
-
-    pub(super) fn clear(&self) {
-        self.mapping.set(None);
     }
 }
 

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use ferrio_core::driver::socket;
-use ferrio_object::{Obj, ObjCell, Visit, socket_descriptor};
+use ferrio_object::{Obj, ObjCell, socket_descriptor};
 use pyo3::exceptions::PyOSError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -92,6 +92,8 @@ pub(super) struct HeldSocket {
     object: ObjCell,
     is_open: Cell<bool>,
 }
+
+ferrio_object::traverse!(struct HeldSocket { bare, kind, object, is_open });
 
 impl HeldSocket {
     /// Takes the socket, which is open.
@@ -193,14 +195,5 @@ impl HeldSocket {
             }
         }
         Ok(())
-    }
-
-    pub(super) fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.object);
-    }
-
-    /// For the collector, after the finalizer, which has closed the socket.
-    pub(super) fn clear(&self) {
-        self.object.set(None);
     }
 }

@@ -7,7 +7,7 @@ use std::cell::{Cell, OnceCell};
 use std::os::fd::RawFd;
 
 use ferrio_core::driver::socket::{self, FileKind};
-use ferrio_object::{Args, Class, ClassBuilder, GilStatic, Obj, ObjCell, Signature, Visit};
+use ferrio_object::{Args, Class, ClassBuilder, GilStatic, Obj, ObjCell, Signature, Traverse};
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -31,6 +31,8 @@ pub(crate) struct Pipe {
     pub(super) closing: Cell<bool>,
 }
 
+ferrio_object::traverse!(struct Pipe { attached, fd, file, extra, closing });
+
 impl Default for Pipe {
     fn default() -> Self {
         Pipe {
@@ -40,20 +42,6 @@ impl Default for Pipe {
             extra: ObjCell::empty(),
             closing: Cell::new(false),
         }
-    }
-}
-
-impl Pipe {
-    pub(super) fn traverse(&self, visit: &mut Visit<'_>) {
-        self.attached.traverse(visit);
-        visit.cell(&self.file);
-        visit.cell(&self.extra);
-    }
-
-    pub(super) fn clear(&self) {
-        self.attached.clear();
-        self.file.set(None);
-        self.extra.set(None);
     }
 }
 

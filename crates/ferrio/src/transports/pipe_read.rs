@@ -7,7 +7,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 
 use ferrio_core::driver::{Interest, socket};
-use ferrio_object::{Any, Class, ClassBuilder, GilStatic, Obj, TypeCell, Visit};
+use ferrio_object::{Any, Class, ClassBuilder, GilStatic, Obj};
 use pyo3::exceptions::PyOSError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -198,14 +198,10 @@ impl ReadPipe {
 
 impl Class for ReadPipe {
     type Base = Any;
+    ferrio_object::fields!(ReadPipe { pipe, kind, watched, paused });
     const NAME: &'static str = "ferrio._ferrio._ReadPipeTransport";
     const DOC: &'static str = "The native part of a transport that reads from a pipe.";
     const FINALIZE: bool = true;
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         ReadPipe {
@@ -214,20 +210,6 @@ impl Class for ReadPipe {
             watched: Cell::new(false),
             paused: Cell::new(false),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        self.pipe.traverse(visit);
-        if let Ok(kind) = self.kind.try_borrow()
-            && let ProtocolKind::Reader(reader) = &*kind
-        {
-            visit.obj(reader);
-        }
-    }
-
-    fn clear(&self) {
-        self.pipe.clear();
-        drop(self.kind.try_borrow_mut().map(|mut kind| std::mem::take(&mut *kind)));
     }
 
     fn finalize(this: &Obj<Self>, py: Python<'_>) {

@@ -8,7 +8,7 @@ use std::io::{self, IoSlice};
 
 use ferrio_core::driver::{Interest, socket};
 use ferrio_core::write_queue::{FlowControl, WriteQueue};
-use ferrio_object::{Any, BufferPlace, Class, ClassBuilder, GilStatic, Obj, TypeCell, Visit};
+use ferrio_object::{Any, BufferPlace, Class, ClassBuilder, GilStatic, Obj};
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyOSError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -139,7 +139,8 @@ impl WritePipe {
         }
         let mut sent = 0;
         if this.queue.borrow().is_empty() {
-            match data.with(py, |bytes| socket::write(this.pipe.fd.get(), bytes)) {
+            let fd = this.pipe.fd.get();
+            match data.with(py, |bytes| socket::write(fd, bytes)) {
                 Ok(count) if count == len => return Ok(()),
                 Ok(count) => sent = count,
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
@@ -261,14 +262,10 @@ impl WritePipe {
 
 impl Class for WritePipe {
     type Base = Any;
+    ferrio_object::fields!(WritePipe { pipe, queue: unowned, flow, watched, conn_lost, losing });
     const NAME: &'static str = "ferrio._ferrio._WritePipeTransport";
     const DOC: &'static str = "The native part of a transport that writes to a pipe.";
     const FINALIZE: bool = true;
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         WritePipe {
@@ -279,14 +276,6 @@ impl Class for WritePipe {
             conn_lost: Cell::new(0),
             losing: Cell::new(false),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        self.pipe.traverse(visit);
-    }
-
-    fn clear(&self) {
-        self.pipe.clear();
     }
 
     fn finalize(this: &Obj<Self>, py: Python<'_>) {

@@ -29,6 +29,16 @@ pub(crate) enum ProtocolKind {
     Reader(Obj<StreamReaderProtocol>),
 }
 
+ferrio_object::traverse!(
+    enum ProtocolKind {
+        None,
+        Plain,
+        Buffered,
+        Reader(protocol),
+    },
+    default
+);
+
 impl ProtocolKind {
     /// How `protocol` takes it.
     ///
@@ -66,15 +76,11 @@ pub(crate) fn py_feed_data(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
     let mut left = data.as_slice();
     while !left.is_empty() {
         let given = protocol.call_method1(intern!(py, "get_buffer"), (left.len(),))?;
-        let mut buffer = Buffer::get(py, &given.into(), true)?;
+        let buffer = Buffer::get(py, &given.into(), true)?;
         if buffer.is_empty() {
             return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
         }
-        let count = buffer.with_mut(py, |bytes| {
-            let count = bytes.len().min(left.len());
-            bytes[..count].copy_from_slice(&left[..count]);
-            count
-        });
+        let count = buffer.fill(py, left);
         // Let go of before the protocol is told: a bytearray cannot be resized while it is exported.
         drop(buffer);
         protocol.call_method1(intern!(py, "buffer_updated"), (count,))?;

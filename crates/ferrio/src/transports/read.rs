@@ -216,7 +216,7 @@ impl StreamTransport {
             Err(err) => return Filled::Broken("get_buffer", err),
         };
         let mut place = BufferPlace::new();
-        let mut buffer = match PlacedBuffer::get_in(&mut place, py, &(&buffer).into(), true) {
+        let buffer = match PlacedBuffer::get_in(&mut place, py, &(&buffer).into(), true) {
             Ok(buffer) => buffer,
             Err(err) => {
                 // asyncio has the socket find out.
@@ -232,7 +232,7 @@ impl StreamTransport {
             return Filled::Part;
         }
         let room = buffer.len();
-        let received = buffer.with_mut(py, |bytes| socket::recv(this.live_fd(py), bytes));
+        let received = socket::recv_into_cells(this.live_fd(py), buffer.cells(py));
         // Let go of before the protocol is told: a bytearray cannot be resized while it is exported.
         drop(buffer);
         let count = match received {

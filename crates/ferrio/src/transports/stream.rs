@@ -13,7 +13,7 @@ use std::os::fd::RawFd;
 use ferrio_core::driver::{Address, Interest, Token, socket};
 use ferrio_core::write_queue::{FlowControl, WriteQueue};
 use ferrio_object::{
-    Any, Args, Class, ClassBuilder, Erased, GilStatic, Obj, ObjCell, Signature, ThreadState, TypeCell, Visit,
+    Any, Args, Class, ClassBuilder, Erased, GilStatic, Obj, ObjCell, Signature, ThreadState,
 };
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
@@ -377,14 +377,37 @@ impl StreamTransport {
 
 impl Class for StreamTransport {
     type Base = Any;
+    ferrio_object::fields!(StreamTransport {
+        fd,
+        event_loop,
+        sock,
+        extra,
+        protocol,
+        kind,
+        context,
+        server,
+        waiter,
+        token,
+        interest,
+        reads_out,
+        queue: unowned,
+        flow,
+        dirty,
+        gathering,
+        habit,
+        empty_waiter,
+        room_waiter,
+        conn_lost,
+        lost_exc,
+        closing,
+        eof,
+        paused,
+        room,
+        replaced
+    });
     const NAME: &'static str = "ferrio._ferrio._StreamTransport";
     const DOC: &'static str = "The native part of a transport over a stream socket.";
     const FINALIZE: bool = true;
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         StreamTransport {
@@ -415,34 +438,6 @@ impl Class for StreamTransport {
             room: Cell::default(),
             replaced: Cell::new(false),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.event_loop);
-        visit.cell(&self.empty_waiter);
-        visit.cell(&self.room_waiter);
-        self.sock.traverse(visit);
-        self.extra.traverse(visit);
-        for cell in [&self.protocol, &self.context, &self.server, &self.waiter, &self.lost_exc] {
-            visit.cell(cell);
-        }
-        if let Ok(kind) = self.kind.try_borrow()
-            && let ProtocolKind::Reader(reader) = &*kind
-        {
-            visit.obj(reader);
-        }
-    }
-
-    fn clear(&self) {
-        self.sock.clear();
-        self.extra.clear();
-        for cell in [&self.protocol, &self.context, &self.server, &self.waiter, &self.lost_exc] {
-            cell.set(None);
-        }
-        drop(self.kind.try_borrow_mut().map(|mut kind| std::mem::take(&mut *kind)));
-        self.event_loop.set(None);
-        self.empty_waiter.set(None);
-        self.room_waiter.set(None);
     }
 
     fn finalize(this: &Obj<Self>, py: Python<'_>) {

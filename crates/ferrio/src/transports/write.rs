@@ -123,7 +123,8 @@ impl StreamTransport {
     /// Offers the kernel what finds an empty queue, and queues what it does not take. Whether it took all.
     #[inline]
     fn send_first(this: &Obj<Self>, py: Python<'_>, data: Data<'_>, len: usize) -> PyResult<bool> {
-        let sent = match data.with(py, |bytes| socket::send(this.live_fd(py), bytes)) {
+        let fd = this.live_fd(py);
+        let sent = match data.with(py, |bytes| socket::send(fd, bytes)) {
             Ok(count) if count == len => return Ok(true),
             Ok(count) => count,
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => 0,

@@ -20,19 +20,13 @@ impl Member {
         const SIGNATURE: Signature<1> = Signature::new("Member", ["baggage"]).required(0);
         let [baggage] = args.bind(&SIGNATURE)?;
         this.baggage.set(baggage.map(Obj::from));
-        ROLL.join(py, this, &this.membership);
+        ROLL.join(py, this);
         Ok(())
     }
 
     pub fn all(py: Python<'_>, _args: Args<'_, '_>) -> PyResult<Obj> {
         let all = ROLL.collect(py, |_| true);
         Ok(Obj::from(PyList::new(py, all)?))
-    }
-
-    /// Joins with the membership of another object, which is a bug in the caller.
-    fn join_as(this: &Obj<Self>, py: Python<'_>, other: &Bound<'_, PyAny>) {
-        let other = Obj::<Member>::from_bound(other).expect("a member");
-        ROLL.join(py, this, &other.membership);
     }
 }
 
@@ -50,7 +44,6 @@ impl Class for Member {
         class
             .init(Self::init)
             .method0("leave", |this: &Obj<Self>, _py: Python<'_>| this.membership.leave(), "")
-            .method1("join_as", Self::join_as, "")
             .getter("baggage", |this: &Obj<Self>, _py: Python<'_>| this.baggage.get(), "");
     }
 }

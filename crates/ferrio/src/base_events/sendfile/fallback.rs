@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, TypeCell, Visit};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell};
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -129,15 +129,18 @@ impl SendfileFallback {
 
 impl Class for SendfileFallback {
     type Base = Any;
+    ferrio_object::fields!(SendfileFallback {
+        event_loop,
+        transport,
+        protocol,
+        resume_reading,
+        resume_writing,
+        drained
+    });
     const NAME: &'static str = "ferrio._ferrio._SendfileFallbackProtocol";
     const DOC: &'static str = "Stands in for a protocol while sendfile() writes to its transport.";
     const NEW: bool = false;
     const SUBCLASS: bool = false;
-
-    fn type_cell() -> &'static TypeCell {
-        static CELL: TypeCell = TypeCell::new();
-        &CELL
-    }
 
     fn blank() -> Self {
         SendfileFallback {
@@ -148,20 +151,6 @@ impl Class for SendfileFallback {
             resume_writing: Cell::new(false),
             drained: ObjCell::empty(),
         }
-    }
-
-    fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.cell(&self.event_loop);
-        visit.cell(&self.transport);
-        visit.cell(&self.protocol);
-        visit.cell(&self.drained);
-    }
-
-    fn clear(&self) {
-        self.event_loop.set(None);
-        self.transport.set(None);
-        self.protocol.set(None);
-        self.drained.set(None);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
