@@ -189,6 +189,11 @@ lint-rust: $(STAMPS)/venv
 	@cargo fmt --all -- --check -l && $(LOADGEN) fmt -- --check -l || { echo "\`make format\` formats these" >&2; exit 1; }
 	@cargo clippy --quiet --workspace --all-targets -- -D warnings
 	@$(LOADGEN) clippy --quiet --all-targets -- -D warnings
+	$(call say,cargo doc)
+	@RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --document-private-items
+	$(call say,no crate has a dependency that it does not use)
+	@$(BIN)/python .ci/unused_dependencies.py
+	@$(BIN)/python .ci/unused_dependencies.py bench/loadgen
 	$(call say,ferrio-core has no Python in it)
 	@tree=$$(cargo tree --package ferrio-core --edges normal,build,dev --prefix none) || exit 1; \
 	if echo "$$tree" | grep -E '^(pyo3[^ ]*|ferrio-object|ferrio) v'; then \

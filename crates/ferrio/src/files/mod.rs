@@ -1,7 +1,7 @@
 //! `ferrio.files`: files that do not block the loop.
 //!
 //! Beside the sockets' path and not part of it: a file is always "ready", and what takes time is the operation itself.
-//! [`engine`] has the operations done (by `io_uring` or threads, in `ferrio-core`); [`file`] is a binary file with its
+//! [`engine`] has the operations done (by `io_uring` or threads, in `ferrio-core`); [`mod@file`] is a binary file with its
 //! buffers, [`text`] characters on top of one; `methods`, `text_methods`, [`opening`] and [`whole`] are what Python sees.
 //! Names, arguments and errors are those of the builtin `open()` and of `io`. Not in asyncio.
 
