@@ -36,7 +36,7 @@ say = @printf '==> %s\n' "$(1)"
 .PHONY: help
 help:  ## list the commands
 	@printf 'ferrio: asyncio, written in Rust.   Python here: %s\n\n' "$(if $(VERSION),$(VERSION) ($(PYTHON)),none found)"
-	@awk -F ':.*##' '/^[a-z][a-z-]*:.*##/ { printf "  make %-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*##' '/^[a-z][a-z-]*:.*##/ { printf "  make %-20s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\n  make PYTHON=python3.NN ...   another Python than the newest of 3.13, 3.12, 3.11\n'
 
 # ---------------------------------------------------------------------------------------------- building
@@ -133,6 +133,12 @@ peers:
 ecosystem: build $(STAMPS)/ecosystem.installed peers  ## run real programs unmodified on ferrio, with real peers
 	$(call say,running real programs on Python $(VERSION))
 	@$(BIN)/python tests/run_all.py ecosystem
+
+# In environments of their own, in .work/suites; PyPI and a Debian mirror have to be reached the first time.
+.PHONY: suites
+suites: build  ## run other projects' own tests, on stock asyncio and then on ferrio
+	$(call say,running other projects' tests on Python $(VERSION))
+	@$(BIN)/python tests/suites/run.py $(SUITES)
 
 .PHONY: conformance
 conformance: build  ## run all of CPython's own asyncio tests against ferrio
