@@ -112,6 +112,12 @@ bench: build $(STAMPS)/bench.installed  ## measure against stock asyncio, uvloop
 bench-net:  ## the network part of bench alone: servers under load
 	@$(MAKE) bench BENCH="$(BENCH) --network" RESULTS=bench/results/net-$(VERSION)
 
+# Needs valgrind, but no quiet machine.
+.PHONY: bench-instructions
+bench-instructions: build  ## count instructions per operation, compared with bench/instructions-3.NN.json
+	$(call say,counting instructions on Python $(VERSION))
+	@$(BIN)/python -m bench.instructions $(BENCH)
+
 # zuvloop and rsloop want 3.14, which this machine's Debian may not have.
 .PHONY: bench-3.14
 bench-3.14:  ## measure the network part on 3.14 (Debian forky), against zuvloop and rsloop as well
