@@ -25,7 +25,7 @@ STAMPS := $(VENV)/stamps
 export PYO3_PYTHON := $(abspath $(BIN))/python
 MATURIN := VIRTUAL_ENV="$(abspath $(VENV))" CARGO_TARGET_DIR=target/python-$(VERSION) $(BIN)/maturin
 # Release builds are made for what programs do most (pgo/README.md).
-RELEASE = sh pgo/with-profile env $(MATURIN)
+RELEASE = CARGO_PROFILE_RELEASE_STRIP=none sh pgo/with-profile env $(MATURIN)
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
@@ -86,10 +86,10 @@ build: $(STAMPS)/release  ## build the extension in release mode, into a virtual
 develop: $(STAMPS)/debug  ## build it in debug mode instead: quick, checks reference counts, slow at run time
 
 .PHONY: wheel
-wheel: $(STAMPS)/test.installed  ## build a release wheel into target/wheels/
+wheel: $(STAMPS)/test.installed  ## build a release wheel into target/wheels/, its debug symbols beside it
 	$(call say,building a wheel for Python $(VERSION) into target/wheels/)
 	@$(RELEASE) build --release --quiet --out target/wheels
-	@ls target/wheels/*cp$(subst .,,$(VERSION))*.whl
+	@$(BIN)/python .ci/split_symbols.py target/wheels/*cp$(subst .,,$(VERSION))*.whl
 
 .PHONY: profile
 profile: $(STAMPS)/test.installed  ## record anew what release builds are made for (pgo/README.md)

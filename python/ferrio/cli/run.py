@@ -8,6 +8,10 @@ after a KeyboardInterrupt are its business), shown from the program's own first 
 
 import sys
 
+# asyncio's import brings it, ferrio's does not. A tool that looks at the process from outside finds the names of
+# threads there, the main thread's too (py-spy).
+import threading
+
 from ..install import install
 from . import fail
 
