@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench import wrk
 from bench.implementations import LIMIT, ROOT, last_line, python_environment
 from bench.scenario import Scenario
 
@@ -127,6 +128,9 @@ def drive(scenario: Scenario, server: Server, core: int, warm_up: float, seconds
 
     Raises RuntimeError with the reason if the generator cannot run, or the server fails.
     """
+    if scenario.load == "http":
+        with on_core(core):
+            return wrk.drive(server.port, server.pid, scenario.connections, seconds)
     numbers = [
         server.port,
         scenario.connections,

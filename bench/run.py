@@ -128,7 +128,8 @@ def run(
         progress(f"{name} is left out: {reason}")
     for turn in range(rounds):
         for index, (scenario, result) in enumerate(zip(scenarios, results.scenarios, strict=True)):
-            limited = scenario.kind == "server" and LIMIT in implementations
+            # The bare server knows no HTTP.
+            limited = scenario.kind == "server" and scenario.load != "http" and LIMIT in implementations
             columns = [*results.implementations, *([LIMIT] if limited else [])]
             shift = (turn + index) % len(columns) if columns else 0
             columns = columns[shift:] + columns[:shift]

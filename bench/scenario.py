@@ -19,7 +19,7 @@ from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import Any
 
-MODULES = ("scenarios_core", "scenarios_sync", "scenarios_net", "cold")
+MODULES = ("scenarios_core", "scenarios_sync", "scenarios_net", "scenarios_http", "cold")
 """Where scenarios live, in the order in which the table shows them."""
 
 Body = Callable[[int], Awaitable[None]]
@@ -41,7 +41,7 @@ class Scenario:
     """If set, `n` is exactly this: the size is part of what is measured."""
     start: StartServer | None = None
     load: str = ""
-    """What the load generator does: `echo`, `connect`, `send`, `receive` or `udp`."""
+    """What the load generator does: `echo`, `connect`, `send`, `receive` or `udp`; `http` is wrk's (`wrk.py`)."""
     connections: int = 1
     message_bytes: int = 64
     beside: str = ""
@@ -95,18 +95,19 @@ def server(
     """Declare a coroutine function that starts a server on a free loopback port and returns it.
 
     It becomes one scenario for each pair of `connections` and `sizes` (bytes per message), called
-    `NAME_SIZE_cCONNECTIONS`. `beside` names the function whose cost under the same load is the measure.
+    `NAME_SIZE_cCONNECTIONS`; an HTTP server has no sizes, and is called `NAME_cCONNECTIONS`. `beside` names the
+    function whose cost under the same load is the measure.
     """
 
     def declare(start: StartServer) -> StartServer:
-        for size in sizes:
+        for size in sizes if load != "http" else (0,):
             for count in connections:
-                under = f"_{_size(size)}_c{count}"
+                under = f"_{_size(size)}_c{count}" if size else f"_c{count}"
                 _add(
                     Scenario(
                         _name(start) + under,
                         start.__module__.rpartition(".")[2],
-                        "connection" if load == "connect" else "message",
+                        {"connect": "connection", "http": "request"}.get(load, "message"),
                         start=start,
                         load=load,
                         connections=count,

@@ -10,6 +10,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from bench.results import BESIDE, Figure, Results, ScenarioResult, median_interval
 from bench.table import Tally
+from bench.wrk import figures
 
 
 def server(**samples):
@@ -73,3 +74,43 @@ def test_results_survive_json():
     result = server(ferrio=[3.0, None], **{BESIDE: [2.0, 4.0]})
     results = Results({}, {"ferrio": "0"}, {}, 1, 2, 0.1, [result])
     assert Results.from_json(results.to_json()) == results
+
+
+WRK = """Running 1s test @ http://127.0.0.1:4321/
+  1 threads and 64 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     2.70ms  520.11us   9.17ms   91.05%
+    Req/Sec    23.79k   700.00    24.30k    80.00%
+  Latency Distribution
+     50%    2.57ms
+     75%    2.73ms
+     90%    3.01ms
+     99%    1.25s
+  23680 requests in 1.00s, 3.48MB read
+Requests/sec:  23669.52
+"""
+
+
+def test_what_wrk_says():
+    sample = figures(WRK, cpu=473_600_000, wall=2_000_000_000)
+    assert sample == {
+        "ns": 20_000,
+        "cpu_ns": 20_000,
+        "messages_per_second": 11_840,
+        "p50_ns": 2.57e6,
+        "p99_ns": 1.25e9,
+        "operations": 23_680,
+    }
+
+
+@pytest.mark.parametrize(
+    "line", ["  Socket errors: connect 0, read 3, write 0, timeout 0", "  Non-2xx or 3xx responses: 12"]
+)
+def test_what_wrk_complains_of_is_no_figure(line):
+    with pytest.raises(RuntimeError, match=line.strip()[:10]):
+        figures(f"{WRK}{line}\n", cpu=1, wall=1)
+
+
+def test_no_answer_is_no_figure():
+    with pytest.raises(RuntimeError):
+        figures(WRK.replace("23680 requests", "0 requests"), cpu=1, wall=1)
