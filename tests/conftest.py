@@ -15,5 +15,5 @@ random_scripts.load_profile()
 
 @pytest.fixture(scope="session")
 def impl():
-    """Name of the implementation under test (``FERRIO_TEST_IMPL``, default ferrio)."""
+    """Name of the implementation under test: ``FERRIO_TEST_IMPL``, or ferrio; ``stock`` is the interpreter's."""
     return implementation.chosen()

@@ -1,7 +1,7 @@
 """Which asyncio a test process has: ``python implementation.py NAME SCRIPT ARGS...`` runs SCRIPT with it.
 
 Tests that compare implementations, count memory or may hang run their programs in processes of their own; this file
-is what those processes start with.  NAME is ``asyncio`` for the interpreter's own, or a package with an ``install()``
+is what those processes start with.  NAME is ``stock`` for the interpreter's own, or a package with an ``install()``
 that takes asyncio's place, and ``install()`` has to come before anything imports asyncio.  So nothing at the top of
 this file may, and no test does its work in here.
 """
@@ -17,12 +17,21 @@ import tempfile
 from typing import NamedTuple
 
 DEFAULT = "ferrio"
+STOCK = "stock"
+"""What the interpreter's own asyncio is called, everywhere in the tests."""
 
 
 def chosen():
-    """The implementation under test: ``FERRIO_TEST_IMPL`` from the environment (``stock`` is asyncio), or ferrio."""
+    """The implementation under test: ``FERRIO_TEST_IMPL`` from the environment, or ferrio."""
     name = os.environ.get("FERRIO_TEST_IMPL", DEFAULT)
-    return "asyncio" if name == "stock" else name
+    if name == "asyncio":
+        raise ValueError("FERRIO_TEST_IMPL: the interpreter's own asyncio is called stock")
+    return name
+
+
+def package(name):
+    """The package that the implementation *name* is."""
+    return importlib.import_module("asyncio" if name == STOCK else name)
 
 
 def command(name, script, *args):
@@ -81,13 +90,13 @@ def run(name, script, *args, seconds, **options):
 
 def install(name):
     """Make ``import asyncio`` give the implementation *name* in this process."""
-    if name == "asyncio":
+    if name == STOCK:
         return
     if "asyncio" in sys.modules:
         raise RuntimeError("asyncio was imported before its replacement could be installed")
-    package = importlib.import_module(name)
-    package.install()
-    if sys.modules["asyncio"].Future is not package.Future:
+    replacement = package(name)
+    replacement.install()
+    if sys.modules["asyncio"].Future is not replacement.Future:
         raise RuntimeError(f"{name}.install() left something else in asyncio's place")
 
 

@@ -128,6 +128,7 @@ class ModuleRun:
                 return "budget"
             if now - last > self.opts.test_timeout:
                 return "timeout"
+            # A file that grows wakes nobody; a child that has been silent for long is looked at less often.
             time.sleep(0.01 if now - last < 1 else 0.1)
 
     def blame(self, why, rc, log_tail, state):

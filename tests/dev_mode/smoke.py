@@ -117,7 +117,7 @@ async def callbacks(loop):
     thread.start()
     thread.join()
     while len(called) < 4:
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)  # nothing says that the last of them has run
     assert sorted(called) == [2, 4, 5, 7], called
     assert await loop.run_in_executor(None, len, "text") == 4
     assert await asyncio.to_thread(sum, [1, 2, 3]) == 6

@@ -11,6 +11,7 @@ import inspect
 import json
 import os
 import re
+import socket
 import sys
 
 PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
@@ -187,6 +188,24 @@ async def spin(times=1):
     """Give the loop *times* turns."""
     for _ in range(times):
         await asyncio.sleep(0)
+
+
+async def until(condition):
+    """Wait until *condition()* holds, where nothing wakes the loop for it: it is asked again and again."""
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+async def polled():
+    """Let the loop ask the system once: what could be read when this began has been handed out when it returns."""
+    loop = asyncio.get_running_loop()
+    seen = loop.create_future()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        loop.add_reader(ours, lambda: seen.done() or seen.set_result(None))
+        theirs.send(b"x")
+        await seen
+        loop.remove_reader(ours)
 
 
 def new_loop(debug=False):

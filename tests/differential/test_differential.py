@@ -1,7 +1,7 @@
 """The same program under stock asyncio and under ferrio gives the same trace of observable events.
 
 Each scenario of each file in ``programs/`` is one test.  The files run whole, once per implementation; a scenario that
-hangs or kills its process loses only itself.  ``FERRIO_TEST_IMPL=asyncio`` compares stock with stock, which is how a
+hangs or kills its process loses only itself.  ``FERRIO_TEST_IMPL=stock`` compares stock with stock, which is how a
 new program is shown to be deterministic.
 """
 
@@ -120,13 +120,13 @@ def test_not_built_yet(feature, impl, traces_dir):
 
 @pytest.mark.parametrize(("path", "name", "keywords"), list(cases()))
 def test_trace(path, name, keywords, impl, traces_dir):
-    stock = traces("asyncio", path, 0, traces_dir)[name]
+    stock = traces("stock", path, 0, traces_dir)[name]
     assert not any(line.startswith("<") for line in stock), "stock hung or died:\n" + "\n".join(stock)
     ours = traces(impl, path, 1, traces_dir)[name]
     differs = "differs" in keywords and sys.version_info[:2] in keywords.get(
         "differs_in", [sys.version_info[:2]]
     )
-    if differs and impl != "asyncio":
+    if differs and impl != "stock":
         expected = [json.dumps(line, ensure_ascii=False) for line in keywords["expected"]]
         assert stock != expected, f"stock gives this trace too, so the note is stale: {keywords['differs']}"
         stock = expected

@@ -13,12 +13,6 @@ import servers
 from program import PATIENCE, Program
 
 
-@pytest.fixture(scope="session")
-def impl(impl):
-    """The implementation under test; the interpreter's own is called stock here, asyncio elsewhere."""
-    return "stock" if impl == "asyncio" else impl
-
-
 @pytest.fixture
 def start(impl):
     """`start(arguments…)` runs `python arguments…` on the implementation; what still runs at the end is killed."""

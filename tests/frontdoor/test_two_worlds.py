@@ -29,7 +29,7 @@ async def library():
 
     await asyncio.sleep(0)
     assert asyncio.current_task() is me
-    await asyncio.sleep(0.001)
+    await asyncio.sleep(0.001)  # stock's, on a timer of ours
     assert await asyncio.wait_for(asyncio.sleep(0, "waited"), 10) == "waited"
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(0.001):

@@ -1,15 +1,15 @@
 """The implementation under test, a loop of it, and protocols and peers to watch it with."""
 
-import importlib
 import socket
 import struct
 
+import implementation
 import pytest
 
 
 @pytest.fixture(scope="session")
 def asyncio(impl):
-    return importlib.import_module(impl)
+    return implementation.package(impl)
 
 
 @pytest.fixture
@@ -120,6 +120,22 @@ def tcp_pair(loop, recorder):
     yield tcp_pair
     for peer in peers:
         peer.close()
+
+
+@pytest.fixture
+def polled(loop):
+    """`await polled()` has the loop ask the system once: what could be read before has been handed out after."""
+
+    async def polled():
+        seen = loop.create_future()
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            loop.add_reader(ours, lambda: seen.done() or seen.set_result(None))
+            theirs.send(b"x")
+            await seen
+            loop.remove_reader(ours)
+
+    return polled
 
 
 async def _both(loop, first, second):

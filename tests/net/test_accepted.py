@@ -132,7 +132,7 @@ def test_a_transport_that_nobody_closed(asyncio, accept, loop):
 
 @pytest.mark.parametrize("debug", [False, True])
 def test_a_factory_that_fails(asyncio, loop, impl, debug):
-    if impl == "asyncio":
+    if impl == "stock":
         pytest.skip("asyncio leaves the socket to the garbage collector")
     loop.set_debug(debug)
     reported = []

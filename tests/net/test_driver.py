@@ -85,6 +85,7 @@ def test_a_closed_connection_ends_at_once_for_its_peer(driver):
         ours, theirs = socket.socketpair()
         reader, writer = await ferrio.open_connection(sock=ours)
         waiting = ferrio.create_task(reader.read())
+        # The loop has to wait once: io_uring gets a poll with the call that waits.
         await ferrio.sleep(0.001)
         writer.close()
         await writer.wait_closed()

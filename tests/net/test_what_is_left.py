@@ -132,14 +132,14 @@ def test_a_message_after_urgent_data_was_left_unread(asyncio, loop, clean_run, r
     clean_run(main())
 
 
-def test_data_that_waits_while_reading_is_paused(asyncio, loop, clean_run, recorder, tcp_pair):
+def test_data_that_waits_while_reading_is_paused(asyncio, loop, clean_run, recorder, tcp_pair, polled):
     near, far = tcp_pair
 
     async def main():
         transport, receiver = await loop.connect_accepted_socket(recorder, near)
         far.sendall(b"one")
         transport.pause_reading()
-        await asyncio.sleep(0.01)
+        await polled()
         assert receiver.data == b""
         transport.resume_reading()
         far.shutdown(socket.SHUT_WR)

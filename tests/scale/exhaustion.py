@@ -277,7 +277,7 @@ async def operations_without_descriptors():
             assert await protocol.until_lost() is None
             peer.close()
         assert await asyncio.to_thread(int, "1") == 1
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)  # a timer
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()

@@ -1,13 +1,12 @@
 """The implementation under test, a loop of it, and a transport that only remembers what it was told."""
 
-import importlib
-
+import implementation
 import pytest
 
 
 @pytest.fixture(scope="session")
 def asyncio(impl):
-    return importlib.import_module(impl)
+    return implementation.package(impl)
 
 
 @pytest.fixture

@@ -197,7 +197,7 @@ def test_the_callback_becomes_a_task_whose_failure_is_reported(asyncio, loop, tr
     protocol = asyncio.StreamReaderProtocol(reader, connected, loop=loop)
     protocol.connection_made(transport)
     task = protocol._task
-    loop.run_until_complete(asyncio.sleep(0.001))
+    loop.run_until_complete(asyncio.wait([task]))
     assert [report["message"] for report in reports] == ["Unhandled exception in client_connected_cb"]
     assert reports[0]["exception"] is task.exception()
     assert reports[0]["transport"] is transport

@@ -284,7 +284,7 @@ def signal_storm(rng):
             before = counts[number]
             os.kill(os.getpid(), number)
             while counts[number] == before:
-                await asyncio.sleep(0.0001)
+                await asyncio.sleep(0.0001)  # a loop that sleeps, which is what the signal has to wake
         for number in signals:
             assert loop.remove_signal_handler(number)
 
@@ -315,7 +315,7 @@ def signals_and_threads(rng):
         await finished
         assert calls == list(range(2000))
         while not hits:
-            await asyncio.sleep(0.0001)
+            await asyncio.sleep(0.0001)  # nothing says that the pending one has been delivered
         loop.remove_signal_handler(signal.SIGUSR1)
 
     asyncio.run(main())
@@ -422,7 +422,7 @@ def random_timers(rng):
             if number % 50 == 0:
                 await asyncio.sleep(0)
         while handles:
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)  # a timer more among them
         assert {number for _, number in ran} == expected and len(ran) == len(expected)
 
     asyncio.run(main())
@@ -547,7 +547,7 @@ def forks_while_running(rng):
     """Children forked out of a running loop run loops of their own and leave the parent's alone."""
 
     async def child():
-        await asyncio.gather(*(asyncio.sleep(0.0001) for _ in range(10)))
+        await asyncio.gather(*(asyncio.sleep(0.0001) for _ in range(10)))  # timers of its own
 
     async def main():
         loop = asyncio.get_running_loop()

@@ -1,4 +1,7 @@
-"""call_later and call_at: order of deadlines, zero and negative delays, cancelling, handles."""
+"""call_later and call_at: order of deadlines, zero and negative delays, cancelling, handles.
+
+A sleep in here is a timer like the others, due later: it ends when those before it have run.
+"""
 
 import asyncio
 

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import socket
 
-from observe import emit, scenario
+from observe import emit, scenario, until
 
 
 def addresses(loop, *hosts):
@@ -16,12 +16,22 @@ def addresses(loop, *hosts):
     loop.getaddrinfo = getaddrinfo
 
 
+class Served(asyncio.Protocol):
+    """The server's side of a connection; `ended` counts those that were."""
+
+    ended = 0
+
+    def connection_lost(self, exc):
+        Served.ended += 1
+
+
 async def server():
-    return await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
+    return await asyncio.get_running_loop().create_server(Served, "127.0.0.1", 0)
 
 
 async def connect(port, **kwargs):
     loop = asyncio.get_running_loop()
+    before = Served.ended
     try:
         transport, _ = await loop.create_connection(asyncio.Protocol, "made.up", port, **kwargs)
     except OSError as exc:
@@ -31,7 +41,7 @@ async def connect(port, **kwargs):
     else:
         emit(transport.get_extra_info("peername")[0])
         transport.close()
-        await asyncio.sleep(0.005)
+        await until(lambda: Served.ended > before)
 
 
 @scenario
@@ -86,13 +96,14 @@ async def local_address():
     s = await server()
     port = s.sockets[0].getsockname()[1]
     loop = asyncio.get_running_loop()
+    before = Served.ended
     transport, _ = await loop.create_connection(
         asyncio.Protocol, "127.0.0.1", port, local_addr=("127.0.0.3", 0)
     )
     emit(transport.get_extra_info("sockname")[0])
     transport.close()
+    await until(lambda: Served.ended > before)
     s.close()
-    await asyncio.sleep(0.005)
 
 
 @scenario
@@ -112,13 +123,15 @@ async def local_address_that_cannot_be():
 async def cancelled_while_connecting():
     loop = asyncio.get_running_loop()
     never = loop.create_future()
+    asked = asyncio.Event()
 
     async def getaddrinfo(*args, **kwargs):
+        asked.set()
         await never
 
     loop.getaddrinfo = getaddrinfo
     task = asyncio.create_task(loop.create_connection(asyncio.Protocol, "made.up", 80))
-    await asyncio.sleep(0.001)
+    await asked.wait()
     task.cancel("no more")
     try:
         await task

@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import os
 import resource
+import select
 import socket
 import struct
 import tempfile
 
-from observe import attempt, emit, outcome, scenario, spin
+from observe import attempt, emit, outcome, polled, scenario, spin, until
 
 
 def reset(sock):
@@ -115,10 +116,9 @@ async def half_closed_then_reset():
     protocol, peer = await pair(Keeps)
     peer.send(b"request")
     peer.shutdown(socket.SHUT_WR)
-    while protocol.transport.is_reading() and not protocol.received:
-        await asyncio.sleep(0.001)
+    await until(lambda: protocol.received or not protocol.transport.is_reading())
     reset(peer)
-    await asyncio.sleep(0.01)
+    await polled()
     emit(protocol.lost.done(), protocol.transport.is_closing())
     protocol.transport.write(b"answer")
     await protocol.lost
@@ -146,7 +146,7 @@ async def streams_and_resets():
                 "wait_closed": writer.wait_closed,
             }[doing]()
         )
-        await asyncio.sleep(0.01)
+        await polled()
         emit(doing, waiting.done())
         reset(peer)
         try:
@@ -194,8 +194,7 @@ async def accepting_without_descriptors():
         client.setblocking(False)
         with no_descriptors():
             await loop.sock_connect(client, server.sockets[0].getsockname())
-            while not told:
-                await asyncio.sleep(0.001)
+            await until(lambda: told)
         protocol = await accepted
     emit(told)
     await protocol.lost
@@ -247,12 +246,11 @@ async def a_server_closed_while_it_pauses():
         client.setblocking(False)
         with no_descriptors():
             await loop.sock_connect(client, server.sockets[0].getsockname())
-            while not told:
-                await asyncio.sleep(0.001)
+            await until(lambda: told)
         emit("told", told)
         told.clear()
         server.close()
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(1.2)  # asyncio tries again after a second
     emit("later", told)
 
 
@@ -278,9 +276,7 @@ async def a_descriptor_closed_without_remove_reader():
             emit("refused", exc)
             return
         peer.send(b"hello")
-        for _ in range(200):
-            if not heard.done():
-                await asyncio.sleep(0.001)
+        await polled()
         emit("heard", heard.done() and heard.result())
         loop.remove_reader(ours)
 
@@ -296,7 +292,8 @@ async def a_file_closed_during_sendfile():
     with ours, peer:
         ours.setblocking(False)
         sending = asyncio.ensure_future(loop.sock_sendfile(ours, first))
-        await asyncio.sleep(0.01)
+        # Until nothing more goes into the socket, in the middle of the file.
+        await until(lambda: not select.select([], [ours], [], 0)[1])
         number = first.fileno()
         first.close()
         with open("/proc/self/exe", "rb") as second:

@@ -1,4 +1,7 @@
-"""contextvars: which context callbacks, tasks and done callbacks run in."""
+"""contextvars: which context callbacks, tasks and done callbacks run in.
+
+A sleep in here is a timer due later than those that are watched: it ends when they have run.
+"""
 
 import asyncio
 import contextvars

@@ -34,7 +34,7 @@ async def no_running_loop():
 @scenario
 async def child_runs_its_own():
     async def work():
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)  # a timer and a poll of its own
         return "from the child"
 
     in_child(lambda: attempt("run", asyncio.run, work()))
@@ -68,7 +68,9 @@ async def multiprocessing_fork():
 
 @scenario
 async def sleeping_parent_is_unaffected():
-    task = asyncio.create_task(asyncio.sleep(0.02, "slept"))
+    task = asyncio.create_task(
+        asyncio.sleep(0.02, "slept")
+    )  # due when the child is long gone, or still there
     in_child(lambda: emit("child ran"))
     emit(await task)
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import tempfile
 
-from observe import attempt, emit, outcome, scenario, spin
+from observe import attempt, emit, outcome, polled, scenario, spin
 
 
 class Log(asyncio.Protocol):
@@ -84,7 +84,7 @@ async def pausing():
     transport, protocol = await asyncio.get_running_loop().connect_read_pipe(Log, r)
     transport.pause_reading()
     w.write(b"waits")
-    await asyncio.sleep(0.01)
+    await polled()
     emit(protocol.data)
     transport.resume_reading()
     w.close()

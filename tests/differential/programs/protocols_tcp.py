@@ -3,7 +3,7 @@
 import asyncio
 import socket
 
-from observe import attempt, emit, outcome, scenario, spin
+from observe import attempt, emit, outcome, polled, scenario, spin, until
 
 
 class Log(asyncio.Protocol):
@@ -241,12 +241,11 @@ async def pause_and_resume_reading():
     emit(there.transport.is_reading())
     attempt("pause twice", there.transport.pause_reading)
     client.transport.write(b"waits")
-    await asyncio.sleep(0.02)
+    await polled()
     emit(there.received)
     there.transport.resume_reading()
     attempt("resume twice", there.transport.resume_reading)
-    while not there.received:
-        await asyncio.sleep(0.001)
+    await until(lambda: there.received)
     emit(there.received)
     await finish(server, client, there)
     attempt("pause after close", there.transport.pause_reading)
@@ -268,8 +267,7 @@ async def flow_control():
     await spin(3)
     emit(client.transport.get_write_buffer_size() > 64 * 1024)
     there.transport.resume_reading()
-    while len(there.received) < 20_000_000:
-        await asyncio.sleep(0.001)
+    await until(lambda: len(there.received) == 20_000_000)
     emit(client.transport.get_write_buffer_size())
     await finish(server, there)
     await client.closed if not client.closed.done() else None

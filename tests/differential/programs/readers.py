@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 
-from observe import attempt, attempt_type, emit, new_loop, scenario, spin, watch_exceptions
+from observe import attempt, attempt_type, emit, new_loop, polled, scenario, spin, watch_exceptions
 
 
 def pair():
@@ -111,7 +111,7 @@ async def removed_before_it_runs():
     b.send(b"x")
     loop.add_reader(a, emit, "never")
     loop.remove_reader(a)
-    await asyncio.sleep(0.01)
+    await polled()
     a.close()
     b.close()
 
@@ -171,7 +171,7 @@ async def failing_callback():
 
     loop.add_reader(a, readable)
     b.send(b"x")
-    await asyncio.sleep(0.01)
+    await polled()
     a.close()
     b.close()
 

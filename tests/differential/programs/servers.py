@@ -6,7 +6,7 @@ import socket
 import sys
 import tempfile
 
-from observe import attempt, emit, outcome, scenario, spin
+from observe import attempt, emit, outcome, scenario, spin, until
 
 
 class Quiet(asyncio.Protocol):
@@ -102,19 +102,20 @@ async def close_leaves_connections_alone():
 
 @scenario(since=(3, 12))
 async def wait_closed_waits_for_connections():
-    go = asyncio.Event()
+    started, go = asyncio.Event(), asyncio.Event()
 
     async def handler(reader, writer):
+        started.set()
         await go.wait()
         writer.close()
         await writer.wait_closed()
 
     server = await asyncio.start_server(handler, "127.0.0.1", 0)
     reader, writer = await connect(server)
-    await asyncio.sleep(0.02)
+    await started.wait()
     server.close()
     waiting = asyncio.create_task(server.wait_closed())
-    await asyncio.sleep(0.02)
+    await spin(3)
     emit(waiting.done())
     go.set()
     await waiting
@@ -134,7 +135,7 @@ async def close_and_abort_clients():
 
         server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
         reader, writer = await connect(server)
-        await asyncio.sleep(0.02)
+        await until(lambda protocols=protocols: protocols)
         getattr(server, method)()
         emit(method, await reader.read(), protocols[0].transport.is_closing())
         writer.close()
@@ -227,11 +228,18 @@ async def unix():
     loop = asyncio.get_running_loop()
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "socket")
-        server = await loop.create_unix_server(Quiet, path)
+        lost = loop.create_future()
+
+        class Lost(Quiet):
+            def connection_lost(self, exc):
+                super().connection_lost(exc)
+                lost.set_result(None)
+
+        server = await loop.create_unix_server(Lost, path)
         emit(os.path.exists(path), server.sockets[0].family.name)
         transport, _ = await loop.create_unix_connection(asyncio.Protocol, path)
         transport.close()
-        await asyncio.sleep(0.02)
+        await lost
         server.close()
         await server.wait_closed()
         emit(os.path.exists(path) == (sys.version_info < (3, 13)))

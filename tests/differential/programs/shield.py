@@ -81,11 +81,18 @@ async def task_awaiting_a_shield():
 
 @scenario
 async def gather_of_shields():
-    children = [asyncio.create_task(asyncio.sleep(0.01, i)) for i in range(2)]
+    go = asyncio.Event()
+
+    async def child(number):
+        await go.wait()
+        return number
+
+    children = [asyncio.create_task(child(i)) for i in range(2)]
     gathered = asyncio.gather(*(asyncio.shield(c) for c in children))
     await spin()
     gathered.cancel()
     await outcome("gather", gathered)
+    go.set()
     emit(await asyncio.gather(*children))
 
 

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 
-from observe import attempt, emit, new_loop, scenario, spin, watch_exceptions
+from observe import attempt, emit, new_loop, scenario, spin, until, watch_exceptions
 
 
 @scenario
@@ -134,7 +134,7 @@ async def python_handlers_still_run():
     hits = []
     signal.signal(signal.SIGUSR2, lambda number, frame: hits.append(number))
     os.kill(os.getpid(), signal.SIGUSR2)
-    await asyncio.sleep(0.01)
+    await until(lambda: hits)
     emit(hits == [signal.SIGUSR2])
     signal.signal(signal.SIGUSR2, signal.SIG_DFL)
 

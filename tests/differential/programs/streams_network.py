@@ -7,7 +7,7 @@ import socket
 import struct
 import tempfile
 
-from observe import attempt, emit, outcome, scenario, spin
+from observe import attempt, emit, outcome, polled, scenario, spin, until
 
 
 async def pair(**kwargs):
@@ -95,7 +95,7 @@ async def drain_after_the_peer_is_gone():
         for _ in range(20):
             writer.write(b"x" * 1000)
             await writer.drain()
-            await asyncio.sleep(0.001)
+            await polled()
     except ConnectionError as exc:
         emit(isinstance(exc, ConnectionError))
     writer.close()
@@ -207,8 +207,8 @@ async def limit():
 async def back_pressure_of_the_limit():
     (reader, writer), (other_reader, other_writer) = await pair(limit=1000)
     other_writer.write(b"x" * 1_000_000)
-    await asyncio.sleep(0.02)
-    emit(writer.transport.is_reading())
+    await until(lambda: not writer.transport.is_reading())
+    emit("paused")
     emit(len(await reader.readexactly(1_000_000)), writer.transport.is_reading())
     await closed(writer, other_writer)
 
@@ -221,7 +221,10 @@ async def back_pressure_of_the_limit():
     ],
 )
 async def handler_cancelled_with_the_loop():
+    started = asyncio.Event()
+
     async def serve(reader, writer):
+        started.set()
         try:
             await reader.read()
         except asyncio.CancelledError:
@@ -233,10 +236,12 @@ async def handler_cancelled_with_the_loop():
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
     writer.write(b"x")
-    await asyncio.sleep(0.02)
-    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+    await started.wait()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
         task.cancel()
-    await asyncio.sleep(0.01)
+    await asyncio.wait(tasks)
+    await spin()
     writer.close()
     server.close()
 

@@ -3,7 +3,7 @@
 import asyncio
 import selectors
 
-from observe import attempt, emit, new_loop, scenario
+from observe import attempt, emit, new_loop, scenario, until
 
 
 def run(loop, coro):
@@ -77,7 +77,7 @@ def own_selector():
             return super().select(timeout)
 
     selector = Counting()
-    run(asyncio.SelectorEventLoop(selector), asyncio.sleep(0.001))
+    run(asyncio.SelectorEventLoop(selector), asyncio.sleep(0.001))  # it has to wait
     emit(selector.selects > 0)
 
 
@@ -144,13 +144,19 @@ def own_getaddrinfo():
 
     loop.getaddrinfo = getaddrinfo
 
+    class Served(asyncio.Protocol):
+        ended = False
+
+        def connection_lost(self, exc):
+            Served.ended = True
+
     async def main():
-        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        server = await loop.create_server(Served, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         transport, _ = await loop.create_connection(asyncio.Protocol, "made.up", port)
         emit(transport.get_extra_info("peername")[0])
         transport.close()
+        await until(lambda: Served.ended)
         server.close()
-        await asyncio.sleep(0.01)
 
     run(loop, main())

@@ -170,7 +170,7 @@ async def kept_alive_by_the_loop():
     import gc
 
     gc.collect()
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.02)  # a timer due later than the child's
     emit(emitted)
 
 

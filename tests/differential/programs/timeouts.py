@@ -71,7 +71,7 @@ async def reschedule():
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(0.001) as cm:
         cm.reschedule(None)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # a timer due later than the timeout was
         cm.reschedule(loop.time() + 60)
         await asyncio.sleep(0)
     emit(cm.expired())

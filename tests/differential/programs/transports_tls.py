@@ -21,6 +21,9 @@ def certificate(folder):
     return key, cert
 
 
+# Seconds for the server's side of a connection that failed: it ends by itself, and nothing says when it has.
+SERVERS_END = 0.02
+
 _folder = tempfile.TemporaryDirectory()
 _key, _cert = certificate(_folder.name)
 
@@ -71,7 +74,7 @@ async def unknown_certificate():
     except ssl.SSLCertVerificationError as exc:
         emit(type(exc), exc.verify_message)
     server.close()
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(SERVERS_END)
 
 
 @scenario
@@ -86,7 +89,7 @@ async def wrong_host_name():
     except ssl.SSLCertVerificationError as exc:
         emit(type(exc), exc.verify_message)
     server.close()
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(SERVERS_END)
 
 
 @scenario
@@ -184,4 +187,4 @@ async def abort_and_write_after_close():
     await outcome("wait_closed", writer.wait_closed())
     emit(await reader.read())
     server.close()
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(SERVERS_END)

@@ -158,7 +158,7 @@ async def interruptions(dsn: str) -> dict[str, object]:
             asked = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'"
             async with asyncio.timeout(60):
                 while not await pool.fetchval(asked, pid):
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.01)  # only so as not to ask the server all the time
             task.cancel()
             try:
                 await task
@@ -169,7 +169,7 @@ async def interruptions(dsn: str) -> dict[str, object]:
         task = asyncio.create_task(doomed.execute("SELECT pg_sleep(600)"))
         async with asyncio.timeout(60):
             while not await pool.fetchval(asked, doomed.get_server_pid()):
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # as above
         await pool.execute("SELECT pg_terminate_backend($1)", doomed.get_server_pid())
         try:
             await task

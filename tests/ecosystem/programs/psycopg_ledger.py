@@ -103,7 +103,7 @@ async def cancellation(dsn: str) -> dict[str, object]:
         async def asleep(connection: Connection) -> None:
             async with asyncio.timeout(60):
                 while not (await (await watcher.execute(asked, [connection.info.backend_pid])).fetchone())[0]:
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.01)  # only so as not to ask the server all the time
 
         connection = await psycopg.AsyncConnection.connect(dsn, autocommit=True)
         task = asyncio.create_task(connection.execute("SELECT pg_sleep(600)"))

@@ -177,7 +177,7 @@ async def losses(port: int) -> dict[str, object]:
         async def blocked() -> None:
             async with asyncio.timeout(60):
                 while not (await other.info("clients"))["blocked_clients"]:
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.01)  # only so as not to ask the server all the time
 
         task = asyncio.create_task(client.blpop(["nothing"], timeout=0))
         await blocked()
