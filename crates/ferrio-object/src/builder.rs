@@ -30,7 +30,7 @@ pub trait Class: Sized + 'static {
     const NAME: &'static str;
     /// `__doc__`.
     const DOC: &'static str;
-    /// The fields, declared by [`fields!`](crate::fields).
+    /// The fields, declared by [`fields!`](crate::fields!).
     const FIELDS: Fields<Self>;
     /// Whether the garbage collector tracks instances. Without it they are seen through by their only holder, if that
     /// one is tracked.
@@ -47,7 +47,7 @@ pub trait Class: Sized + 'static {
     fn blank() -> Self;
 
     /// Lets go of every reference that can be part of a cycle. The object may be used afterwards. Where it is not said
-    /// otherwise, each field is cleared in the order in which [`fields!`](crate::fields) names them.
+    /// otherwise, each field is cleared in the order in which [`fields!`](crate::fields!) names them.
     fn clear(&self) {
         fields::clear(self);
     }

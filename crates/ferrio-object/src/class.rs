@@ -207,7 +207,7 @@ pub(crate) unsafe fn contents<'a, T: Class>(obj: *mut ffi::PyObject) -> &'a T {
     unsafe { &(*obj.cast::<Instance<T>>()).contents }
 }
 
-/// Holds a class's type object once it has been made; a `static` per class, made by [`fields!`](crate::fields).
+/// Holds a class's type object once it has been made; a `static` per class, made by [`fields!`](crate::fields!).
 pub struct TypeCell(AtomicPtr<ffi::PyTypeObject>);
 
 impl TypeCell {

@@ -3,7 +3,7 @@
 //! Where the interpreter finds the weak references and the `__dict__` of an instance, the statics that hold the type
 //! object and the memory of dead instances, how the collector walks the contents: one wrong word in any of them, or
 //! one static shared by two classes, and the interpreter reads what is not there. So [`Class::FIELDS`] is a value that
-//! safe code cannot make; [`fields!`](crate::fields) makes it from the names of the fields.
+//! safe code cannot make; [`fields!`](crate::fields!) makes it from the names of the fields.
 
 use crate::builder::Class;
 use crate::class::{DictSlot, TypeCell, WeakList};
@@ -11,7 +11,7 @@ use crate::lifecycle::FreeList;
 use crate::roster::Membership;
 use crate::traverse::Visit;
 
-/// The fields of a class, as [`fields!`](crate::fields) describes them.
+/// The fields of a class, as [`fields!`](crate::fields!) describes them.
 pub struct Fields<T> {
     type_cell: &'static TypeCell,
     freelist: Option<&'static FreeList>,
@@ -22,7 +22,7 @@ pub struct Fields<T> {
 
 impl<T> Fields<T> {
     /// # Safety
-    /// Only [`fields!`](crate::fields) may call it. The statics serve this class alone; the offsets are those of a
+    /// Only [`fields!`](crate::fields!) may call it. The statics serve this class alone; the offsets are those of a
     /// [`WeakList`](crate::WeakList), a [`DictSlot`](crate::DictSlot) and a [`Membership<T>`] among `T`'s fields;
     /// `traverse` does what [`Traverse`](crate::Traverse) asks for.
     #[doc(hidden)]

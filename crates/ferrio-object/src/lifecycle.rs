@@ -19,7 +19,7 @@ use crate::shared::GilStatic;
 use crate::traverse::Visit;
 
 /// Memory of dead instances of one exact class, kept for the next ones; a `static` per class, asked for
-/// in [`fields!`](crate::fields). Worth 10 to 15 % on Future and Task.
+/// in [`fields!`](crate::fields!). Worth 10 to 15 % on Future and Task.
 pub struct FreeList(GilStatic<RefCell<Vec<*mut ffi::PyObject>>>);
 
 // The most instances a freelist keeps. Enough for the tasks of one busy turn; 1024 tasks are some 200 KiB.

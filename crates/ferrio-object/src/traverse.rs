@@ -1,6 +1,6 @@
 //! What the garbage collector is shown of a value, made from the value's type.
 //!
-//! A field that holds Python references cannot be forgotten. [`fields!`](crate::fields) takes a class apart with a
+//! A field that holds Python references cannot be forgotten. [`fields!`](crate::fields!) takes a class apart with a
 //! pattern that names every field, so a new one does not compile until it is named. What is done with a field follows
 //! from its type: one that implements [`Traverse`] is visited; one that is `Send` holds no [`Obj`], which is `!Send`,
 //! and is passed over; anything else does not compile.
@@ -53,7 +53,7 @@ impl Visit<'_> {
 
 /// A value that may hold Python references.
 ///
-/// Implemented by [`traverse!`](crate::traverse) for the types of a class's fields.
+/// Implemented by [`traverse!`](crate::traverse!) for the types of a class's fields.
 ///
 /// # Safety
 /// `traverse` shows each reference that the value owns at most once, and no other: the collector subtracts what it is
@@ -75,7 +75,7 @@ pub unsafe trait Traverse {
     }
 }
 
-/// A field of a class that is being walked: see [`fields!`](crate::fields).
+/// A field of a class that is being walked: see [`fields!`](crate::fields!).
 #[doc(hidden)]
 pub struct Field<'a, T>(pub &'a T);
 
@@ -352,7 +352,7 @@ holds_nothing!(bool, u8, u32, u64, usize, i32, i64, isize, f64, String, &'static
 /// How the garbage collector walks a type that is part of a class: `traverse!(struct Name { field, … })`,
 /// `traverse!(enum Name { Variant, Variant(a, b), Variant { field } })`.
 ///
-/// Every field of every variant is named, and treated as [`fields!`](crate::fields) treats a class's; a name may be
+/// Every field of every variant is named, and treated as [`fields!`](crate::fields!) treats a class's; a name may be
 /// followed by `: kept` or `: unowned` with the same meaning. Options at the end: with `, default` a cell that holds such
 /// a value is left with [`Default::default`] when it is cleared; `, clear = function` is called first when the value itself
 /// is, for what belongs to the fields that are let go of.
@@ -429,8 +429,8 @@ macro_rules! traverse {
     };
 }
 
-/// One step of a walk: what is done with one field. Part of [`fields!`](crate::fields) and
-/// [`traverse!`](crate::traverse).
+/// One step of a walk: what is done with one field. Part of [`fields!`](crate::fields!) and
+/// [`traverse!`](crate::traverse!).
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __field {

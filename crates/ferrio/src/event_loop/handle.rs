@@ -2,7 +2,7 @@
 //!
 //! Not tracked by the garbage collector, which halves the cost of a long queue (DESIGN.md section 5). That is
 //! safe because each of the three ends of a handle — it ran, it was cancelled, its loop was closed — empties it, and
-//! because a loop that is dropped unclosed shows the collector what its own handles hold ([`Visit::through`]).
+//! because a loop that is dropped unclosed shows the collector what its own handles hold.
 
 use std::cell::Cell;
 
