@@ -332,33 +332,6 @@ def test_an_interrupt_loses_no_datagrams(asyncio, protocol):
     loop.close()
 
 
-def test_the_protocol_is_called_in_the_context_of_the_opening(asyncio, clean_run, protocol):
-    import contextvars
-
-    name = contextvars.ContextVar("name", default="none")
-    seen = []
-
-    class Looks(protocol):
-        def datagram_received(self, data, address):
-            seen.append(name.get())
-            super().datagram_received(data, address)
-
-        def connection_lost(self, exc):
-            seen.append(name.get())
-            super().connection_lost(exc)
-
-    async def main():
-        name.set("opening")
-        _, here = await opened(asyncio, Looks, local_addr=("127.0.0.1", 0))
-        name.set("later")
-        here.transport.sendto(b"x", here.transport.get_extra_info("sockname"))
-        await here.expect(1)
-        await closed(here)
-        assert seen == ["opening", "opening"]
-
-    clean_run(main())
-
-
 def test_sending_after_the_end(asyncio, clean_run, protocol):
     async def main():
         _, here = await opened(asyncio, protocol, local_addr=("127.0.0.1", 0))

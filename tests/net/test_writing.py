@@ -49,28 +49,6 @@ def test_a_buffer_may_be_reused_after_write(run, loop, pair):
     run(main())
 
 
-def test_writes_of_one_turn_go_out_together(run, loop, asyncio):
-    """Sequenced packets keep the boundaries of the sends, so that they can be counted."""
-
-    async def main():
-        ours, peer = socket.socketpair()
-        with peer:
-            peer.setblocking(False)
-            transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
-            for _ in range(10):
-                transport.write(b"x")
-            # Nothing was sent yet: the turn is not over.
-            with pytest.raises(BlockingIOError):
-                peer.recv(100)
-            assert transport.get_write_buffer_size() == 10
-            await asyncio.sleep(0)
-            assert peer.recv(100) == b"x" * 10
-            transport.close()
-            await asyncio.sleep(0)
-
-    run(main())
-
-
 def test_written_while_the_loop_does_not_run(run, loop, asyncio, pair):
     protocol, peer = run(pair())
     protocol.transport.write(b"at once")

@@ -2,7 +2,7 @@
 //!
 //! Everything an asyncio event loop needs below the object model lives here: a [`driver`] that waits for file
 //! descriptors, [`timers`], the [`registry`] that turns a kernel event back into its owner, the pending bytes of a
-//! transport ([`write_queue`]) and of a stream ([`read_buffer`]), the [`signal`] pipe, and native threads for
+//! transport ([`write_queue`]) and when they are sent ([`write_timing`]), those of a stream ([`read_buffer`]), the [`signal`] pipe, and native threads for
 //! [`blocking`] calls. The rooms above (`ferrio-object`, `ferrio`) join them to Python; CI proves with `cargo tree`
 //! that no pyo3 is reachable from here.
 //!
@@ -29,3 +29,4 @@ pub mod signal;
 pub mod timers;
 pub mod turn_queue;
 pub mod write_queue;
+pub mod write_timing;

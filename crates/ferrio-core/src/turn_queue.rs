@@ -63,6 +63,14 @@ impl<T> TurnQueue<T> {
         self.slots[at].take()
     }
 
+    /// Where the oldest item is, or will be: another place after each [`TurnQueue::pop_front`] until as many items as
+    /// the ring has slots have been taken out.
+    #[inline]
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.head
+    }
+
     /// The item that is `at` places behind the oldest.
     #[inline]
     pub fn get(&self, at: usize) -> Option<&T> {

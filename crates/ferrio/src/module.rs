@@ -61,7 +61,9 @@ fn forget_in_forked_child(py: Python<'_>) -> PyResult<()> {
             // The loop's destructor would close descriptors that the parent's driver shares; it is the child's copy
             // of an object that the parent goes on using, and lives until the child ends.
             let py = args.py();
-            std::mem::forget(crate::event_loop::running::set(py, None));
+            let running = crate::event_loop::running::set(py, None);
+            crate::event_loop::held_writes::forget_in_forked_child(py, running.as_ref());
+            std::mem::forget(running);
             crate::stock::forget_in_forked_child(py)?;
             crate::task::registry::forget_in_forked_child(py)?;
             crate::base_events::signals::forget_in_forked_child(py)

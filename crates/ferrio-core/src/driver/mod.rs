@@ -50,6 +50,7 @@ mod event;
 pub mod file;
 pub mod files;
 mod page_buffer;
+pub mod pipe;
 pub mod resolve;
 pub mod socket;
 mod sys;

@@ -1,8 +1,9 @@
 //! The syscalls of the data path, on a descriptor that belongs to somebody else's object (a Python socket or file).
 //!
 //! Nothing here owns or closes the fd it is given; the caller keeps its owner alive through the call. All of them
-//! want a non-blocking fd (`recv` and `send` on a socket do without), answer `WouldBlock` when it is not ready, and retry
-//! when a signal interrupts them, which on a non-blocking fd cannot delay Python's signal handlers.
+//! answer `WouldBlock` when it is not ready, and retry when a signal interrupts them, which cannot delay Python's signal
+//! handlers, since none of them waits. Sockets are asked not to with every call: the flag that `fcntl` sets belongs to the
+//! open file, which others may share, and clear it. `accept` has no such flag; files that are no sockets are in `pipe.rs`.
 //!
 //! Sockets are written with `MSG_NOSIGNAL`, so that a closed peer is `EPIPE` and never `SIGPIPE`: the disposition of
 //! that signal belongs to the program. Pipes have no such flag; the interpreter ignores `SIGPIPE` at start.
@@ -13,13 +14,12 @@ use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use super::address::{Address, Storage};
-use super::sys::{once, retry};
+use super::sys::{is_ready, once, retry};
 
 /// The most slices that one vectored call takes (`UIO_MAXIOV`); the vectored functions ignore slices beyond it, as
 /// if the write had been short.
 pub const MAX_SLICES: usize = 1024;
 
-/// A socket that a user hands to `sock_sendall()` may be a blocking one.
 const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
 
 /// What kind of file an fd is, as asyncio's pipe transports tell them apart.
@@ -71,7 +71,7 @@ pub fn recv_from(fd: RawFd, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
     let count = retry(|| {
         // SAFETY: the kernel writes at most the length of the slice, and at most `len` bytes of the record.
         sender.fill_by(|record, len| unsafe {
-            libc::recvfrom(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0, record, len)
+            libc::recvfrom(fd, buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT, record, len)
         })
     })?;
     Ok((count as usize, sender.decode()))
@@ -89,7 +89,7 @@ pub fn send_to(fd: RawFd, data: &[u8], address: &Address) -> io::Result<usize> {
     let to = Storage::encode(address)?;
     // SAFETY: the kernel reads at most the length of the slice and of the record.
     let count = retry(|| unsafe {
-        libc::sendto(fd, data.as_ptr().cast(), data.len(), libc::MSG_NOSIGNAL, to.as_ptr(), to.len)
+        libc::sendto(fd, data.as_ptr().cast(), data.len(), SEND_FLAGS, to.as_ptr(), to.len)
     })?;
     Ok(count as usize)
 }
@@ -101,11 +101,11 @@ pub fn send_vectored(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     message.msg_iov = slices.as_ptr().cast_mut().cast();
     message.msg_iovlen = slices.len().min(MAX_SLICES) as _;
     // SAFETY: `IoSlice` has the layout of `iovec`; the kernel reads the slices and writes to none of them.
-    let count = retry(|| unsafe { libc::sendmsg(fd, &raw const message, libc::MSG_NOSIGNAL) })?;
+    let count = retry(|| unsafe { libc::sendmsg(fd, &raw const message, SEND_FLAGS) })?;
     Ok(count as usize)
 }
 
-/// Reads from a pipe or character device. `Ok(0)` is the end of the file, unless `buffer` is empty.
+/// Reads from a non-blocking pipe or character device. `Ok(0)` is the end of the file, unless `buffer` is empty.
 pub fn read(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the kernel writes at most the length of the slice.
     let count = retry(|| unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) })?;
@@ -122,14 +122,14 @@ pub fn read_uninit(fd: RawFd, buffer: &mut Vec<u8>) -> io::Result<usize> {
     Ok(count as usize)
 }
 
-/// Writes what a pipe or character device takes of `data`.
+/// Writes what a non-blocking pipe or character device takes of `data`.
 pub fn write(fd: RawFd, data: &[u8]) -> io::Result<usize> {
     // SAFETY: the kernel reads at most the length of the slice.
     let count = retry(|| unsafe { libc::write(fd, data.as_ptr().cast(), data.len()) })?;
     Ok(count as usize)
 }
 
-/// Writes what a pipe or character device takes of `slices`, in order, with one syscall.
+/// Writes what a non-blocking pipe or character device takes of `slices`, in order, with one syscall.
 pub fn write_vectored(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     let len = slices.len().min(MAX_SLICES) as i32;
     // SAFETY: `IoSlice` has the layout of `iovec`; the kernel reads the slices.
@@ -137,7 +137,7 @@ pub fn write_vectored(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     Ok(count as usize)
 }
 
-/// Accepts one connection, non-blocking and close-on-exec from birth, and tells who it is.
+/// Accepts one connection on a non-blocking socket, and reports who it is. It is non-blocking and close-on-exec.
 ///
 /// Errors that concern only the connection (`ECONNABORTED`) or the process (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`)
 /// come back as they are: what to do about them is the server's decision.
@@ -151,6 +151,45 @@ pub fn accept(fd: RawFd) -> io::Result<(OwnedFd, Address)> {
     })?;
     // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
     Ok((unsafe { OwnedFd::from_raw_fd(accepted) }, peer.decode()))
+}
+
+/// [`accept`] for a socket that somebody has made blocking: looks first, and so waits only if somebody else is quicker.
+/// To be called holding nothing that others wait for. `WouldBlock` also after an interruption by a signal.
+pub fn accept_waiting(fd: RawFd) -> io::Result<(OwnedFd, Address)> {
+    if !is_ready(fd, libc::POLLIN)? {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    let mut peer = Storage::new();
+    let accepted = once(|| {
+        // SAFETY: as in `accept`.
+        peer.fill_by(|record, len| unsafe {
+            libc::accept4(fd, record, len, libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC)
+        })
+    });
+    match accepted {
+        // SAFETY: as in `accept`.
+        Ok(accepted) => Ok((unsafe { OwnedFd::from_raw_fd(accepted) }, peer.decode())),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(io::ErrorKind::WouldBlock.into()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether system calls on `fd` do not wait. Errors: `EBADF`.
+pub fn is_nonblocking(fd: RawFd) -> io::Result<bool> {
+    // SAFETY: takes no pointers.
+    let flags = once(|| unsafe { libc::fcntl(fd, libc::F_GETFL) })?;
+    Ok(flags & libc::O_NONBLOCK != 0)
+}
+
+/// Whether to close the socket may wait for what it has not sent (`SO_LINGER`), which no flag prevents.
+pub fn lingers(fd: RawFd) -> bool {
+    let mut linger = libc::linger { l_onoff: 0, l_linger: 0 };
+    let mut len = size_of::<libc::linger>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes to the record.
+    let asked = once(|| unsafe {
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, (&raw mut linger).cast(), &raw mut len)
+    });
+    asked.is_ok() && linger.l_onoff != 0 && linger.l_linger > 0
 }
 
 /// The address the socket is bound to (`getsockname`).

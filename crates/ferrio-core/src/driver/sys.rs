@@ -1,6 +1,7 @@
 //! The one translation from a syscall's return value to `io::Result`, and the one retry on `EINTR`.
 
 use std::io;
+use std::os::fd::RawFd;
 
 /// A count or descriptor that is negative on failure, with `errno` set.
 pub(super) trait Returned: Copy {
@@ -23,6 +24,14 @@ impl Returned for i32 {
 pub(super) fn once<T: Returned>(call: impl FnOnce() -> T) -> io::Result<T> {
     let returned = call();
     if returned.failed() { Err(io::Error::last_os_error()) } else { Ok(returned) }
+}
+
+/// Whether `fd` is ready for `events` (of `poll(2)`), or has an error or its end to report. Does not wait.
+pub(super) fn is_ready(fd: RawFd, events: i16) -> io::Result<bool> {
+    let mut look = libc::pollfd { fd, events, revents: 0 };
+    // SAFETY: the kernel writes to the one record.
+    let ready = retry(|| unsafe { libc::poll(&raw mut look, 1, 0) })?;
+    Ok(ready > 0)
 }
 
 /// Runs `call` until it is not interrupted by a signal. Only for calls on non-blocking descriptors: one that can

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use super::calls;
 use crate::event_loop::watches::{disarm, tell_all};
-use crate::event_loop::{Futures, Handle, Loop, Ready, Source, Waiter};
+use crate::event_loop::{Futures, Handle, Loop, Ready, Source, Waiter, held_writes};
 use crate::exceptions::FromIo;
 use crate::server::Listener;
 use crate::transports::{DatagramTransport, ReadPipe, StreamTransport, WritePipe};
@@ -15,7 +15,7 @@ use crate::transports::{DatagramTransport, ReadPipe, StreamTransport, WritePipe}
 /// Queues what a poll brought.
 #[inline]
 pub(super) fn queue_events(this: &Obj<Loop>, py: Python<'_>, events: &Events) -> PyResult<()> {
-    this.registrations.polled(events.len());
+    this.registrations.polled();
     this.sockets.spare.rewind();
     {
         let mut ready = this.ready.borrow_mut();
@@ -86,6 +86,10 @@ pub(super) fn dispatch(
         Target::Files => crate::files::arrived(this, py),
         Target::Waiters(reader, writer) => {
             for (waiter, side) in [(reader, Interest::READABLE), (writer, Interest::WRITABLE)] {
+                if this.held.wait_for_step() {
+                    // What the reader wrote, before the writer is called.
+                    held_writes::send_all(this, py)?;
+                }
                 match waiter {
                     None => {}
                     // The reader may have removed the writer.
@@ -103,29 +107,6 @@ pub(super) fn dispatch(
     }
 }
 
-/// Flushes the transports written to in this turn.
-pub(super) fn flush_writes(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
-    this.expect_io();
-    let dirty = std::mem::take(&mut *this.dirty.borrow_mut());
-    let quiet_poll = this.quiet_poll();
-    for (done, transport) in dirty.iter().enumerate() {
-        let Some(transport) = transport.get() else { continue };
-        if let Err(err) = StreamTransport::flush(transport, py, quiet_poll) {
-            // The loop is to end, and may run again: the others' data is not to be lost by that.
-            this.dirty.borrow_mut().extend(dirty[done + 1..].iter().cloned());
-            return Err(err);
-        }
-    }
-    // The emptied vector goes back so that its memory is used again, unless a flush wrote to others.
-    let mut dirty = dirty;
-    dirty.clear();
-    let mut now = this.dirty.borrow_mut();
-    if now.is_empty() {
-        *now = dirty;
-    }
-    Ok(())
-}
-
 /// Lets go of every source; the descriptors belong to their owners.
 pub(super) fn close(this: &Obj<Loop>) {
     let sources: Vec<_> = this.sources.borrow_mut().drain().collect();
@@ -141,8 +122,7 @@ pub(super) fn close(this: &Obj<Loop>) {
     this.watched.borrow_mut().clear();
     this.registrations.clear();
     drop(sources);
-    let dirty = std::mem::take(&mut *this.dirty.borrow_mut());
-    drop(dirty);
+    this.held.clear();
     this.sockets.clear();
     this.calls.clear();
 }

@@ -38,12 +38,13 @@ pub(super) fn wait_refused(
         return Ok(None);
     }
     let known = this.watched.borrow().get(&fd).copied();
+    // Made before anything is borrowed: to make an object may run the collector, and with it any code.
+    let fut = Future::create(py, LoopRef::Native(this.clone()))?;
     if let Some(token) = known {
         let sources = this.sources.borrow();
         let Some(Source::Kept(kept)) = sources.get(token) else { return Ok(None) };
         if kept.is_of(py, sock) {
             this.expect_io();
-            let fut = Future::create(py, LoopRef::Native(this.clone()))?;
             kept.side(side).borrow_mut().push(fut.clone());
             return Ok(Some(fut));
         }
@@ -56,7 +57,6 @@ pub(super) fn wait_refused(
         watches::tell_all(py, &std::mem::take(&mut reader))?;
         watches::tell_all(py, &std::mem::take(&mut writer))?;
     }
-    let fut = Future::create(py, LoopRef::Native(this.clone()))?;
     let owner = PyWeakrefReference::new(sock.bind(py))?.into_any().into();
     let kept = Kept { owner, reader: RefCell::new(reader), writer: RefCell::new(writer) };
     kept.side(side).borrow_mut().push(fut.clone());

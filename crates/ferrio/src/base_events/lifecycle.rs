@@ -156,7 +156,7 @@ fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     }
     drop(timers);
     super::io::close(this);
-    this.files.close();
+    this.files.close(py);
     this.executor_shutdown_called.set(true);
     if let Some(executor) = this.default_executor.take() {
         let kwargs = PyDict::new(py);

@@ -42,12 +42,14 @@ use pyo3::types::PyString;
 
 use sendfile::SendfileFallback;
 
+use crate::event_loop::held_writes::HeldWrites;
 use crate::event_loop::{Calls, Engine, Hooks, Loop, Pace, Registrations, Signals, Sockets};
 
 fn init(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
     const SIGNATURE: ferrio_object::Signature<1> =
         ferrio_object::Signature::new("BaseEventLoop", ["selector"]).required(0);
     let [selector] = args.bind(&SIGNATURE)?;
+    this.held.open(py)?;
     this.open()?;
     crate::library::loop_opened(py)?;
     py.import("ferrio")?.call_method0("_settle")?;
@@ -139,7 +141,7 @@ impl Class for Loop {
         selector,
         origin_tracking,
         signals,
-        dirty,
+        held,
         sockets,
         calls,
         files
@@ -179,7 +181,7 @@ impl Class for Loop {
             selector: ObjCell::empty(),
             origin_tracking: Cell::new(None),
             signals: Signals::default(),
-            dirty: RefCell::new(Vec::new()),
+            held: HeldWrites::default(),
             sockets: Sockets::default(),
             calls: Calls::default(),
             files: Engine::default(),

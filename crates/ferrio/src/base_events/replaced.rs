@@ -55,11 +55,7 @@ pub(super) fn run_once(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     this.bind(py).call_method1(intern!(py, "_process_events"), (event_list,))?;
     let until = time(this, py)? + this.clock_resolution.get();
     turn::queue_due_timers(this, until);
-    turn::run_ready(this, py)?;
-    if !this.dirty.borrow().is_empty() {
-        io::flush_writes(this, py)?;
-    }
-    Ok(())
+    turn::run_ready(this, py)
 }
 
 fn process_events(_this: &Obj<Loop>, _py: Python<'_>, _event_list: &Bound<'_, PyAny>) {

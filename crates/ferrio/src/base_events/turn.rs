@@ -1,7 +1,7 @@
 //! One turn of the loop, and running turns until somebody stops it.
 //!
 //! ```text
-//! poll the driver -> due timers -> everything that is ready by then -> flush writes
+//! poll the driver -> due timers -> everything that is ready by then
 //! ```
 //!
 //! That is asyncio's order: what a poll finds runs in the same turn, behind what was queued before it. A loop that has
@@ -19,7 +19,7 @@ use pyo3::types::PyDict;
 
 use super::signals::Guard;
 use super::{ahead, io, replaced};
-use crate::event_loop::{Handle, Hooks, Loop, Ready, Timer, running};
+use crate::event_loop::{Handle, Hooks, Loop, Ready, Timer, held_writes, running};
 use crate::exceptions::{self, FromIo};
 use crate::native_fn::NativeFn;
 use crate::taskgroups::TaskGroup;
@@ -32,17 +32,12 @@ const CHECK_ITEMS: usize = 256;
 
 /// One iteration of a loop of which nothing is replaced.
 pub(super) fn run_once(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
-    // Writes may be left over by a flush that made protocols write again.
     let waiting = this.ready.borrow().len();
-    let idle = waiting == 0 && this.dirty.borrow().is_empty();
+    let idle = waiting == 0;
     if idle || this.pace.time_to_look(waiting, |now| timer_is_due(this, now)) {
         poll(this, py, idle)?;
     }
-    run_ready(this, py)?;
-    if !this.dirty.borrow().is_empty() {
-        io::flush_writes(this, py)?;
-    }
-    Ok(())
+    run_ready(this, py)
 }
 
 fn timer_is_due(this: &Obj<Loop>, now: f64) -> bool {
@@ -131,8 +126,22 @@ pub(super) fn queue_due_timers(this: &Obj<Loop>, until: f64) -> bool {
     any
 }
 
-/// Runs everything that is ready now; what is queued meanwhile waits for the next turn.
+/// Runs everything that is ready now; what is queued meanwhile waits for the next turn. Sends what is held back.
 pub(super) fn run_ready(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    if this.held.wait_for_step() {
+        // A turn within a step, as nested loops make it.
+        held_writes::send_all(this, py)?;
+    }
+    this.held.turn_begins();
+    let outcome = run_items(this, py);
+    this.held.turn_ended();
+    if this.held.wait_for_turn() {
+        return outcome.and(held_writes::send_all(this, py));
+    }
+    outcome
+}
+
+fn run_items(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     let count = this.ready.borrow().len();
     let ahead = this.pace.runs(count);
     if this.debug.get() {
@@ -145,13 +154,21 @@ pub(super) fn run_ready(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     loop {
         for _ in 0..left.min(CHECK_ITEMS) {
             let Some(item) = this.ready.borrow_mut().pop_front() else { break };
-            run(this, py, item).map_err(|raised| raised.take(py))?;
+            let ran = run(this, py, item);
+            // Nothing else runs before what the step wrote is sent.
+            let ran = if this.held.wait_for_step() { held_writes::step_returned(this, py, ran) } else { ran };
+            ran.map_err(|raised| raised.take(py))?;
         }
         left = left.saturating_sub(CHECK_ITEMS);
         if left == 0 {
             return Ok(());
         }
-        this.pace.interpreter.if_due(py, clock::monotonic())?;
+        let checked = this.pace.interpreter.if_due(py, clock::monotonic());
+        if this.held.wait_for_step() {
+            // A signal handler may have written.
+            held_writes::send_all(this, py)?;
+        }
+        checked?;
     }
 }
 
@@ -170,7 +187,8 @@ fn run_ahead(this: &Obj<Loop>, py: Python<'_>, count: usize) -> PyResult<()> {
 /// [`run`] for the rarer loops, so that it stays part of the plain one.
 #[inline(never)]
 fn run_apart(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised> {
-    run(this, py, item)
+    let ran = run(this, py, item);
+    if this.held.wait_for_step() { held_writes::step_returned(this, py, ran) } else { ran }
 }
 
 /// As [`run_ready`], timing each item and telling of the slow ones.
@@ -279,7 +297,7 @@ fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised> {
             None => Ok(()),
         },
         Ready::Lost(transport) => match transport.get() {
-            Some(transport) => Ok(StreamTransport::connection_lost(transport, py)?),
+            Some(transport) => Ok(StreamTransport::lost(transport, py)?),
             None => Ok(()),
         },
     }

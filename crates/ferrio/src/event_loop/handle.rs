@@ -14,7 +14,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::{HandleArgs, Loop, LoopRef};
+use super::{HandleArgs, Loop, LoopRef, held_writes};
 use crate::exceptions;
 
 /// The contents of a `Handle`. Small, since a million of them may wait at once.
@@ -216,6 +216,18 @@ impl Handle {
         }
     }
 
+    /// `_run()`, as loops written in Python call it: within a step of a loop of ours if they are nested in one.
+    fn py_run(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        let event_loop = this.event_loop.get();
+        let outcome = Self::run(this, py);
+        match event_loop {
+            Some(event_loop) if event_loop.held.wait_for_step() => {
+                outcome.and(held_writes::send_all(&event_loop, py))
+            }
+            _ => outcome,
+        }
+    }
+
     #[cold]
     fn failed(this: &Obj<Self>, py: Python<'_>, err: PyErr) -> PyResult<()> {
         if exceptions::is_exit(py, &err) {
@@ -386,7 +398,7 @@ impl Class for Handle {
                 |this: &Obj<Self>, py: Python<'_>| this.context(py),
                 "get_context($self, /)\n--\n\nThe context it is called in (since 3.12).",
             )
-            .method0("_run", Self::run, "_run($self, /)\n--\n\nCall it.")
+            .method0("_run", Self::py_run, "_run($self, /)\n--\n\nCall it.")
             .method0("_repr_info", Self::repr_info_list, "")
             .getset(
                 "_callback",

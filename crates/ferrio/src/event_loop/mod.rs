@@ -8,6 +8,7 @@
 mod from_rust;
 mod handle;
 mod handle_args;
+pub(crate) mod held_writes;
 mod hooks;
 mod interpreter;
 mod loop_ref;
@@ -141,8 +142,7 @@ pub struct Loop {
     pub(crate) selector: ObjCell,
     pub(crate) origin_tracking: Cell<Option<i32>>,
     pub(crate) signals: Signals,
-    /// Stream transports with writes to flush at the end of the turn.
-    pub(crate) dirty: RefCell<Vec<Erased>>,
+    pub(crate) held: held_writes::HeldWrites,
     pub(crate) sockets: Sockets,
     pub(crate) calls: Calls,
     pub(crate) files: Engine,

@@ -21,12 +21,6 @@ impl Loop {
         self.registrations.polls()
     }
 
-    /// How many polls there have been, if the last one brought one event and no more.
-    #[inline]
-    pub(crate) fn quiet_poll(&self) -> Option<u32> {
-        self.registrations.quiet.get().then(|| self.polls())
-    }
-
     /// Registers a source of our own with the driver.
     ///
     /// # Errors

@@ -25,8 +25,6 @@ pub(crate) struct Registrations {
     pub(super) owners: RefCell<Vec<Token>>,
     /// Polls so far: whoever began to wait after the last one is not meant by its events.
     pub(super) polls: Cell<u32>,
-    /// Whether the last one brought one event and no more.
-    pub(super) quiet: Cell<bool>,
 }
 
 impl Registrations {
@@ -50,9 +48,8 @@ impl Registrations {
     }
 
     #[inline]
-    pub(crate) fn polled(&self, events: usize) {
+    pub(crate) fn polled(&self) {
         self.polls.set(self.polls.get().wrapping_add(1));
-        self.quiet.set(events == 1);
     }
 
     pub(crate) fn clear(&self) {
@@ -140,9 +137,10 @@ ferrio_object::traverse!(struct Engine { files, token, pending: kept });
 
 impl Engine {
     /// The loop is closed. What is under way is ended or waited for, so that no buffer is left to the kernel.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self, py: Python<'_>) {
         let files = self.files.take();
-        drop(files);
+        // To end what is under way may take seconds.
+        py.detach(move || drop(files));
         let pending = self.pending.take();
         drop(pending);
     }

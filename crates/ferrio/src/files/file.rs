@@ -470,9 +470,11 @@ impl File {
     ///
     /// # Errors
     /// What writing gave.
-    pub(super) fn finish_now(&self) -> io::Result<()> {
+    pub(super) fn finish_now(&self, py: Python<'_>) -> io::Result<()> {
         let Some(file) = self.handle.take() else { return Ok(()) };
-        Operation::Finish { file, data: self.unwritten.take() }.run().map(drop)
+        let data = self.unwritten.take();
+        // A pipe that nobody reads, or a disk of the network, may make us wait.
+        py.detach(move || Operation::Finish { file, data }.run().map(drop))
     }
 }
 

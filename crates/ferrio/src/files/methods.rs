@@ -314,7 +314,7 @@ impl Class for File {
             PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &message, 1)
         });
         let finished = this
-            .finish_now()
+            .finish_now(py)
             .map_err(<pyo3::exceptions::PyOSError as crate::exceptions::FromIo>::new_err_from_io);
         for err in [warned, finished].into_iter().filter_map(Result::err) {
             err.write_unraisable(py, Some(this.bind(py)));

@@ -130,7 +130,7 @@ impl Listener {
             if this.stopped.get() {
                 return Ok(());
             }
-            match socket::accept(this.live_fd(py)) {
+            match this.accept(py) {
                 Ok((fd, peer)) => match Self::accepted(this, py, fd, peer) {
                     Err(err) if !exceptions::is_exit(py, &err) => return Self::report(this, py, FAILED, err),
                     outcome => outcome?,
@@ -145,6 +145,15 @@ impl Listener {
             }
         }
         Ok(())
+    }
+
+    fn accept(&self, py: Python<'_>) -> io::Result<(OwnedFd, Address)> {
+        let fd = self.live_fd(py);
+        if socket::is_nonblocking(fd)? {
+            return socket::accept(fd);
+        }
+        // Somebody has made the socket blocking, through a duplicate perhaps.
+        py.detach(|| socket::accept_waiting(fd))
     }
 
     fn accepted(this: &Obj<Self>, py: Python<'_>, fd: OwnedFd, peer: Address) -> PyResult<()> {

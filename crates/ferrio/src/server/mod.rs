@@ -5,7 +5,9 @@ mod serving;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::rc::Rc;
 
+use ferrio_core::write_timing::Habit;
 use ferrio_object::{Obj, ObjCell};
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError};
 use pyo3::intern;
@@ -33,6 +35,8 @@ pub struct Server {
     unnamed: Cell<usize>,
     /// Who waits in `wait_closed()`; nobody can once the server is closed and its connections are gone.
     waiters: RefCell<Option<Vec<Obj<Future>>>>,
+    /// How its connections write.
+    write_habit: Rc<Cell<Habit>>,
     serving: Cell<bool>,
     serving_forever: ObjCell<Future>,
 }
@@ -57,6 +61,11 @@ pub(crate) fn detach(py: Python<'_>, server: &Obj, transport: &Obj) -> PyResult<
         Some(ours) => Server::detach(ours, py, Some(transport)),
         None => server.bind(py).call_method1(intern!(py, "_detach"), (transport,)).map(drop),
     }
+}
+
+/// What the connections of a server have shown about their writes; `None` for a server that is not ours.
+pub(crate) fn write_habit(server: &Obj) -> Option<Rc<Cell<Habit>>> {
+    Some(server.cast::<Server>()?.write_habit.clone())
 }
 
 impl Server {

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
@@ -41,7 +42,8 @@ impl Server {
         self.protocol_factory.set(Some(serving.protocol_factory));
         self.ssl_context.set(serving.ssl_context);
         self.backlog.set(serving.backlog);
-        *self.waiters.borrow_mut() = Some(Vec::new());
+        let old = self.waiters.replace(Some(Vec::new()));
+        drop(old);
     }
 
     fn init(this: &Obj<Self>, _py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
@@ -259,6 +261,7 @@ impl Class for Server {
         clients: kept,
         unnamed,
         waiters,
+        write_habit: unowned,
         serving,
         serving_forever
     });
@@ -275,6 +278,7 @@ impl Class for Server {
             clients: RefCell::new(HashMap::new()),
             unnamed: Cell::new(0),
             waiters: RefCell::new(None),
+            write_habit: Rc::default(),
             serving: Cell::new(false),
             serving_forever: ObjCell::empty(),
         }

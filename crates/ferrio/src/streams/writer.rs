@@ -107,6 +107,18 @@ impl StreamWriter {
         }
     }
 
+    /// Has the transport send what it holds back.
+    ///
+    /// # Errors
+    /// `KeyboardInterrupt`, `SystemExit`.
+    #[inline]
+    pub(super) fn send_held(&self, py: Python<'_>) -> PyResult<()> {
+        match self.get_transport()?.cast::<StreamTransport>() {
+            Some(ours) if !ours.waits_for_turn() => StreamTransport::send_held(ours, py),
+            _ => Ok(()),
+        }
+    }
+
     #[inline]
     fn write(this: &Obj<Self>, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let transport = this.get_transport()?;

@@ -1,4 +1,4 @@
-//! What pipes and datagram endpoints have in common: the loop, the protocol, and how it is called.
+//! What all transports have in common: the loop, the protocol, and how it is called.
 //!
 //! Callbacks that asyncio makes through handles are reported as such when they raise: `"Exception in callback …"` to
 //! the loop's exception handler.
@@ -12,18 +12,45 @@ use pyo3::types::{PyDict, PyString};
 use crate::event_loop::{Loop, call_soon_native};
 use crate::{exceptions, future_likes, native_fn};
 
+/// Why the loop calls a protocol. asyncio does it through handles, each of which has a copy of the context that was current
+/// when it was made.
+#[derive(Clone, Copy)]
+pub(super) enum Cause {
+    /// `connection_made()`; the handle is made with the transport.
+    Made,
+    /// There is something to read; the handle is made with the transport, and anew when reading is resumed.
+    Reading,
+    /// There is room to write; the handle is made by the write that the kernel has refused.
+    Writing,
+    /// `connection_lost()`; the handle is made by what ends the connection.
+    Lost,
+}
+
+/// The `contextvars.Context` for each [`Cause`]. None stands for an empty one that nobody has run in.
+#[derive(Default)]
+struct Contexts {
+    copies: [ObjCell; 4],
+}
+
+ferrio_object::traverse!(struct Contexts { copies });
+
+impl Contexts {
+    fn of(&self, cause: Cause) -> &ObjCell {
+        &self.copies[cause as usize]
+    }
+}
+
 /// What a transport is attached to. Empty after `connection_lost()`.
 #[derive(Default)]
 pub(super) struct Attached {
     event_loop: ObjCell<Loop>,
     protocol: ObjCell,
-    /// The `contextvars.Context` that the protocol is called in.
-    context: ObjCell,
+    contexts: Contexts,
     /// Who waits for `connection_made()` to have been called.
     waiter: ObjCell,
 }
 
-ferrio_object::traverse!(struct Attached { event_loop, protocol, context, waiter });
+ferrio_object::traverse!(struct Attached { event_loop, protocol, contexts, waiter });
 
 /// A function that the loop is to call with the transport.
 pub(super) type Callback = fn(Python<'_>, &[Obj], ferrio_object::Args<'_, '_>) -> PyResult<()>;
@@ -38,8 +65,19 @@ impl Attached {
     ) -> PyResult<()> {
         self.event_loop.set(Some(event_loop.clone()));
         self.protocol.set(Some(protocol.clone()));
-        self.context.set(Some(ThreadState::copy_context(py)?));
+        self.copy_context(py, Cause::Made)?;
+        self.copy_context(py, Cause::Reading)?;
         self.waiter.set(waiter);
+        Ok(())
+    }
+
+    /// Copies the current context, for calls that the loop will make for that cause.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(super) fn copy_context(&self, py: Python<'_>, cause: Cause) -> PyResult<()> {
+        let old = self.contexts.of(cause).replace(ThreadState::snapshot(py)?);
+        drop(old);
         Ok(())
     }
 
@@ -51,6 +89,14 @@ impl Attached {
     #[inline]
     pub(super) fn protocol(&self) -> Option<Obj> {
         self.protocol.get()
+    }
+
+    /// Asks for what a call of the protocol will use (`event_loop/ahead.rs`).
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        // A Python object with some attributes, and the variables that there are in the context.
+        self.protocol.prefetch_first(128);
+        self.contexts.of(Cause::Reading).prefetch_first(64);
     }
 
     pub(super) fn set_protocol(&self, protocol: &Bound<'_, PyAny>) {
@@ -80,7 +126,7 @@ impl Attached {
         let Some(event_loop) = self.event_loop.get() else { return Ok(()) };
         let held = [transport.as_any().clone()].into_iter().chain(rest).collect();
         let function = native_fn::function(py, name, held, callback)?;
-        call_soon_native(&event_loop, py, &function, &[], self.context.get().as_ref()).map(drop)
+        call_soon_native(&event_loop, py, &function, &[], None).map(drop)
     }
 
     /// Tells whoever waits for the endpoint that it is there.
@@ -91,13 +137,40 @@ impl Attached {
         }
     }
 
-    /// Runs `f` in the transport's own context; for calls that come from the loop and not from the protocol itself.
+    /// Runs `f` as the loop runs what is called for `cause`: in the context of that cause, which stays.
     #[inline]
-    pub(super) fn in_context<R>(&self, py: Python<'_>, f: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
-        match self.context.get() {
-            Some(context) => ThreadState::in_context(py, &context, f),
-            None => f(),
-        }
+    pub(super) fn run<R>(
+        &self,
+        py: Python<'_>,
+        cause: Cause,
+        f: impl FnOnce() -> PyResult<R>,
+    ) -> PyResult<R> {
+        let cell = self.contexts.of(cause);
+        let context = match cell.get() {
+            Some(context) => context,
+            None => {
+                let context = ThreadState::empty_context(py)?;
+                cell.set(Some(context.clone()));
+                context
+            }
+        };
+        ThreadState::in_context(py, &context, f)
+    }
+
+    /// As [`Self::run`], for what is called once.
+    pub(super) fn run_once<R>(
+        &self,
+        py: Python<'_>,
+        cause: Cause,
+        f: impl FnOnce() -> PyResult<R>,
+    ) -> PyResult<R> {
+        let context = match self.contexts.of(cause).take() {
+            Some(context) => context,
+            None => ThreadState::empty_context(py)?,
+        };
+        let outcome = ThreadState::in_context(py, &context, f);
+        drop(ThreadState::recycle_context(context));
+        outcome
     }
 
     /// Calls `pause_writing` or `resume_writing`; an error goes to the exception handler as `"protocol.NAME() failed"`.
@@ -106,11 +179,9 @@ impl Attached {
         py: Python<'_>,
         transport: &Obj<T>,
         method: &Bound<'_, PyString>,
-        from_loop: bool,
     ) -> PyResult<()> {
         let Some(protocol) = self.protocol.get() else { return Ok(()) };
-        let call = || protocol.bind(py).call_method0(method).map(drop);
-        match if from_loop { self.in_context(py, call) } else { call() } {
+        match protocol.bind(py).call_method0(method).map(drop) {
             Ok(()) => Ok(()),
             Err(err) if exceptions::is_exit(py, &err) => Err(err),
             Err(err) => self.report(py, transport, &format!("protocol.{method}() failed"), err),
@@ -135,28 +206,38 @@ impl Attached {
         event_loop.bind(py).call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
     }
 
-    /// Reports what a callback raised, but for what is to end the loop.
+    /// Reports what a callback raised, but for what is to end the loop. `callback` gives the name to show.
     pub(super) fn report_callback<T: 'static>(
+        &self,
+        py: Python<'_>,
+        transport: &Obj<T>,
+        callback: impl FnOnce() -> PyResult<String>,
+        outcome: PyResult<()>,
+    ) -> PyResult<()> {
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(err) if exceptions::is_exit(py, &err) => Err(err),
+            Err(err) => self.report(py, transport, &format!("Exception in callback {}", callback()?), err),
+        }
+    }
+
+    /// As [`Self::report_callback`], with a name: a method of the protocol's is shown as it is, one of the transport's,
+    /// which begins with an underscore, with the class.
+    pub(super) fn report_named<T: 'static>(
         &self,
         py: Python<'_>,
         transport: &Obj<T>,
         callback: &str,
         outcome: PyResult<()>,
     ) -> PyResult<()> {
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(err) if exceptions::is_exit(py, &err) => Err(err),
-            Err(err) => {
-                let class = transport.bind(py).get_type().name()?;
-                // The protocol's methods are shown under their own names, the transport's under its class's.
-                let shown = if callback.starts_with('_') {
-                    format!("{class}.{callback}")
-                } else {
-                    callback.to_owned()
-                };
-                self.report(py, transport, &format!("Exception in callback {shown}"), err)
+        let shown = || {
+            if callback.starts_with('_') {
+                Ok(format!("{}.{callback}", transport.bind(py).get_type().name()?))
+            } else {
+                Ok(callback.to_owned())
             }
-        }
+        };
+        self.report_callback(py, transport, shown, outcome)
     }
 
     /// An everyday error: a line in the log, in debug mode.

@@ -1,6 +1,5 @@
 //! A piece of data on its way into a write queue.
 
-use ferrio_core::write_queue::WriteQueue;
 use ferrio_object::{BufferPlace, Obj, PlacedBuffer, bytes_of};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -8,14 +7,15 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 /// Bytes whose contents cannot change while they are queued.
 pub(crate) enum Chunk {
-    /// A `bytes` object, of exactly that class: dropping it runs no Python code, so it may be dropped in the queue.
-    Shared(Obj),
+    /// A `bytes` object, of exactly that class, from a place on: dropping it runs no Python code, so it may be dropped in
+    /// the queue.
+    Shared(Obj, usize),
     Copied(Vec<u8>),
 }
 
 ferrio_object::traverse!(
     enum Chunk {
-        Shared(bytes),
+        Shared(bytes, from),
         Copied(bytes),
     }
 );
@@ -24,7 +24,7 @@ impl AsRef<[u8]> for Chunk {
     #[inline]
     fn as_ref(&self) -> &[u8] {
         match self {
-            Chunk::Shared(bytes) => bytes_of(bytes).unwrap_or_default(),
+            Chunk::Shared(bytes, from) => &bytes_of(bytes).unwrap_or_default()[*from..],
             Chunk::Copied(bytes) => bytes,
         }
     }
@@ -87,12 +87,6 @@ impl<'place> Data<'place> {
         }
     }
 
-    /// Whether it can be queued without a copy.
-    #[inline]
-    pub(crate) fn is_shared(&self) -> bool {
-        matches!(self, Data::Shared(_))
-    }
-
     /// Calls `f` with the bytes; it must not run Python code.
     #[inline]
     pub(crate) fn with<R>(&self, py: Python<'_>, f: impl FnOnce(&[u8]) -> R + Send) -> R {
@@ -102,23 +96,20 @@ impl<'place> Data<'place> {
         }
     }
 
-    /// All of it, to be queued.
+    /// All of it, to be queued. Call it when nothing is borrowed: to release the view of a buffer may run Python code.
     pub(crate) fn into_chunk(self, py: Python<'_>) -> Chunk {
-        match self {
-            Data::Shared(bytes) => Chunk::Shared(bytes),
-            Data::Buffer(buffer) => Chunk::Copied(buffer.with(py, <[u8]>::to_vec)),
-        }
+        let (chunk, buffer) = self.into_rest(py, 0);
+        drop(buffer);
+        chunk
     }
 
-    /// Queues what is left after `sent` bytes, which are none unless the queue is empty.
-    pub(crate) fn queue_rest(self, py: Python<'_>, queue: &mut WriteQueue<Chunk>, sent: usize) {
+    /// What is left after `sent` bytes, to be queued, and the view of the program's buffer. The view is to be dropped
+    /// when nothing is borrowed: to release it may run Python code (`__release_buffer__`, 3.12 and later).
+    pub(crate) fn into_rest(self, py: Python<'_>, sent: usize) -> (Chunk, Option<PlacedBuffer<'place>>) {
         match self {
-            Data::Shared(bytes) => {
-                queue.push(Chunk::Shared(bytes));
-                queue.advance(sent);
-            }
+            Data::Shared(bytes) => (Chunk::Shared(bytes, sent), None),
             Data::Buffer(buffer) => {
-                queue.push(Chunk::Copied(buffer.with(py, |bytes| bytes[sent..].to_vec())));
+                (Chunk::Copied(buffer.with(py, |bytes| bytes[sent..].to_vec())), Some(buffer))
             }
         }
     }

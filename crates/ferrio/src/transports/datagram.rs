@@ -19,12 +19,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
 use super::address::{self, Family};
-use super::attached::{Attached, warn_unclosed};
+use super::attached::{Attached, Cause, warn_unclosed};
 use super::datagram_send::Queued;
 use super::extra_info::ExtraInfo;
 use super::flow::Flow;
 use super::held_socket::{Connected, HeldSocket};
-use crate::event_loop::{Loop, SCRATCH_LEN, watches};
+use crate::event_loop::{Loop, SCRATCH_LEN, held_writes, watches};
 use crate::exceptions::{self, FromIo};
 
 /// Whose `logger` is used.
@@ -156,11 +156,11 @@ impl DatagramTransport {
         let attached = &this.attached;
         if let Some(protocol) = attached.protocol() {
             let made = protocol.bind(py).call_method1(intern!(py, "connection_made"), (this,)).map(drop);
-            attached.report_callback(py, this, "connection_made()", made)?;
+            attached.report_named(py, this, "connection_made()", made)?;
         }
         if !this.closing.get() {
             let started = Self::watch(this, py, Interest::READABLE);
-            attached.report_callback(py, this, "_add_reader()", started)?;
+            attached.report_named(py, this, "_add_reader()", started)?;
         }
         attached.wake_waiter(py)
     }
@@ -195,8 +195,8 @@ impl DatagramTransport {
         if side.is_readable() && this.watched.get().is_readable() {
             Self::read_ready(this, py)
         } else if side.is_writable() && this.watched.get().is_writable() {
-            let outcome = Self::send_queue(this, py, true);
-            this.attached.report_callback(py, this, "_sendto_ready()", outcome)
+            let outcome = this.attached.run(py, Cause::Writing, || Self::send_queue(this, py));
+            this.attached.report_named(py, this, "_sendto_ready()", outcome)
         } else {
             Ok(())
         }
@@ -218,8 +218,8 @@ impl DatagramTransport {
                     return Ok(());
                 }
                 let exc = exceptions::value_of(py, PyOSError::new_err_from_io(err));
-                let told = this.attached.in_context(py, || Self::error_received(this, py, &exc));
-                return this.attached.report_callback(py, this, "_read_ready()", told);
+                let told = this.attached.run(py, Cause::Reading, || Self::error_received(this, py, &exc));
+                return this.attached.report_named(py, this, "_read_ready()", told);
             }
         };
         this.delivering.set(count > 1);
@@ -233,7 +233,7 @@ impl DatagramTransport {
             let sender = match Self::sender(this, py, sender) {
                 Ok(sender) => sender,
                 Err(err) => {
-                    outcome = this.attached.report_callback(py, this, "_read_ready()", Err(err));
+                    outcome = this.attached.report_named(py, this, "_read_ready()", Err(err));
                     continue;
                 }
             };
@@ -249,8 +249,12 @@ impl DatagramTransport {
             && !this.queue.borrow().is_empty()
             && !this.watched.get().is_writable()
         {
-            let sent = Self::send_queue(this, py, true).and_then(|()| Self::pause_protocol(this, py, true));
-            let sent = this.attached.report_callback(py, this, "_sendto_ready()", sent);
+            // The protocol has sent it where it received.
+            let sent = this.attached.run(py, Cause::Reading, || {
+                Self::send_queue(this, py)?;
+                Self::pause_protocol(this, py)
+            });
+            let sent = this.attached.report_named(py, this, "_sendto_ready()", sent);
             outcome = outcome.and(sent);
         }
         if !this.undelivered.borrow().is_empty() {
@@ -263,16 +267,23 @@ impl DatagramTransport {
 
     fn deliver(this: &Obj<Self>, py: Python<'_>, data: &Obj, sender: &Obj) -> PyResult<()> {
         let Some(protocol) = this.attached.protocol() else { return Ok(()) };
-        let told = this.attached.in_context(py, || {
+        let told = this.attached.run(py, Cause::Reading, || {
             protocol.bind(py).call_method1(intern!(py, "datagram_received"), (data, sender)).map(drop)
         });
+        if let Some(event_loop) = this.attached.event_loop()
+            && event_loop.held.wait_for_step()
+        {
+            // What the protocol wrote to a stream, before the next datagram of the batch: asyncio receives that in
+            // another callback.
+            held_writes::send_all(&event_loop, py)?;
+        }
         match told {
             Ok(()) => Ok(()),
-            told => this.attached.report_callback(py, this, "_read_ready()", told),
+            told => this.attached.report_named(py, this, "_read_ready()", told),
         }
     }
 
-    /// The loop runs again, and calls us in the transport's context.
+    /// The loop runs again.
     fn deliver_rest(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         loop {
             let next = this.undelivered.borrow_mut().pop_front();
@@ -280,8 +291,10 @@ impl DatagramTransport {
                 return Ok(());
             };
             if !this.closing.get() {
-                let told = protocol.bind(py).call_method1(intern!(py, "datagram_received"), (data, sender));
-                this.attached.report_callback(py, this, "_read_ready()", told.map(drop))?;
+                let told = this.attached.run(py, Cause::Reading, || {
+                    protocol.bind(py).call_method1(intern!(py, "datagram_received"), (data, sender)).map(drop)
+                });
+                this.attached.report_named(py, this, "_read_ready()", told)?;
             }
         }
     }
@@ -305,7 +318,7 @@ impl DatagramTransport {
         let (Some(sock), Some(protocol)) = (this.sock.open_object(py)?, this.attached.protocol()) else {
             return Ok(());
         };
-        let outcome = this.attached.in_context(py, || {
+        let outcome = this.attached.run(py, Cause::Reading, || {
             match sock.bind(py).call_method1(intern!(py, "recvfrom"), (SCRATCH_LEN,)) {
                 Ok(received) => {
                     let (data, sender) = (received.get_item(0)?, received.get_item(1)?);
@@ -319,7 +332,7 @@ impl DatagramTransport {
                 Err(err) => Self::fatal_error(this, py, err, "Fatal read error on datagram transport"),
             }
         });
-        this.attached.report_callback(py, this, "_read_ready()", outcome)
+        this.attached.report_named(py, this, "_read_ready()", outcome)
     }
 
     /// An error of the network that the endpoint survives.
@@ -376,7 +389,7 @@ impl DatagramTransport {
         Self::lose(this, py, exc)
     }
 
-    /// The last callback, called in the transport's context: `connection_lost()`, then the socket is closed.
+    /// The last callback, called in a context: `connection_lost()`, then the socket is closed.
     pub(super) fn connection_lost(this: &Obj<Self>, py: Python<'_>, exc: Option<&Obj>) -> PyResult<()> {
         let told = match this.attached.protocol() {
             Some(protocol) => {
@@ -385,7 +398,7 @@ impl DatagramTransport {
             }
             None => Ok(()),
         };
-        let reported = this.attached.report_callback(py, this, "_call_connection_lost()", told);
+        let reported = this.attached.report_named(py, this, "_call_connection_lost()", told);
         let closed = Self::let_go(this, py);
         reported.and(closed)
     }
@@ -424,12 +437,9 @@ impl DatagramTransport {
     }
 
     fn buffer(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
-        let items: Vec<(Obj, Obj)> = this
-            .queue
-            .borrow()
-            .iter()
-            .map(|item| (PyBytes::new(py, item.data.as_ref()).into_any().into(), item.address(py)))
-            .collect();
+        let parts: Vec<_> = this.queue.borrow().iter().map(Queued::parts).collect();
+        let items = parts.iter().map(|(data, to)| (PyBytes::new(py, data), to.shown(py)));
+        let items: Vec<_> = items.collect();
         Ok(PyList::new(py, items)?.into_any().into())
     }
 

@@ -15,6 +15,7 @@ use pyo3::types::PyBytes;
 use smallvec::SmallVec;
 
 use super::address::{self, refuse_null};
+use super::attached::Cause;
 use super::chunk::{Chunk, Data};
 use super::datagram::{DatagramTransport, MODULE};
 use super::flow::Flow;
@@ -28,6 +29,7 @@ const HEADER: usize = if cfg!(Py_3_13) { 8 } else { 0 };
 const HOLD: usize = 4 * BATCH;
 
 /// Where a datagram goes.
+#[derive(Clone)]
 pub(super) enum Destination {
     Connected,
     To(Address),
@@ -42,10 +44,21 @@ ferrio_object::traverse!(
         Given(address),
     }
 );
+impl Destination {
+    pub(super) fn shown(&self, py: Python<'_>) -> Obj {
+        match self {
+            Destination::Connected => Obj::none(py),
+            Destination::Given(address) => address.clone(),
+            Destination::To(address) => {
+                address::shown(py, address).ok().flatten().unwrap_or_else(|| Obj::none(py))
+            }
+        }
+    }
+}
 
 /// A datagram that waits to be sent.
 pub(super) struct Queued {
-    pub(super) data: Chunk,
+    data: Chunk,
     to: Destination,
 }
 
@@ -65,14 +78,10 @@ impl Queued {
         }
     }
 
-    pub(super) fn address(&self, py: Python<'_>) -> Obj {
-        match &self.to {
-            Destination::Connected => Obj::none(py),
-            Destination::Given(address) => address.clone(),
-            Destination::To(address) => {
-                address::shown(py, address).ok().flatten().unwrap_or_else(|| Obj::none(py))
-            }
-        }
+    /// Copies of the data and of where it goes: to make Python objects of them while the queue is borrowed may run the
+    /// collector.
+    pub(super) fn parts(&self) -> (Vec<u8>, Destination) {
+        (self.data.as_ref().to_vec(), self.to.clone())
     }
 }
 
@@ -131,7 +140,7 @@ impl DatagramTransport {
         if !held_back && this.queue.borrow().is_empty() {
             match Self::attempt(this, py, &data, &to) {
                 Attempt::Sent => return Ok(()),
-                Attempt::Full => Self::watch(this, py, Interest::WRITABLE)?,
+                Attempt::Full => Self::wait_for_kernel(this, py)?,
                 Attempt::Error(exc) => return Self::error_received(this, py, &exc),
                 Attempt::Fatal(err) if exceptions::is_exit(py, &err) => return Err(err),
                 Attempt::Fatal(err) => {
@@ -139,17 +148,22 @@ impl DatagramTransport {
                 }
             }
         }
-        let item = Queued { data: data.into_chunk(py), to };
+        let (data, buffer) = data.into_rest(py, 0);
+        let item = Queued { data, to };
         this.queued.set(this.queued.get() + item.size());
         let waiting = {
             let mut queue = this.queue.borrow_mut();
             queue.push_back(item);
             queue.len()
         };
-        if held_back {
-            return if waiting >= HOLD { Self::send_held_back(this, py) } else { Ok(()) };
-        }
-        Self::pause_protocol(this, py, false)
+        let outcome = match held_back {
+            true if waiting >= HOLD => Self::send_held_back(this, py),
+            true => Ok(()),
+            false => Self::pause_protocol(this, py),
+        };
+        // To release it may run Python code, which may send with us: all is in its place.
+        drop(buffer);
+        outcome
     }
 
     #[cold]
@@ -231,41 +245,43 @@ impl DatagramTransport {
         if !this.delivering.get() || this.watched.get().is_writable() || this.queue.borrow().is_empty() {
             return Ok(());
         }
-        Self::send_queue(this, py, false)?;
-        Self::pause_protocol(this, py, false)
+        Self::send_queue(this, py)?;
+        Self::pause_protocol(this, py)
     }
 
-    /// Sends what is queued, as much as the kernel takes. `from_loop`: not from within a call of the protocol's.
-    pub(super) fn send_queue(this: &Obj<Self>, py: Python<'_>, from_loop: bool) -> PyResult<()> {
+    /// The kernel takes no more now.
+    fn wait_for_kernel(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        this.attached.copy_context(py, Cause::Writing)?;
+        Self::watch(this, py, Interest::WRITABLE)
+    }
+
+    /// Sends what is queued, as much as the kernel takes.
+    pub(super) fn send_queue(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         while this.conn_lost.get() == 0 {
             match Self::send_some(this, py) {
                 None => break,
                 Some(Attempt::Sent) => {}
                 Some(Attempt::Full) => {
                     if !this.watched.get().is_writable() {
-                        Self::watch(this, py, Interest::WRITABLE)?;
+                        Self::wait_for_kernel(this, py)?;
                     }
                     break;
                 }
-                Some(Attempt::Error(exc)) => {
-                    let call = || Self::error_received(this, py, &exc);
-                    if from_loop { this.attached.in_context(py, call) } else { call() }?;
-                }
+                Some(Attempt::Error(exc)) => Self::error_received(this, py, &exc)?,
                 Some(Attempt::Fatal(err)) if exceptions::is_exit(py, &err) => return Err(err),
                 Some(Attempt::Fatal(err)) => {
                     return Self::fatal_error(this, py, err, "Fatal write error on datagram transport");
                 }
             }
         }
-        Self::resume_protocol(this, py, from_loop)?;
+        Self::resume_protocol(this, py)?;
         if !this.queue.borrow().is_empty() || this.conn_lost.get() > 0 {
             return Ok(());
         }
         Self::unwatch(this, Interest::WRITABLE);
         if this.closing.get() {
             this.conn_lost.set(this.conn_lost.get() + 1);
-            let lose = || Self::connection_lost(this, py, None);
-            return if from_loop { this.attached.in_context(py, lose) } else { lose() };
+            return Self::connection_lost(this, py, None);
         }
         Ok(())
     }

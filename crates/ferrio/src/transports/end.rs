@@ -4,13 +4,13 @@
 //! it. The descriptor has left the driver by then.
 
 use ferrio_core::driver::Interest;
-use ferrio_object::{ClassBuilder, Erased, Obj};
-use pyo3::exceptions::{PyConnectionError, PyOSError, PyResourceWarning};
+use ferrio_object::{ClassBuilder, Erased, Obj, Traverse};
+use pyo3::exceptions::{PyConnectionError, PyOSError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
-use super::protocol::ProtocolKind;
+use super::attached::{Cause, warn_unclosed};
+use super::datagram::MODULE;
 use super::stream::StreamTransport;
 use crate::event_loop::Ready;
 use crate::{exceptions, future};
@@ -24,9 +24,7 @@ impl StreamTransport {
         if this.closing.get() {
             return Ok(());
         }
-        // Nothing that is written later can join it, so it goes out now: `connection_lost()` is then scheduled when
-        // asyncio would schedule it.
-        Self::flush_now(this, py)?;
+        Self::send_held(this, py)?;
         if this.closing.replace(true) {
             return Ok(());
         }
@@ -37,27 +35,25 @@ impl StreamTransport {
         wanted
     }
 
-    /// `abort()`: what is queued is dropped.
+    /// `abort()`: what the kernel has not taken is dropped.
     pub(crate) fn abort(this: &Obj<Self>, _py: Python<'_>) {
         Self::force_close(this, None);
     }
 
     fn schedule_lost(&self, this: &Obj<Self>, exc: Option<Obj>) {
+        // Without memory for a copy it is an empty one.
+        let _ = self.attached.copy_context(this.py(), Cause::Lost);
         self.conn_lost.set(self.conn_lost.get() + 1);
         self.lost_exc.set(exc);
-        if let Some(event_loop) = self.event_loop.get() {
+        if let Some(event_loop) = self.attached.event_loop() {
             event_loop.push(|| Ready::Lost(Erased::new(this.clone())));
         }
     }
 
     /// The last byte of a closed transport has been sent.
-    pub(super) fn sent_after_close(this: &Obj<Self>, py: Python<'_>, from_loop: bool) -> PyResult<()> {
-        if from_loop {
-            this.conn_lost.set(this.conn_lost.get() + 1);
-            return Self::connection_lost(this, py);
-        }
-        this.schedule_lost(this, None);
-        Ok(())
+    pub(super) fn sent_after_close(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        this.conn_lost.set(this.conn_lost.get() + 1);
+        Self::connection_lost(this, py)
     }
 
     /// An error that the connection does not survive. Errors of the network are everyday; others go to the loop's
@@ -65,29 +61,22 @@ impl StreamTransport {
     pub(super) fn fatal_error(this: &Obj<Self>, py: Python<'_>, err: PyErr, message: &str) -> PyResult<()> {
         let exc = exceptions::value_of(py, err);
         let reported = if exc.bind(py).is_instance_of::<PyOSError>() {
-            Self::log_fatal(this, py, &exc, message)
+            this.attached.log_error(py, MODULE, this, message, &exc)
         } else {
-            this.report(this, py, message, ferrio_object::raise(py, &exc))
+            this.attached.report(py, this, message, ferrio_object::raise(py, &exc))
         };
         Self::force_close(this, Some(exc));
         reported
-    }
-
-    fn log_fatal(this: &Obj<Self>, py: Python<'_>, exc: &Obj, message: &str) -> PyResult<()> {
-        if !this.event_loop.get().is_some_and(|event_loop| event_loop.debug.get()) {
-            return Ok(());
-        }
-        let logger = crate::library::module(py, "ferrio.selector_events")?.getattr(intern!(py, "logger"))?;
-        let kwargs = PyDict::new(py);
-        kwargs.set_item("exc_info", exc)?;
-        logger.call_method(intern!(py, "debug"), ("%r: %s", this, message), Some(&kwargs)).map(drop)
     }
 
     pub(super) fn force_close(this: &Obj<Self>, exc: Option<Obj>) {
         if this.conn_lost.get() > 0 {
             return;
         }
-        this.queue.borrow_mut().clear();
+        // asyncio would have sent it when it was written.
+        this.send_held_or_drop(this.py());
+        let queue = this.queue.take();
+        drop(queue);
         this.closing.set(true);
         // Taking a descriptor out cannot fail.
         let _ = Self::want(this, Interest::NONE);
@@ -110,24 +99,31 @@ impl StreamTransport {
         Self::fatal_error(this, py, PyErr::from_value(exc.clone()), &message)
     }
 
-    /// The last callback: `connection_lost()`, then the socket is closed and everything let go of.
+    /// The last callback, for which the end was scheduled.
     ///
     /// # Errors
     /// `KeyboardInterrupt`, `SystemExit`.
-    pub(crate) fn connection_lost(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn lost(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        this.attached.run_once(py, Cause::Lost, || Self::connection_lost(this, py))
+    }
+
+    /// `connection_lost()`, then the socket is closed and everything let go of. To be called in a context.
+    fn connection_lost(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         let exc = this.lost_exc.take().unwrap_or_else(|| Obj::none(py));
-        let outcome = match this.protocol.get() {
-            Some(protocol) => this.in_context(py, || {
+        let outcome = match this.attached.protocol() {
+            Some(protocol) => {
                 protocol.bind(py).call_method1(intern!(py, "connection_lost"), (&exc,)).map(drop)
-            }),
+            }
             None => Ok(()),
         };
         let shown = || {
             let arguments = crate::debug::format_arguments(py, std::slice::from_ref(&exc))?;
             Ok(format!("_SelectorSocketTransport._call_connection_lost{arguments}"))
         };
-        let reported = Self::report_callback(this, py, shown, outcome);
-        let closed = Self::let_go(this, py);
+        let reported = this.attached.report_callback(py, this, shown, outcome);
+        let closed = Self::close_socket(this, py);
+        let closed = this.attached.report_callback(py, this, shown, closed);
+        let detached = Self::let_go(this, py);
         for waiter in [this.empty_waiter.get(), this.room_waiter.take()].into_iter().flatten() {
             if waiter.is_done() {
                 continue;
@@ -135,44 +131,37 @@ impl StreamTransport {
             let lost = PyConnectionError::new_err("Connection is closed by peer");
             future::set_raised(&waiter, py, exceptions::value_of(py, lost))?;
         }
-        reported.and(Self::report_callback(this, py, shown, closed))
+        reported.and(closed).and(detached)
     }
 
-    /// Closes the socket and drops what the transport holds.
-    fn let_go(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+    fn close_socket(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         // Normally nothing is registered any more.
         let _ = Self::want(this, Interest::NONE);
-        let event_loop = this.event_loop.take();
-        if let Some(event_loop) = &event_loop
-            && this.sock.is_open()
+        if this.sock.is_open()
+            && let Some(event_loop) = this.attached.event_loop()
         {
             event_loop.sockets.release(py, this.fd.get(), this);
         }
-        let closed = this.sock.close(py);
-        let kind = std::mem::replace(&mut *this.kind.borrow_mut(), ProtocolKind::None);
+        this.sock.close(py)
+    }
+
+    /// Drops what the transport holds.
+    fn let_go(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        let kind = this.kind.take();
         drop(kind);
-        this.protocol.set(None);
-        this.context.set(None);
-        if let Some(server) = this.server.take() {
-            crate::server::detach(py, &server, this.as_any())?;
+        this.attached.clear();
+        match this.server.take() {
+            Some(server) => crate::server::detach(py, &server, this.as_any()),
+            None => Ok(()),
         }
-        closed
     }
 
     /// `__del__` of a transport that nobody closed.
     pub(super) fn abandoned(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        let message = format!("unclosed transport {}", Self::shown(this, py)?);
-        let kwargs = PyDict::new(py);
-        kwargs.set_item("source", this)?;
-        let warned = crate::library::module(py, "warnings")?
-            .call_method("warn", (message, py.get_type::<PyResourceWarning>()), Some(&kwargs))
-            .map(drop);
-        let closed = Self::let_go(this, py);
-        warned.and(closed)
-    }
-
-    fn shown(this: &Obj<Self>, py: Python<'_>) -> PyResult<String> {
-        Ok(this.bind(py).repr()?.to_string())
+        let warned = warn_unclosed(py, this);
+        let closed = Self::close_socket(this, py);
+        let detached = Self::let_go(this, py);
+        warned.and(closed).and(detached)
     }
 
     fn del(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {

@@ -1,4 +1,4 @@
-//! Back-pressure of pipes and datagram endpoints: when the protocol is told to pause and to resume writing.
+//! Back-pressure: when the protocol is told to pause and to resume writing.
 
 use std::cell::Cell;
 
@@ -19,24 +19,32 @@ pub(super) trait Flow: Class + Sized {
     /// Bytes that were offered to the kernel and not taken.
     fn pending(&self) -> usize;
 
+    /// Offers the kernel what it has not been offered, before somebody looks at what is pending.
+    ///
+    /// # Errors
+    /// `KeyboardInterrupt`, `SystemExit`.
+    fn offer(_this: &Obj<Self>, _py: Python<'_>) -> PyResult<()> {
+        Ok(())
+    }
+
     /// After something was queued.
-    fn pause_protocol(this: &Obj<Self>, py: Python<'_>, from_loop: bool) -> PyResult<()> {
+    fn pause_protocol(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         let mut flow = this.flow().get();
         let pause = flow.after_push(this.pending());
         this.flow().set(flow);
         match pause {
-            Some(_) => this.attached().tell(py, this, intern!(py, "pause_writing"), from_loop),
+            Some(_) => this.attached().tell(py, this, intern!(py, "pause_writing")),
             None => Ok(()),
         }
     }
 
     /// After something was sent. The protocol may write again in here.
-    fn resume_protocol(this: &Obj<Self>, py: Python<'_>, from_loop: bool) -> PyResult<()> {
+    fn resume_protocol(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         let mut flow = this.flow().get();
         let resume = flow.after_drain(this.pending());
         this.flow().set(flow);
         match resume {
-            Some(_) => this.attached().tell(py, this, intern!(py, "resume_writing"), from_loop),
+            Some(_) => this.attached().tell(py, this, intern!(py, "resume_writing")),
             None => Ok(()),
         }
     }
@@ -50,11 +58,12 @@ pub(super) trait Flow: Class + Sized {
         };
         let marks = WaterMarks::with_default(limit(high)?, limit(low)?, WaterMarks::DEFAULT_HIGH)
             .map_err(|bad| PyValueError::new_err(bad.to_string()))?;
+        Self::offer(this, py)?;
         let mut flow = this.flow().get();
         let pause = flow.set_marks(marks, this.pending());
         this.flow().set(flow);
         match pause {
-            Some(_) => this.attached().tell(py, this, intern!(py, "pause_writing"), false),
+            Some(_) => this.attached().tell(py, this, intern!(py, "pause_writing")),
             None => Ok(()),
         }
     }
@@ -78,7 +87,10 @@ pub(super) trait Flow: Class + Sized {
             )
             .method0(
                 "get_write_buffer_size",
-                |this: &Obj<Self>, _py: Python<'_>| this.pending(),
+                |this: &Obj<Self>, py: Python<'_>| -> PyResult<usize> {
+                    Self::offer(this, py)?;
+                    Ok(this.pending())
+                },
                 "get_write_buffer_size($self, /)\n--\n\nThe number of bytes that are buffered.",
             )
             .getter("_protocol_paused", |this: &Obj<Self>, _py: Python<'_>| this.flow().get().is_paused(), "")

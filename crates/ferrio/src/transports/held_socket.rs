@@ -187,6 +187,8 @@ impl HeldSocket {
             return Ok(());
         }
         match self.bare.take() {
+            // A connection inherits the option from the listening socket.
+            Some(fd) if socket::lingers(fd.as_raw_fd()) => py.detach(|| drop(fd)),
             Some(fd) => drop(fd),
             None => {
                 if let Some(sock) = self.object.get() {

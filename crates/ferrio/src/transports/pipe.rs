@@ -140,10 +140,10 @@ pub(crate) trait OverPipe: Class {
         let attached = &this.pipe().attached;
         if let Some(protocol) = attached.protocol() {
             let made = protocol.bind(py).call_method1(intern!(py, "connection_made"), (this,)).map(drop);
-            attached.report_callback(py, this, "connection_made()", made)?;
+            attached.report_named(py, this, "connection_made()", made)?;
         }
         let started = Self::start(this, py);
-        attached.report_callback(py, this, "_add_reader()", started)?;
+        attached.report_named(py, this, "_add_reader()", started)?;
         attached.wake_waiter(py)
     }
 
@@ -155,8 +155,7 @@ pub(crate) trait OverPipe: Class {
         })
     }
 
-    /// Tells the protocol, and closes the file. To be called in the transport's context, as the loop calls what was
-    /// given to `call_soon`.
+    /// Tells the protocol, and closes the file. To be called in a context, as the loop calls what was given to `call_soon`.
     fn connection_lost(this: &Obj<Self>, py: Python<'_>, exc: Option<&Obj>) -> PyResult<()> {
         let pipe = this.pipe();
         let Some(file) = pipe.file.get() else { return Ok(()) };
@@ -167,10 +166,10 @@ pub(crate) trait OverPipe: Class {
             }
             None => Ok(()),
         };
-        let reported = pipe.attached.report_callback(py, this, "_call_connection_lost()", told);
+        let reported = pipe.attached.report_named(py, this, "_call_connection_lost()", told);
         pipe.file.set(None);
         let closed = file.bind(py).call_method0(intern!(py, "close")).map(drop);
-        let closed = pipe.attached.report_callback(py, this, "_call_connection_lost()", closed);
+        let closed = pipe.attached.report_named(py, this, "_call_connection_lost()", closed);
         this.forget_protocol();
         pipe.attached.clear();
         reported.and(closed)

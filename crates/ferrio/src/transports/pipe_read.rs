@@ -5,14 +5,16 @@
 //! may be read by one transport and written by another.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::io::ErrorKind;
 
-use ferrio_core::driver::{Interest, socket};
+use ferrio_core::driver::{Interest, pipe};
 use ferrio_object::{Any, Class, ClassBuilder, GilStatic, Obj};
 use pyo3::exceptions::PyOSError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::attached::Cause;
 use super::pipe::{MODULE, OverPipe, Pipe, kept_class};
 use super::protocol::ProtocolKind;
 use crate::event_loop::watches;
@@ -89,28 +91,35 @@ impl ReadPipe {
         }
         let Some(event_loop) = this.pipe.attached.event_loop() else { return Ok(()) };
         let mut scratch = event_loop.sockets.take_scratch();
-        let received = socket::read(this.pipe.fd.get(), &mut scratch);
+        let fd = this.pipe.fd.get();
+        let mut received = pipe::read(fd, &mut scratch);
+        if received.as_ref().is_err_and(|err| err.kind() == ErrorKind::Unsupported) {
+            let room: &mut [u8] = &mut scratch;
+            received = py.detach(|| pipe::read_waiting(fd, room));
+        }
         let outcome = match &received {
             Ok(count) if *count > 0 => Self::received(this, py, &scratch[..*count]),
             _ => Ok(None),
         };
         event_loop.sockets.put_scratch(scratch);
         match (received, outcome) {
-            (Ok(0), _) => Self::ended(this, py),
-            (Err(err), _) if err.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
+            (Ok(0), _) => this.pipe.attached.run(py, Cause::Reading, || Self::ended(this, py)),
+            (Err(err), _) if err.kind() == ErrorKind::WouldBlock => Ok(()),
             (Err(err), _) => {
                 let err = PyOSError::new_err_from_io(err);
-                Self::fatal_error(this, py, err, "Fatal read error on pipe transport")
+                this.pipe.attached.run(py, Cause::Reading, || {
+                    Self::fatal_error(this, py, err, "Fatal read error on pipe transport")
+                })
             }
             (Ok(_), Ok(None)) => Ok(()),
             (Ok(_), Ok(Some(data))) => {
                 let Some(protocol) = this.pipe.attached.protocol() else { return Ok(()) };
-                let passed = this.pipe.attached.in_context(py, || {
+                let passed = this.pipe.attached.run(py, Cause::Reading, || {
                     protocol.bind(py).call_method1(intern!(py, "data_received"), (data,)).map(drop)
                 });
-                this.pipe.attached.report_callback(py, this, "_read_ready()", passed)
+                this.pipe.attached.report_named(py, this, "_read_ready()", passed)
             }
-            (Ok(_), Err(err)) => this.pipe.attached.report_callback(py, this, "_read_ready()", Err(err)),
+            (Ok(_), Err(err)) => this.pipe.attached.report_named(py, this, "_read_ready()", Err(err)),
         }
     }
 
@@ -133,7 +142,7 @@ impl ReadPipe {
             let Some(this) = held[0].cast::<Self>() else { return Ok(()) };
             let Some(protocol) = this.pipe.attached.protocol() else { return Ok(()) };
             let told = protocol.bind(py).call_method0(intern!(py, "eof_received")).map(drop);
-            this.pipe.attached.report_callback(py, this, "eof_received()", told)
+            this.pipe.attached.report_named(py, this, "eof_received()", told)
         })?;
         Self::lose_soon(this, py, None)
     }
@@ -178,6 +187,7 @@ impl ReadPipe {
             return Ok(());
         }
         this.paused.set(false);
+        this.pipe.attached.copy_context(py, Cause::Reading)?;
         Self::watch(this, py)?;
         this.pipe.attached.log(py, MODULE, "debug", "%r resumes reading", this)
     }

@@ -6,7 +6,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, IoSlice};
 
-use ferrio_core::driver::{Interest, socket};
+use ferrio_core::driver::{Interest, pipe, socket};
 use ferrio_core::write_queue::{FlowControl, WriteQueue};
 use ferrio_object::{Any, BufferPlace, Class, ClassBuilder, GilStatic, Obj};
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyOSError, PyTypeError};
@@ -14,7 +14,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
 
-use super::attached::Attached;
+use super::attached::{Attached, Cause};
 use super::chunk::{Chunk, Data};
 use super::flow::Flow;
 use super::pipe::{MODULE, OverPipe, Pipe, kept_class};
@@ -102,10 +102,10 @@ impl WritePipe {
     /// `KeyboardInterrupt`, `SystemExit`.
     pub(crate) fn ready(this: &Obj<Self>, py: Python<'_>, side: Interest) -> PyResult<()> {
         if side.is_readable() && this.watched.get().is_readable() {
-            Self::other_side_closed(this, py)
+            this.pipe.attached.run(py, Cause::Reading, || Self::other_side_closed(this, py))
         } else if side.is_writable() && this.watched.get().is_writable() {
-            let outcome = Self::write_ready(this, py);
-            this.pipe.attached.report_callback(py, this, "_write_ready()", outcome)
+            let outcome = this.pipe.attached.run(py, Cause::Writing, || Self::write_ready(this, py));
+            this.pipe.attached.report_named(py, this, "_write_ready()", outcome)
         } else {
             Ok(())
         }
@@ -140,16 +140,23 @@ impl WritePipe {
         let mut sent = 0;
         if this.queue.borrow().is_empty() {
             let fd = this.pipe.fd.get();
-            match data.with(py, |bytes| socket::write(fd, bytes)) {
+            match data.with(py, |bytes| pipe::write(fd, bytes)) {
                 Ok(count) if count == len => return Ok(()),
                 Ok(count) => sent = count,
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
+                // Only from a copy can it be written while others run: the event says when.
+                Err(err) if err.kind() == io::ErrorKind::Unsupported => {}
                 Err(err) => return Self::write_failed(this, py, err),
             }
+            this.pipe.attached.copy_context(py, Cause::Writing)?;
             Self::watch(this, py, Interest::WRITABLE)?;
         }
-        data.queue_rest(py, &mut this.queue.borrow_mut(), sent);
-        Self::pause_protocol(this, py, false)
+        let (rest, buffer) = data.into_rest(py, sent);
+        this.queue.borrow_mut().push(rest);
+        let outcome = Self::pause_protocol(this, py);
+        // To release it may run Python code, which may write to us: all is in its place.
+        drop(buffer);
+        outcome
     }
 
     #[cold]
@@ -174,13 +181,19 @@ impl WritePipe {
                 let mut slices = [IoSlice::new(&[]); SLICES];
                 let filled = queue.slices(&mut slices);
                 let offered: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
-                socket::write_vectored(this.pipe.fd.get(), &slices[..filled])
-                    .map(|written| (written, offered))
+                pipe::write_vectored(this.pipe.fd.get(), &slices[..filled]).map(|written| (written, offered))
+            };
+            let written = match written {
+                Err(err) if err.kind() == io::ErrorKind::Unsupported => this.write_waiting(py),
+                written => written,
             };
             match written {
                 Ok((written, offered)) => {
+                    let mut queue = this.queue.borrow_mut();
+                    // Another thread may have aborted while we were detached.
+                    let written = written.min(queue.len());
                     // The chunks are plain bytes: dropping them runs no Python code.
-                    this.queue.borrow_mut().advance(written);
+                    queue.advance(written);
                     if written < offered {
                         break;
                     }
@@ -189,7 +202,7 @@ impl WritePipe {
                 Err(err) => return Self::write_failed(this, py, err),
             }
         }
-        Self::resume_protocol(this, py, true)?;
+        Self::resume_protocol(this, py)?;
         if !this.queue.borrow().is_empty() || this.losing.get() {
             return Ok(());
         }
@@ -197,9 +210,19 @@ impl WritePipe {
         if this.pipe.closing.get() {
             Self::unwatch(this, &[Interest::READABLE]);
             this.losing.set(true);
-            return this.pipe.attached.in_context(py, || Self::connection_lost(this, py, None));
+            return Self::connection_lost(this, py, None);
         }
         Ok(())
+    }
+
+    /// Writes the front of the queue to a file that may make us wait, from a copy: others may change the queue meanwhile.
+    /// How much was written, of how much.
+    #[cold]
+    fn write_waiting(&self, py: Python<'_>) -> io::Result<(usize, usize)> {
+        let fd = self.pipe.fd.get();
+        let data: Vec<u8> = self.queue.borrow().iter().flatten().take(pipe::WRITE_MAX).copied().collect();
+        let written = py.detach(|| pipe::write_waiting(fd, &data))?;
+        Ok((written, data.len()))
     }
 
     #[cold]

@@ -1,18 +1,15 @@
-//! What a protocol is called with, and what becomes of its errors.
+//! What a protocol is called with.
 //!
 //! Methods are called by name each time, like in asyncio, so that one replaced on the instance is called. That costs
 //! no bound method: the interpreter's method cache finds the function, and `self` is passed along.
 
 use std::cell::OnceCell;
 
-use ferrio_object::{Args, Buffer, GilStatic, Obj, Signature, ThreadState};
+use ferrio_object::{Args, Buffer, GilStatic, Obj, Signature};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
 
-use super::stream::StreamTransport;
-use crate::exceptions;
 use crate::streams::StreamReaderProtocol;
 
 /// How a protocol takes what is received.
@@ -87,59 +84,4 @@ pub(crate) fn py_feed_data(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
         left = &left[count..];
     }
     Ok(())
-}
-
-impl StreamTransport {
-    /// Runs `f` in the transport's own context; for calls that come from the loop and not from the protocol itself.
-    #[inline]
-    pub(super) fn in_context<R>(&self, py: Python<'_>, f: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
-        match self.context.get() {
-            Some(context) => ThreadState::in_context(py, &context, f),
-            None => f(),
-        }
-    }
-
-    /// Calls a protocol method that tells something; an error goes to the exception handler as
-    /// `"protocol.NAME() failed"`.
-    pub(super) fn tell(
-        this: &Obj<Self>,
-        py: Python<'_>,
-        method: &Bound<'_, PyString>,
-        from_loop: bool,
-    ) -> PyResult<()> {
-        let Some(protocol) = this.protocol.get() else { return Ok(()) };
-        let call = || protocol.bind(py).call_method0(method).map(drop);
-        let outcome = if from_loop { this.in_context(py, call) } else { call() };
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(err) if exceptions::is_exit(py, &err) => Err(err),
-            Err(err) => this.report(this, py, &format!("protocol.{method}() failed"), err),
-        }
-    }
-
-    /// Hands an error to the loop's exception handler.
-    pub(super) fn report(&self, this: &Obj<Self>, py: Python<'_>, message: &str, err: PyErr) -> PyResult<()> {
-        let exc = exceptions::value_of(py, err);
-        let Some(event_loop) = self.event_loop.get() else { return Ok(()) };
-        let context = PyDict::new(py);
-        context.set_item(intern!(py, "message"), message)?;
-        context.set_item(intern!(py, "exception"), exc)?;
-        context.set_item(intern!(py, "transport"), this)?;
-        context.set_item(intern!(py, "protocol"), self.protocol.get().unwrap_or_else(|| Obj::none(py)))?;
-        event_loop.bind(py).call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
-    }
-
-    /// Reports the error of a call that asyncio makes through a handle; `callback` gives the name to show.
-    pub(super) fn report_callback(
-        this: &Obj<Self>,
-        py: Python<'_>,
-        callback: impl FnOnce() -> PyResult<String>,
-        outcome: PyResult<()>,
-    ) -> PyResult<()> {
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(err) if exceptions::is_exit(py, &err) => Err(err),
-            Err(err) => this.report(this, py, &format!("Exception in callback {}", callback()?), err),
-        }
-    }
 }

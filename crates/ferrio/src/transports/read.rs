@@ -17,6 +17,8 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use super::attached::Cause;
+use super::datagram::MODULE;
 use super::protocol::ProtocolKind;
 use super::stream::StreamTransport;
 use crate::exceptions::{self, FromIo};
@@ -27,6 +29,9 @@ const BULK: usize = 16 * 1024;
 /// Room for a read in bulk, in bytes. glibc maps an allocation of 128 KiB or more anew each time until one is freed at its
 /// full size, and these are cut to what came.
 const BULK_ROOMS: [usize; 3] = [64 * 1024, 112 * 1024, 256 * 1024];
+
+const READ_ERROR: &str = "Fatal read error on socket transport";
+const DATA_RECEIVED_FAILED: &str = "Fatal error: protocol.data_received() call failed.";
 
 /// What became of a read into a `BufferedProtocol`'s buffer.
 enum Filled {
@@ -86,7 +91,8 @@ impl StreamTransport {
 
     #[inline]
     fn read_data(this: &Obj<Self>, py: Python<'_>, kind: &ProtocolKind) -> PyResult<()> {
-        let (Some(event_loop), Some(protocol)) = (this.event_loop.get(), this.protocol.get()) else {
+        let (Some(event_loop), Some(protocol)) = (this.attached.event_loop(), this.attached.protocol())
+        else {
             return Ok(());
         };
         if this.room.get().len > 0 {
@@ -111,10 +117,10 @@ impl StreamTransport {
                 event_loop.sockets.put_scratch(scratch);
                 let outcome = match data {
                     None => fed.map(drop),
-                    Some(Ok(data)) => this.data_received(py, &protocol, data.bind(py)),
-                    Some(Err(err)) => {
-                        return Self::fatal_error(this, py, err, "Fatal read error on socket transport");
+                    Some(Ok(data)) => {
+                        return Self::data_received(this, py, &protocol, data.bind(py)).and(full);
                     }
+                    Some(Err(err)) => return Self::read_broken(this, py, err),
                 };
                 outcome.and(full)
             }
@@ -144,7 +150,7 @@ impl StreamTransport {
             _ => Ok(false),
         };
         let outcome = match fed {
-            Ok(false) => this.data_received(py, protocol, data.bind(py)),
+            Ok(false) => return Self::data_received(this, py, protocol, data.bind(py)).and(full),
             fed => fed.map(drop),
         };
         Self::data_taken(this, py, outcome.and(full))
@@ -159,7 +165,7 @@ impl StreamTransport {
         reader: &Obj<StreamReaderProtocol>,
         data: &Obj,
     ) -> PyResult<bool> {
-        let Some(event_loop) = this.event_loop.get() else { return Ok(false) };
+        let Some(event_loop) = this.attached.event_loop() else { return Ok(false) };
         let before = event_loop.ready.borrow().len();
         let fed = StreamReaderProtocol::feed_whole(reader, py, data);
         let mut ready = event_loop.ready.borrow_mut();
@@ -169,41 +175,52 @@ impl StreamTransport {
         fed
     }
 
+    /// Calls the protocol, in the context of reading, in which its errors end the connection too.
     #[inline]
-    fn data_received(&self, py: Python<'_>, protocol: &Obj, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.in_context(py, || {
-            protocol.bind(py).call_method1(intern!(py, "data_received"), (data,)).map(drop)
+    fn data_received(
+        this: &Obj<Self>,
+        py: Python<'_>,
+        protocol: &Obj,
+        data: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        this.attached.run(py, Cause::Reading, || {
+            match protocol.bind(py).call_method1(intern!(py, "data_received"), (data,)) {
+                Ok(_) => Ok(()),
+                Err(err) => Self::protocol_failed(this, py, err, DATA_RECEIVED_FAILED),
+            }
         })
     }
 
+    /// What became of feeding a reader, which runs no code of the protocol's.
     #[inline]
     fn data_taken(this: &Obj<Self>, py: Python<'_>, outcome: PyResult<()>) -> PyResult<()> {
         match outcome {
             Ok(()) => Ok(()),
-            Err(err) => {
-                Self::protocol_failed(this, py, err, "Fatal error: protocol.data_received() call failed.")
-            }
+            Err(err) => this
+                .attached
+                .run(py, Cause::Reading, || Self::protocol_failed(this, py, err, DATA_RECEIVED_FAILED)),
         }
     }
 
     /// Receives into the protocol's buffer.
     fn read_into_buffer(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        match this.in_context(py, || Ok(Self::fill_buffer(this, py)))? {
+        this.attached.run(py, Cause::Reading, || match Self::fill_buffer(this, py) {
             Filled::Part => Ok(()),
             Filled::Whole => Self::report_rest(this),
-            Filled::End => Self::read_eof(this, py),
-            Filled::Failed(err) => Self::read_failed(this, py, err),
+            Filled::End => Self::end_received(this, py),
+            Filled::Failed(err) if err.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Filled::Failed(err) => Self::fatal_error(this, py, PyOSError::new_err_from_io(err), READ_ERROR),
             Filled::Broken(method, err) => {
                 let message = format!("Fatal error: protocol.{method}() call failed.");
                 Self::protocol_failed(this, py, err, &message)
             }
-            Filled::Refused(err) => Self::fatal_error(this, py, err, "Fatal read error on socket transport"),
-        }
+            Filled::Refused(err) => Self::fatal_error(this, py, err, READ_ERROR),
+        })
     }
 
-    /// One read into the protocol's buffer, in the transport's context.
+    /// One read into the protocol's buffer.
     fn fill_buffer(this: &Obj<Self>, py: Python<'_>) -> Filled {
-        let Some(protocol) = this.protocol.get() else { return Filled::Part };
+        let Some(protocol) = this.attached.protocol() else { return Filled::Part };
         let protocol = protocol.bind(py);
         let buffer = protocol.call_method1(intern!(py, "get_buffer"), (-1,)).and_then(|buffer| {
             if buffer.len()? == 0 {
@@ -252,7 +269,12 @@ impl StreamTransport {
         if err.kind() == io::ErrorKind::WouldBlock {
             return Ok(());
         }
-        Self::fatal_error(this, py, PyOSError::new_err_from_io(err), "Fatal read error on socket transport")
+        Self::read_broken(this, py, PyOSError::new_err_from_io(err))
+    }
+
+    #[cold]
+    fn read_broken(this: &Obj<Self>, py: Python<'_>, err: PyErr) -> PyResult<()> {
+        this.attached.run(py, Cause::Reading, || Self::fatal_error(this, py, err, READ_ERROR))
     }
 
     /// An error of the protocol's own ends the connection.
@@ -269,14 +291,16 @@ impl StreamTransport {
         Self::fatal_error(this, py, err, message)
     }
 
-    /// The peer will send nothing more.
     #[cold]
     fn read_eof(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        Self::log_debug(this, py, "%r received EOF")?;
-        let Some(protocol) = this.protocol.get() else { return Ok(()) };
-        let keep_open =
-            this.in_context(py, || protocol.bind(py).call_method0(intern!(py, "eof_received"))?.is_truthy());
-        match keep_open {
+        this.attached.run(py, Cause::Reading, || Self::end_received(this, py))
+    }
+
+    /// The peer will send nothing more.
+    fn end_received(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        this.attached.log(py, MODULE, "debug", "%r received EOF", this)?;
+        let Some(protocol) = this.attached.protocol() else { return Ok(()) };
+        match protocol.bind(py).call_method0(intern!(py, "eof_received")).and_then(|keep| keep.is_truthy()) {
             // Open for writing; there is nothing left to read, and the driver would report it for ever.
             Ok(true) => Self::want(this, this.interest.get().without(Interest::READABLE)),
             Ok(false) => Self::close(this, py),
@@ -292,7 +316,7 @@ impl StreamTransport {
         }
         this.paused.set(true);
         Self::want(this, this.interest.get().without(Interest::READABLE))?;
-        Self::log_debug(this, py, "%r pauses reading")
+        this.attached.log(py, MODULE, "debug", "%r pauses reading", this)
     }
 
     pub(crate) fn resume_reading(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
@@ -300,17 +324,9 @@ impl StreamTransport {
             return Ok(());
         }
         this.paused.set(false);
+        this.attached.copy_context(py, Cause::Reading)?;
         Self::want(this, this.interest.get().with(Interest::READABLE))?;
-        Self::log_debug(this, py, "%r resumes reading")
-    }
-
-    /// A line for the log, in debug mode.
-    pub(super) fn log_debug(this: &Obj<Self>, py: Python<'_>, message: &str) -> PyResult<()> {
-        if !this.event_loop.get().is_some_and(|event_loop| event_loop.debug.get()) {
-            return Ok(());
-        }
-        let logger = py.import("ferrio.selector_events")?.getattr(intern!(py, "logger"))?;
-        logger.call_method1(intern!(py, "debug"), (message, this)).map(drop)
+        this.attached.log(py, MODULE, "debug", "%r resumes reading", this)
     }
 
     pub(super) fn define_read(class: &mut ClassBuilder<Self>) {

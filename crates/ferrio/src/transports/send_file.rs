@@ -46,7 +46,7 @@ impl StreamTransport {
     /// `ConnectionError` if it is lost already, `OSError` from the driver.
     pub(crate) fn wait_for_room(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj<Future>> {
         this.check_connected()?;
-        let Some(event_loop) = this.event_loop.get() else {
+        let Some(event_loop) = this.attached.event_loop() else {
             return Err(PyConnectionError::new_err("Connection is closed by peer"));
         };
         let waiter = Future::create(py, LoopRef::Native(event_loop))?;

@@ -9,23 +9,24 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::os::fd::RawFd;
+use std::rc::Rc;
 
 use ferrio_core::driver::{Address, Interest, Token, socket};
 use ferrio_core::write_queue::{FlowControl, WriteQueue};
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, Erased, GilStatic, Obj, ObjCell, Signature, ThreadState,
-};
+use ferrio_core::write_timing::{Habit, WriteTiming};
+use ferrio_object::{Any, Args, Class, ClassBuilder, Erased, GilStatic, Obj, ObjCell, Signature};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString};
 
+use super::attached::{Attached, Cause};
 use super::chunk::Chunk;
 use super::extra_info::ExtraInfo;
+use super::flow::Flow;
 use super::held_socket::{Connected, HeldSocket};
 use super::protocol::ProtocolKind;
 use super::read::Room;
-use super::write::Habit;
 use crate::event_loop::{Loop, Ready, Source};
 use crate::future::Future;
 use crate::streams::StreamReaderProtocol;
@@ -33,28 +34,23 @@ use crate::streams::StreamReaderProtocol;
 /// The contents of a stream transport.
 pub struct StreamTransport {
     pub(crate) fd: Cell<RawFd>,
-    pub(super) event_loop: ObjCell<Loop>,
+    pub(super) attached: Attached,
     pub(super) sock: HeldSocket,
     extra: ExtraInfo,
-    pub(super) protocol: ObjCell,
     pub(super) kind: RefCell<ProtocolKind>,
-    /// The `contextvars.Context` that the protocol is called in.
-    pub(super) context: ObjCell,
     pub(super) server: ObjCell,
-    /// Who waits for `connection_made()` to have been called.
-    waiter: ObjCell,
     pub(super) token: Cell<Option<Token>>,
     pub(super) interest: Cell<Interest>,
     /// Whether a read that brings less than it had room for leaves nothing behind, and none has been full so far.
     reads_out: Cell<bool>,
     pub(super) queue: RefCell<WriteQueue<Chunk>>,
     pub(super) flow: Cell<FlowControl>,
-    /// On the loop's list of transports to flush at the end of the turn.
-    pub(super) dirty: Cell<bool>,
-    /// The kernel has just taken much, and more of it may come: it is gathered until the end of the turn, or until the
-    /// protocol that was resumed has written.
-    pub(super) gathering: Cell<bool>,
-    pub(super) habit: Cell<Habit>,
+    /// When what is written is sent.
+    pub(super) timing: Cell<WriteTiming>,
+    /// What the connections of the server together have shown; a client's connection has its own.
+    pub(super) habit: OnceCell<Rc<Cell<Habit>>>,
+    /// On the loop's list of transports that are asked when the step returns.
+    pub(super) listed: Cell<bool>,
     /// The future that `sendfile()` waits on until the queue is empty.
     pub(super) empty_waiter: ObjCell<Future>,
     /// The future that `sendfile()` waits on until the kernel takes data again.
@@ -98,6 +94,24 @@ fn python_class(py: Python<'_>) -> PyResult<&Obj> {
     Ok(cell.get_or_init(|| class.into()))
 }
 
+impl Flow for StreamTransport {
+    fn attached(&self) -> &Attached {
+        &self.attached
+    }
+
+    fn flow(&self) -> &Cell<FlowControl> {
+        &self.flow
+    }
+
+    fn pending(&self) -> usize {
+        self.queue.borrow().len()
+    }
+
+    fn offer(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        Self::send_held(this, py)
+    }
+}
+
 impl StreamTransport {
     /// Asks for what serving the next event will use, a stage at a time (`base_events/ahead.rs`).
     #[inline]
@@ -110,11 +124,7 @@ impl StreamTransport {
                 StreamReaderProtocol::prefetch_stage(protocol, py, stage - 1);
             }
             (ProtocolKind::None, _) => {}
-            (_, 1) => {
-                // A Python object with some attributes, and the variables that there are in the context.
-                this.protocol.prefetch_first(128);
-                this.context.prefetch_first(64);
-            }
+            (_, 1) => this.attached.prefetch(),
             _ => {}
         }
     }
@@ -183,16 +193,19 @@ impl StreamTransport {
         event_loop.sockets.claim(py, fd, this)?;
         this.fd.set(fd);
         this.sock.begin(py, opening.sock);
-        this.event_loop.set(Some(event_loop.clone()));
+        this.attached.begin(py, event_loop, opening.protocol, opening.waiter)?;
         let peer = opening.peer.or_else(|| socket::peer_address(fd).ok());
         this.extra.begin(py, opening.extra, socket::local_address(fd).ok(), peer)?;
-        this.context.set(Some(ThreadState::copy_context(py)?));
         Self::set_protocol(this, py, opening.protocol.bind(py))?;
         if let Some(server) = &opening.server {
             crate::server::attach(py, server, this.as_any())?;
+            if let Some(habit) = crate::server::write_habit(server) {
+                this.timing.set(WriteTiming::new(habit.get()));
+                // It is empty: a transport begins once.
+                let _ = this.habit.set(habit);
+            }
         }
         this.server.set(opening.server);
-        this.waiter.set(opening.waiter);
         // Small writes go out at once; on what is not TCP the option does not exist. A short read from a TCP socket has
         // taken all there was. From a Unix socket it may have come to where descriptors are attached.
         this.reads_out.set(socket::set_nodelay(fd).is_ok());
@@ -205,24 +218,22 @@ impl StreamTransport {
     /// # Errors
     /// `KeyboardInterrupt`, `SystemExit`.
     pub(crate) fn connected(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        if let Some(protocol) = this.protocol.get() {
-            let outcome = this.in_context(py, || {
+        if let Some(protocol) = this.attached.protocol() {
+            let outcome = this.attached.run_once(py, Cause::Made, || {
                 protocol.bind(py).call_method1(intern!(py, "connection_made"), (this,)).map(drop)
             });
             let shown = || {
                 let method = protocol.bind(py).getattr(intern!(py, "connection_made"))?;
                 crate::debug::format_callback(py, &method, &[this.as_any().clone()])
             };
-            Self::report_callback(this, py, shown, outcome)?;
+            this.attached.report_callback(py, this, shown, outcome)?;
         }
         if Self::is_reading(this, py) {
             let started = Self::want(this, this.interest.get().with(Interest::READABLE));
-            Self::report_callback(this, py, || Ok("_SelectorTransport._add_reader()".to_owned()), started)?;
+            let shown = || Ok("_SelectorTransport._add_reader()".to_owned());
+            this.attached.report_callback(py, this, shown, started)?;
         }
-        if let Some(waiter) = this.waiter.take() {
-            crate::future_likes::wake(py, &waiter)?;
-        }
-        Ok(())
+        this.attached.wake_waiter(py)
     }
 
     /// Registers for `interest`, which may be none, instead of what was waited for before.
@@ -230,7 +241,7 @@ impl StreamTransport {
         if interest == this.interest.get() {
             return Ok(());
         }
-        let Some(event_loop) = this.event_loop.get() else { return Ok(()) };
+        let Some(event_loop) = this.attached.event_loop() else { return Ok(()) };
         let fd = this.fd.get();
         match this.token.get() {
             None => {
@@ -259,7 +270,7 @@ impl StreamTransport {
         if !this.reads_out.replace(false) {
             return Ok(());
         }
-        match (this.token.get(), this.event_loop.get()) {
+        match (this.token.get(), this.attached.event_loop()) {
             (Some(token), Some(event_loop)) => {
                 event_loop.reregister(this.fd.get(), token, this.interest.get())
             }
@@ -317,12 +328,14 @@ impl StreamTransport {
     fn set_protocol(this: &Obj<Self>, py: Python<'_>, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
         let kind = ProtocolKind::of(py, protocol)?;
         let old = this.kind.replace(kind);
-        this.protocol.set(Some(protocol.into()));
+        this.attached.set_protocol(protocol);
         drop(old);
         Ok(())
     }
 
     fn get_extra_info(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+        // A program that has the socket may use it behind our back.
+        Self::send_held(this, py)?;
         this.extra.get(py, &this.sock, args)
     }
 
@@ -334,10 +347,11 @@ impl StreamTransport {
             info.push("closing".to_owned());
         }
         info.push(format!("fd={}", this.fd.get()));
-        if this.event_loop.get().is_some_and(|event_loop| !event_loop.is_closed()) {
+        if this.attached.is_loop_open() {
             let state = |polling| if polling { "polling" } else { "idle" };
             let interest = this.interest.get();
             info.push(format!("read={}", state(interest.is_readable())));
+            Self::send_held(this, py)?;
             let pending = this.queue.borrow().len();
             info.push(format!("write=<{}, bufsize={pending}>", state(interest.is_writable())));
         }
@@ -345,6 +359,7 @@ impl StreamTransport {
     }
 
     fn buffer(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        Self::send_held(this, py)?;
         let chunks: Vec<_> = this.queue.borrow().iter().map(<[u8]>::to_vec).collect();
         let chunks = chunks.iter().map(|chunk| PyBytes::new(py, chunk));
         Ok(PyList::new(py, chunks.collect::<Vec<_>>())?.into())
@@ -358,12 +373,12 @@ impl StreamTransport {
         if this.empty_waiter.is_some() {
             return Err(PyRuntimeError::new_err("Empty waiter is already set"));
         }
-        let Some(event_loop) = this.event_loop.get() else {
+        let Some(event_loop) = this.attached.event_loop() else {
             return Err(PyRuntimeError::new_err("the transport is closed"));
         };
         let waiter = Future::create(py, crate::event_loop::LoopRef::Native(event_loop))?;
         this.empty_waiter.set(Some(waiter.clone()));
-        Self::flush_now(this, py)?;
+        Self::send_held(this, py)?;
         if this.queue.borrow().is_empty() && !waiter.is_done() {
             crate::future::set_result(&waiter, py, Obj::none(py))?;
         }
@@ -379,22 +394,19 @@ impl Class for StreamTransport {
     type Base = Any;
     ferrio_object::fields!(StreamTransport {
         fd,
-        event_loop,
+        attached,
         sock,
         extra,
-        protocol,
         kind,
-        context,
         server,
-        waiter,
         token,
         interest,
         reads_out,
         queue: unowned,
         flow,
-        dirty,
-        gathering,
-        habit,
+        timing,
+        habit: unowned,
+        listed,
         empty_waiter,
         room_waiter,
         conn_lost,
@@ -412,22 +424,19 @@ impl Class for StreamTransport {
     fn blank() -> Self {
         StreamTransport {
             fd: Cell::new(-1),
-            event_loop: ObjCell::empty(),
+            attached: Attached::default(),
             sock: HeldSocket::default(),
             extra: ExtraInfo::default(),
-            protocol: ObjCell::empty(),
             kind: RefCell::default(),
-            context: ObjCell::empty(),
             server: ObjCell::empty(),
-            waiter: ObjCell::empty(),
             token: Cell::new(None),
             interest: Cell::new(Interest::NONE),
             reads_out: Cell::new(false),
             queue: RefCell::new(WriteQueue::new()),
             flow: Cell::new(FlowControl::default()),
-            dirty: Cell::new(false),
-            gathering: Cell::new(false),
-            habit: Cell::new(Habit::default()),
+            timing: Cell::new(WriteTiming::new(Habit::default())),
+            habit: OnceCell::new(),
+            listed: Cell::new(false),
             empty_waiter: ObjCell::empty(),
             room_waiter: ObjCell::empty(),
             conn_lost: Cell::new(0),
@@ -479,7 +488,7 @@ impl Class for StreamTransport {
             )
             .method0(
                 "get_protocol",
-                |this: &Obj<Self>, _py: Python<'_>| this.protocol.get(),
+                |this: &Obj<Self>, _py: Python<'_>| this.attached.protocol(),
                 "get_protocol($self, /)\n--\n\nThe protocol.",
             )
             .method0("_make_empty_waiter", Self::make_empty_waiter, "")
@@ -490,8 +499,8 @@ impl Class for StreamTransport {
             )
             .getter("_sock", |this: &Obj<Self>, py: Python<'_>| this.sock.open_object(py), "")
             .getter("_sock_fd", |this: &Obj<Self>, _py: Python<'_>| this.fd.get(), "")
-            .getter("_loop", |this: &Obj<Self>, _py: Python<'_>| this.event_loop.get(), "")
-            .getter("_protocol", |this: &Obj<Self>, _py: Python<'_>| this.protocol.get(), "")
+            .getter("_loop", |this: &Obj<Self>, _py: Python<'_>| this.attached.event_loop(), "")
+            .getter("_protocol", |this: &Obj<Self>, _py: Python<'_>| this.attached.protocol(), "")
             .getter("_server", |this: &Obj<Self>, _py: Python<'_>| this.server.get(), "")
             .getter("_buffer", Self::buffer, "")
             .getter("_closing", |this: &Obj<Self>, _py: Python<'_>| this.closing.get(), "")
@@ -517,6 +526,7 @@ impl Class for StreamTransport {
                 "",
             )
             .getter("max_size", |_this: &Obj<Self>, _py: Python<'_>| crate::event_loop::SCRATCH_LEN, "");
+        Self::define_flow(class);
         Self::define_read(class);
         Self::define_write(class);
         Self::define_end(class);

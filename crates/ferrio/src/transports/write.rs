@@ -1,53 +1,31 @@
-//! Sending: `write()` queues, and the end of the turn sends what is queued with one syscall.
+//! Sending: `write()` offers its bytes to the kernel at once, and queues what the kernel does not take.
 //!
-//! A protocol that writes a head and a body, or answers ten pipelined requests, makes one segment of it. Only who
-//! alone has something to do, and has written once each time for a while, has it sent at once. What is more
-//! than a segment's worth is sent at once, like everything that is written while the loop does not run in this
-//! thread: nobody would flush it. Who writes much again after that, in the same turn or when it is resumed, is pouring
-//! out more than it has: this is gathered, and goes out a few blocks at a time. asyncio sends at once whatever it can, so
-//! its promises are kept where they can be seen: `pause_writing()` is called for bytes that the kernel did not take, never
+//! When bytes are held back to go out with the next ones of the same step is decided by `ferrio_core::write_timing`; what
+//! is held is sent before anybody can ask for it. `pause_writing()` is called for bytes that the kernel has refused, never
 //! for bytes that were not offered.
 
 use std::io::{self, IoSlice};
+use std::rc::Rc;
 
 use ferrio_core::driver::{Interest, socket};
-use ferrio_core::write_queue::{FlowControl, WaterMarks};
-use ferrio_object::{Args, BufferPlace, ClassBuilder, Erased, Obj, Signature, ThreadState};
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use ferrio_core::write_timing::{Answer, Gathering, Moment};
+use ferrio_object::{BufferPlace, ClassBuilder, Erased, Obj};
+use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use super::attached::Cause;
 use super::chunk::{Chunk, Data};
+use super::flow::Flow;
 use super::stream::StreamTransport;
+use crate::event_loop::held_writes;
 use crate::exceptions::{self, FromIo};
 use crate::future;
 
-/// Bytes up to which a queue waits for the end of the turn.
-const FLUSH_AT: usize = 32 * 1024;
-/// Bytes that are gathered for one vectored send. With blocks of 64 KiB, 512 KiB took a tenth less than 256 (from one
-/// sender; from 64 no more and no less), which took less than 64.
-const GATHER: usize = 512 * 1024;
 /// Slices for one vectored send; more of them go out with the next.
 const SLICES: usize = 64;
-/// Times that a queue is sent which its protocol has filled again when it was resumed.
-const ROUNDS: u32 = 8;
 /// asyncio's `constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES`.
 const WARN_AFTER: u32 = 5;
-
-/// Polls in a row after which a transport's only write went out, from which on the next is taken for the only one too.
-const LONE: u8 = 8;
-
-/// How a transport writes when a poll brings one event and no more. Mostly it is one write, and then there is nothing to
-/// wait for: to send it at once saves the queue, and for other data than `bytes` a copy. With one busy connection that is
-/// 1 to 3 % of the CPU of an answer. With 64 it costs 4 % to send each answer when it is written, instead of one
-/// after the other at the end of the turn.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Habit {
-    /// How many times in a row it was one write, up to [`LONE`].
-    lone: u8,
-    /// The last poll after which a write was sent for that reason.
-    sent_after: u32,
-}
 
 /// What became of the queue.
 enum Sent {
@@ -65,6 +43,7 @@ impl StreamTransport {
     pub(crate) fn write(this: &Obj<Self>, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut place = BufferPlace::new();
         let data = Data::new(&mut place, py, data)?;
+        this.send_others(py)?;
         if this.eof.get() {
             return Err(PyRuntimeError::new_err("Cannot call write() after write_eof()"));
         }
@@ -78,88 +57,146 @@ impl StreamTransport {
         if this.conn_lost.get() > 0 {
             return Self::write_to_lost(this, py);
         }
-        let pending = this.queue.borrow().len();
-        if pending + len <= this.flush_at() {
-            if pending == 0 && this.is_lone_write() {
-                return Self::send_first(this, py, data, len).map(drop);
-            }
-            this.queue.borrow_mut().push(data.into_chunk(py));
-            return if Self::flush_later(this) { Ok(()) } else { Self::flush_and_pause(this, py) };
+        let answer = Self::plan(this, py, len);
+        if this.queue.borrow().is_empty() && answer != Some(Answer::Hold) {
+            return Self::send_first(this, py, data, len);
         }
-        if this.gathering.get() && data.is_shared() {
-            this.queue.borrow_mut().push(data.into_chunk(py));
-            return if pending + len < this.gather_at() { Ok(()) } else { Self::send_gathered(this, py) };
-        }
-        // A large buffer that must be copied is offered to the kernel first: mostly nothing is left to copy.
-        if pending == 0 && !this.interest.get().is_writable() {
-            if Self::send_first(this, py, data, len)? {
-                this.gathering.set(Self::flush_later(this));
-            }
-            return Ok(());
-        }
-        this.queue.borrow_mut().push(data.into_chunk(py));
-        Self::flush_and_pause(this, py)
-    }
-
-    /// Whether this write, to an empty queue, is likely the only one before the next poll.
-    #[inline]
-    fn is_lone_write(&self) -> bool {
-        let habit = self.habit.get();
-        if habit.lone < LONE || self.interest.get().is_writable() {
-            return false;
-        }
-        let Some(poll) = self.event_loop.get().and_then(|event_loop| event_loop.quiet_poll()) else {
-            return false;
+        let (data, buffer) = data.into_rest(py, 0);
+        this.queue.borrow_mut().push(data);
+        let outcome = match answer {
+            Some(Answer::Hold) => Ok(()),
+            Some(Answer::Send | Answer::SendAndReport) => Self::send_now(this, py),
+            None => Self::pause_protocol(this, py),
         };
-        if habit.sent_after == poll {
-            // The write before was not the only one.
-            self.habit.set(Habit { lone: 0, ..habit });
-            return false;
-        }
-        self.habit.set(Habit { sent_after: poll, ..habit });
-        true
+        // To release it may run Python code, which may write to us: all is in its place.
+        drop(buffer);
+        outcome
     }
 
-    /// Offers the kernel what finds an empty queue, and queues what it does not take. Whether it took all.
+    /// Sends what another transport of the loop holds back, so that bytes leave in the order of the writes.
     #[inline]
-    fn send_first(this: &Obj<Self>, py: Python<'_>, data: Data<'_>, len: usize) -> PyResult<bool> {
+    fn send_others(&self, py: Python<'_>) -> PyResult<()> {
+        match self.attached.event_loop() {
+            Some(event_loop) if event_loop.held.wait_for_step() && !self.listed.get() => {
+                held_writes::send_all(&event_loop, py)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What is to become of `len` bytes that are written; `None` if they wait behind what the kernel has refused.
+    #[inline]
+    fn plan(this: &Obj<Self>, py: Python<'_>, len: usize) -> Option<Answer> {
+        let Some(event_loop) = this.attached.event_loop() else { return Some(Answer::Send) };
+        event_loop.expect_io();
+        let mut timing = this.timing.get();
+        if !timing.holds() && !this.queue.borrow().is_empty() {
+            return None;
+        }
+        let gathering = event_loop.held.gathering();
+        if gathering == Gathering::Never {
+            return Some(Answer::Send);
+        }
+        let moment = Moment { gathering, step: event_loop.step(), high: this.flow.get().marks().high() };
+        let shared = this.habit.get_or_init(Rc::default);
+        let mut habit = shared.get();
+        let answer = timing.write(len, moment, &mut habit, held_writes::now);
+        shared.set(habit);
+        this.timing.set(timing);
+        if answer != Answer::Send && !this.listed.replace(true) {
+            held_writes::add(&event_loop, py, Erased::new(this.clone()), |transport, py| {
+                transport.get::<Self>().map_or(Ok(()), |this| Self::listed_no_more(this, py))
+            });
+        }
+        Some(answer)
+    }
+
+    /// Offers the kernel what finds an empty queue, and queues what it does not take.
+    #[inline]
+    fn send_first(this: &Obj<Self>, py: Python<'_>, data: Data<'_>, len: usize) -> PyResult<()> {
         let fd = this.live_fd(py);
         let sent = match data.with(py, |bytes| socket::send(fd, bytes)) {
-            Ok(count) if count == len => return Ok(true),
+            Ok(count) if count == len => return Ok(()),
             Ok(count) => count,
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => 0,
             Err(err) => {
-                // The exception handler is told, whose the buffer may be.
+                // The exception handler is called, and the buffer may be its own.
                 drop(data);
-                return Self::write_failed(this, py, err).map(|()| false);
+                return Self::write_failed(this, py, err);
             }
         };
-        data.queue_rest(py, &mut this.queue.borrow_mut(), sent);
-        Self::wait_for_kernel(this, py).map(|()| false)
+        let (rest, buffer) = data.into_rest(py, sent);
+        this.queue.borrow_mut().push(rest);
+        let outcome = Self::wait_for_kernel(this, py);
+        // To release it may run Python code, which may write to us: all is in its place.
+        drop(buffer);
+        outcome
     }
 
-    /// Bytes from which on what is gathered goes out. Any mark but the one that asyncio begins with is kept to the byte.
-    fn gather_at(&self) -> usize {
-        match self.flow.get().marks().high() {
-            WaterMarks::DEFAULT_HIGH => GATHER,
-            high => GATHER.min(high),
+    /// Offers the queue, which the kernel has not refused so far.
+    fn send_now(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        this.end_round();
+        match this.send_pending(py) {
+            Sent::All => Ok(()),
+            Sent::Some => Self::wait_for_kernel(this, py),
+            Sent::Failed(err) => Self::write_failed(this, py, err),
         }
     }
 
-    /// Sends what is gathered, to a kernel that has taken everything so far.
-    fn send_gathered(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        match this.send_pending(py) {
-            Sent::All => Ok(()),
-            Sent::Some => {
-                this.gathering.set(false);
-                Self::wait_for_kernel(this, py)
-            }
-            Sent::Failed(err) => Self::write_failed(this, py, err),
+    /// What is held back is about to be sent, or nothing more joins it.
+    #[inline]
+    fn end_round(&self) {
+        let Some(shared) = self.habit.get() else { return };
+        let (mut timing, mut habit) = (self.timing.get(), shared.get());
+        timing.round_ended(&mut habit, held_writes::now);
+        shared.set(habit);
+        self.timing.set(timing);
+    }
+
+    /// Whether bytes wait for the end of the turn, also when the program drains.
+    #[inline]
+    pub(crate) fn waits_for_turn(&self) -> bool {
+        self.attached.event_loop().is_some_and(|event_loop| event_loop.held.gathering() == Gathering::Turn)
+    }
+
+    /// Sends what is held back, and ends the round of writes: somebody asks, or control goes elsewhere.
+    ///
+    /// # Errors
+    /// `KeyboardInterrupt`, `SystemExit`.
+    #[inline]
+    pub(crate) fn send_held(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        let timing = this.timing.get();
+        if timing.holds() {
+            return Self::send_now(this, py);
+        }
+        if timing.is_in_round() {
+            this.end_round();
+        }
+        Ok(())
+    }
+
+    /// The step returns, or the turn ends, for which the transport was listed.
+    ///
+    /// # Errors
+    /// `KeyboardInterrupt`, `SystemExit`.
+    #[inline]
+    fn listed_no_more(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        this.listed.set(false);
+        Self::send_held(this, py)
+    }
+
+    /// As [`Self::send_held`], for a connection that ends: what the kernel does not take is lost.
+    pub(super) fn send_held_or_drop(&self, py: Python<'_>) {
+        if self.timing.get().holds() {
+            self.end_round();
+            // The connection ends with the error that it has, or none.
+            let _ = self.send_pending(py);
         }
     }
 
     /// The kernel takes no more now: it will be asked again when it does, and the protocol is to pause if this is much.
     fn wait_for_kernel(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        this.attached.copy_context(py, Cause::Writing)?;
         Self::want(this, this.interest.get().with(Interest::WRITABLE))?;
         Self::pause_protocol(this, py)
     }
@@ -193,44 +230,20 @@ impl StreamTransport {
         if this.conn_lost.get() > 0 {
             return Self::write_to_lost(this, py);
         }
-        let pending = {
+        let len = chunks.iter().map(|chunk| chunk.as_ref().len()).sum();
+        this.send_others(py)?;
+        let answer = Self::plan(this, py, len);
+        {
             let mut queue = this.queue.borrow_mut();
             for chunk in chunks {
                 queue.push(chunk);
             }
-            queue.len()
-        };
-        if pending <= this.flush_at() && Self::flush_later(this) {
-            return Ok(());
         }
-        Self::flush_and_pause(this, py)
-    }
-
-    /// Bytes up to which the queue may wait: never above the mark at which the protocol would be paused.
-    #[inline]
-    fn flush_at(&self) -> usize {
-        FLUSH_AT.min(self.flow.get().marks().high())
-    }
-
-    /// Leaves the queue to the end of the turn, or to the driver if the kernel takes nothing now. False if nobody
-    /// would flush it, since the loop does not run in this thread.
-    #[inline]
-    fn flush_later(this: &Obj<Self>) -> bool {
-        if this.dirty.get() || this.interest.get().is_writable() {
-            return true;
+        match answer {
+            Some(Answer::Hold) => Ok(()),
+            Some(_) => Self::send_now(this, py),
+            None => Self::pause_protocol(this, py),
         }
-        let Some(event_loop) = this.event_loop.get() else { return true };
-        if event_loop.thread_id.get() != ThreadState::ident() {
-            return false;
-        }
-        this.dirty.set(true);
-        event_loop.dirty.borrow_mut().push(Erased::new(this.clone()));
-        true
-    }
-
-    fn flush_and_pause(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        Self::flush_now(this, py)?;
-        Self::pause_protocol(this, py)
     }
 
     fn write_to_lost(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
@@ -243,120 +256,29 @@ impl StreamTransport {
         Ok(())
     }
 
-    /// Tells the protocol to pause if too much is queued.
-    pub(super) fn pause_protocol(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        let mut flow = this.flow.get();
-        let pause = flow.after_push(this.queue.borrow().len());
-        this.flow.set(flow);
-        match pause {
-            Some(_) => Self::tell(this, py, intern!(py, "pause_writing"), false),
-            None => Ok(()),
-        }
-    }
-
-    fn resume_protocol(this: &Obj<Self>, py: Python<'_>, from_loop: bool) -> PyResult<()> {
-        let mut flow = this.flow.get();
-        let resume = flow.after_drain(this.queue.borrow().len());
-        this.flow.set(flow);
-        match resume {
-            Some(_) => Self::tell(this, py, intern!(py, "resume_writing"), from_loop),
-            None => Ok(()),
-        }
-    }
-
-    /// The end of a turn in which something was written.
-    ///
-    /// # Errors
-    /// `KeyboardInterrupt`, `SystemExit`.
-    pub(crate) fn flush(this: &Obj<Self>, py: Python<'_>, quiet_poll: Option<u32>) -> PyResult<()> {
-        this.dirty.set(false);
-        this.gathering.set(false);
-        if this.interest.get().is_writable() || this.queue.borrow().is_empty() {
-            return Ok(());
-        }
-        if let Some(poll) = quiet_poll {
-            this.note_habit(poll);
-        }
-        if this.flow.get().is_paused() || this.closing.get() || this.eof.get() || this.empty_waiter.is_some()
-        {
-            Self::send_queue(this, py, true)?;
-        } else {
-            // Nobody waits for the queue to be empty.
-            match this.send_pending(py) {
-                Sent::All => return Ok(()),
-                Sent::Some => Self::want(this, this.interest.get().with(Interest::WRITABLE))?,
-                Sent::Failed(err) => return Self::write_failed(this, py, err),
-            }
-        }
-        // Above the mark only now, if the kernel took less than it was offered.
-        let mut flow = this.flow.get();
-        let pause = flow.after_push(this.queue.borrow().len());
-        this.flow.set(flow);
-        match pause {
-            Some(_) => Self::tell(this, py, intern!(py, "pause_writing"), true),
-            None => Ok(()),
-        }
-    }
-
-    /// Counts a turn's writes, which are about to be sent.
-    #[inline]
-    fn note_habit(&self, poll: u32) {
-        let habit = self.habit.get();
-        let lone = self.queue.borrow().chunk_count() == 1 && habit.sent_after != poll;
-        self.habit.set(Habit { lone: if lone { (habit.lone + 1).min(LONE) } else { 0 }, ..habit });
-    }
-
-    /// Sends what is queued without waiting for the end of the turn.
-    pub(super) fn flush_now(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        if this.interest.get().is_writable() || this.queue.borrow().is_empty() {
-            return Ok(());
-        }
-        Self::send_queue(this, py, false)
-    }
-
     /// The kernel takes data again.
     pub(super) fn write_ready(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         if this.conn_lost.get() > 0 {
             return Ok(());
         }
-        Self::send_queue(this, py, true)
+        this.attached.run(py, Cause::Writing, || Self::write_rest(this, py))
     }
 
-    fn send_queue(this: &Obj<Self>, py: Python<'_>, from_loop: bool) -> PyResult<()> {
-        // A protocol that has more to send writes it when it is resumed: it goes out at once, instead of waiting for
-        // a poll that would only say that there is room. Not without end, for the sake of the other connections.
-        for _ in 0..ROUNDS {
-            match this.send_pending(py) {
-                Sent::Failed(err) => return Self::write_failed(this, py, err),
-                Sent::Some => {
-                    Self::want(this, this.interest.get().with(Interest::WRITABLE))?;
-                    // The protocol may write again in here.
-                    return Self::resume_protocol(this, py, from_loop);
-                }
-                Sent::All => {
-                    let before = this.gathering.replace(true);
-                    let resumed = Self::resume_protocol(this, py, from_loop);
-                    let refused = !this.gathering.replace(before);
-                    resumed?;
-                    if refused {
-                        // What the protocol has written was offered, and is waited for.
-                        this.gathering.set(false);
-                        return Ok(());
-                    }
-                }
-            }
-            if this.conn_lost.get() > 0 {
-                return Ok(());
-            }
-            if this.queue.borrow().is_empty() {
-                return Self::all_sent(this, py, from_loop);
-            }
+    fn write_rest(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        match this.send_pending(py) {
+            Sent::Failed(err) => return Self::write_failed(this, py, err),
+            // The protocol may write again in here.
+            Sent::Some => return Self::resume_protocol(this, py),
+            Sent::All => Self::resume_protocol(this, py)?,
         }
-        Self::want(this, this.interest.get().with(Interest::WRITABLE))
+        if this.conn_lost.get() > 0 || !this.queue.borrow().is_empty() {
+            return Ok(());
+        }
+        Self::all_sent(this, py)
     }
 
     /// The queue is empty.
-    fn all_sent(this: &Obj<Self>, py: Python<'_>, from_loop: bool) -> PyResult<()> {
+    fn all_sent(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         Self::want(this, this.interest.get().without(Interest::WRITABLE))?;
         if let Some(waiter) = this.empty_waiter.get()
             && !waiter.is_done()
@@ -364,7 +286,7 @@ impl StreamTransport {
             future::set_result(&waiter, py, Obj::none(py))?;
         }
         if this.closing.get() {
-            return Self::sent_after_close(this, py, from_loop);
+            return Self::sent_after_close(this, py);
         }
         if this.eof.get() {
             return Self::shutdown(this, py);
@@ -407,7 +329,8 @@ impl StreamTransport {
 
     #[cold]
     fn write_failed(this: &Obj<Self>, py: Python<'_>, err: io::Error) -> PyResult<()> {
-        this.queue.borrow_mut().clear();
+        let queue = this.queue.take();
+        drop(queue);
         let err = PyOSError::new_err_from_io(err);
         let exc = exceptions::value_of(py, err);
         Self::fatal_error(this, py, ferrio_object::raise(py, &exc), "Fatal write error on socket transport")?;
@@ -427,40 +350,15 @@ impl StreamTransport {
         if this.closing.get() || this.eof.get() {
             return Ok(());
         }
-        // What is queued goes first; if the kernel takes all of it, `eof` is not yet set and the end is told here.
-        Self::flush_now(this, py)?;
+        Self::send_held(this, py)?;
+        if this.closing.get() {
+            return Ok(());
+        }
         this.eof.set(true);
-        if this.closing.get() || !this.queue.borrow().is_empty() {
+        if !this.queue.borrow().is_empty() {
             return Ok(());
         }
         Self::shutdown(this, py)
-    }
-
-    fn set_limits(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
-        const SIGNATURE: Signature<2> =
-            Signature::new("set_write_buffer_limits", ["high", "low"]).required(0);
-        let [high, low] = args.bind(&SIGNATURE)?;
-        let limit = |arg: Option<&Bound<'_, PyAny>>| {
-            arg.filter(|arg| !arg.is_none()).map(PyAnyMethods::extract::<i128>).transpose()
-        };
-        let marks = WaterMarks::with_default(limit(high)?, limit(low)?, WaterMarks::DEFAULT_HIGH)
-            .map_err(|bad| PyValueError::new_err(bad.to_string()))?;
-        let mut flow = this.flow.get();
-        let pending = this.queue.borrow().len();
-        // What has not been offered to the kernel yet must not count.
-        let pending = if this.dirty.get() { 0 } else { pending };
-        let pause = flow.set_marks(marks, pending);
-        this.flow.set(flow);
-        match pause {
-            Some(_) => Self::tell(this, py, intern!(py, "pause_writing"), false),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether the protocol has been told to pause writing.
-    #[inline]
-    pub(crate) fn is_write_paused(&self) -> bool {
-        FlowControl::is_paused(self.flow.get())
     }
 
     pub(super) fn define_write(class: &mut ClassBuilder<Self>) {
@@ -487,29 +385,6 @@ impl StreamTransport {
                 "can_write_eof",
                 |_this: &Obj<Self>, _py: Python<'_>| true,
                 "can_write_eof($self, /)\n--\n\nTrue.",
-            )
-            .method(
-                "set_write_buffer_limits",
-                Self::set_limits,
-                "set_write_buffer_limits($self, /, high=None, low=None)\n--\n\n\
-                 Set the marks, in bytes, at which the protocol is told to pause and to resume writing.\n\n\
-                 Raises ValueError unless high >= low >= 0.",
-            )
-            .method0(
-                "get_write_buffer_limits",
-                |this: &Obj<Self>, py: Python<'_>| -> PyResult<Obj> {
-                    let marks = this.flow.get().marks();
-                    Ok((marks.low(), marks.high()).into_pyobject(py)?.into_any().into())
-                },
-                "get_write_buffer_limits($self, /)\n--\n\nThe marks as (low, high), in bytes (since 3.4.2).",
-            )
-            .method0(
-                "get_write_buffer_size",
-                |this: &Obj<Self>, _py: Python<'_>| this.queue.borrow().len(),
-                "get_write_buffer_size($self, /)\n--\n\nThe number of bytes that are buffered.",
-            )
-            .getter("_protocol_paused", |this: &Obj<Self>, _py: Python<'_>| this.is_write_paused(), "")
-            .getter("_high_water", |this: &Obj<Self>, _py: Python<'_>| this.flow.get().marks().high(), "")
-            .getter("_low_water", |this: &Obj<Self>, _py: Python<'_>| this.flow.get().marks().low(), "");
+            );
     }
 }

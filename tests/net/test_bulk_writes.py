@@ -1,7 +1,4 @@
-"""A protocol that writes as much as it may, for as long as it may: everything arrives, and back-pressure holds.
-
-On ferrio much that follows much in one turn, or that a protocol writes which is resumed, is gathered for one send.
-"""
+"""A protocol that writes as much as it may, for as long as it may: everything arrives, and back-pressure holds."""
 
 import random
 import socket
@@ -10,8 +7,6 @@ import pytest
 
 HIGH = 64 * 1024
 """asyncio's own mark."""
-GATHERED = 512 * 1024
-"""What may wait for a common send where nobody has set a mark."""
 
 
 @pytest.fixture
@@ -21,7 +16,7 @@ def pourer(asyncio, recorder):
     class Pourer(recorder):
         paused = False
 
-        def begin(self, blocks, high=None):
+        def begin(self, blocks, high=HIGH):
             self.blocks = iter(blocks)
             self.written = bytearray()
             self.most = high
@@ -44,12 +39,11 @@ def pourer(asyncio, recorder):
                 self.written += block
                 self.transport.write(block)
                 if not self.paused:
-                    # Whoever is not told to pause has not run ahead of the mark by more than is gathered.
-                    pending = self.transport.get_write_buffer_size()
-                    assert pending <= (GATHERED if self.most is None else self.most)
+                    # A protocol that is not told to pause is not over the mark.
+                    assert self.transport.get_write_buffer_size() <= self.most
 
         def finish(self):
-            # Not at once: asyncio itself calls connection_lost() twice for who closes in resume_writing() (3.13.0).
+            # Not at once: asyncio calls connection_lost() twice where resume_writing() closes (3.13.0).
             asyncio.get_running_loop().call_soon(self.transport.close)
 
     return Pourer
@@ -98,7 +92,7 @@ def test_a_mark_that_was_set_is_kept(clean_run, loop, pair, pourer, high):
     clean_run(main())
 
 
-def test_the_end_comes_after_what_was_gathered(clean_run, loop, pair, pourer):
+def test_the_end_comes_after_what_was_written(clean_run, loop, pair, pourer):
     async def main():
         protocol, peer = await pair(pourer)
         protocol.finish = lambda: protocol.transport.write_eof()
@@ -112,7 +106,7 @@ def test_the_end_comes_after_what_was_gathered(clean_run, loop, pair, pourer):
     clean_run(main())
 
 
-def test_nothing_is_gathered_for_a_loop_that_does_not_run(loop, run, pair, pourer):
+def test_everything_is_sent_for_a_loop_that_does_not_run(loop, run, pair, pourer):
     async def begin():
         return await pair(pourer)
 
