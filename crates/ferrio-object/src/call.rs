@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
@@ -125,12 +125,16 @@ pub fn is_generator(obj: &Obj) -> bool {
 /// The iterator behind an awaitable: itself for a coroutine, else what `__await__` gives.
 ///
 /// # Errors
-/// `TypeError` if `obj` cannot be awaited.
+/// As an `await`: `TypeError` if `obj` cannot be awaited, `RuntimeError` for a coroutine that is being awaited already.
 pub fn await_iter(py: Python<'_>, obj: &Obj) -> PyResult<Obj> {
     // SAFETY: valid objects; `am_await` gives an owned reference or null with an error set.
     unsafe {
         let ty = obj.type_ptr();
         if ffi::PyCoro_CheckExact(obj.as_ptr()) != 0 {
+            // What awaits it holds it: with one reference, which is the caller's, there is no such thing.
+            if obj.refcount() > 1 && !obj.bind(py).getattr(pyo3::intern!(py, "cr_await"))?.is_none() {
+                return Err(PyRuntimeError::new_err("coroutine is being awaited already"));
+            }
             return Ok(obj.clone());
         }
         let am_await = (!(*ty).tp_as_async.is_null()).then(|| (*(*ty).tp_as_async).am_await).flatten();

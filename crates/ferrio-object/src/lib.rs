@@ -34,6 +34,7 @@ mod descriptor;
 mod erased;
 mod error;
 mod fields;
+mod frame;
 mod lifecycle;
 mod obj;
 mod prefetch;
@@ -65,6 +66,7 @@ pub use error::{
     with_saved_error,
 };
 pub use fields::{Fields, Offsets};
+pub use frame::{Awaiting, Co, Frame, Kept, Local, Suspended, Wait, Waitable};
 pub use lifecycle::FreeList;
 pub use obj::{Any, Obj, ObjCell};
 pub use prefetch::{Hint, prefetch};

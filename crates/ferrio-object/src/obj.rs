@@ -189,6 +189,16 @@ impl Obj {
         class::is_exact::<T>(self.as_ptr()).then(|| unsafe { &*std::ptr::from_ref(self).cast::<Obj<T>>() })
     }
 
+    /// Whether the object's type is derived from `T`'s class directly: a marker for a family of classes, two loads and
+    /// a compare however many they are.
+    #[inline]
+    pub fn is_child_of<T: Class>(&self) -> bool {
+        // SAFETY: the type of a valid object; before the class is made its cell is null, and only `object`, of which an
+        // instance has no use here, has a null base.
+        let base = unsafe { (*self.type_ptr()).tp_base };
+        !base.is_null() && std::ptr::eq(base, crate::fields::type_cell::<T>().get())
+    }
+
     /// As [`Obj::cast`], keeping ownership; gives the object back if it is none.
     #[inline]
     pub fn cast_into<T: Class>(self) -> Result<Obj<T>, Obj> {
@@ -292,6 +302,13 @@ impl<T: 'static> Drop for Obj<T> {
 impl<T: 'static> fmt::Debug for Obj<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<object at {:p}>", self.ptr)
+    }
+}
+
+impl<T: 'static> From<&Obj<T>> for Obj<T> {
+    #[inline]
+    fn from(obj: &Obj<T>) -> Obj<T> {
+        obj.clone()
     }
 }
 

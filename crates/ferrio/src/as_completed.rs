@@ -175,7 +175,6 @@ impl AsCompleted {
         if !this.take_turn() {
             return Ok(None);
         }
-        let this = this.clone();
         coro::coroutine(py, "_AsCompletedIterator._wait_for_one", move |co| {
             let this = co.hold(this);
             async move {
@@ -192,17 +191,11 @@ impl AsCompleted {
     }
 
     fn anext(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
-        let this = this.clone();
         coro::coroutine(py, "_AsCompletedIterator.__anext__", move |co| {
             let this = co.hold(this);
             async move {
-                let more = match this.get().cast_exact::<AsCompleted>() {
-                    Some(this) => {
-                        AsCompleted::begin(this, co.py())?;
-                        this.take_turn()
-                    }
-                    None => false,
-                };
+                AsCompleted::begin(&this.get(), co.py())?;
+                let more = this.get().take_turn();
                 if more { next_done(&co, &this).await } else { Err(PyStopAsyncIteration::new_err(())) }
             }
         })
@@ -220,12 +213,10 @@ fn timed_out(py: Python<'_>, held: &[Obj], _args: Args<'_, '_>) -> PyResult<()> 
 }
 
 /// The next future that is done.
-async fn next_done(co: &Co, held: &Local) -> PyResult<Obj> {
+async fn next_done(co: &Co, held: &Local<AsCompleted>) -> PyResult<Obj> {
     loop {
-        let waiter = {
-            let py = co.py();
-            let this = held.get();
-            let Some(this) = this.cast_exact::<AsCompleted>() else { return Ok(Obj::none(py)) };
+        let (wait, waiter) = {
+            let (py, this) = (co.py(), held.get());
             let found = this.done.borrow_mut().pop_front();
             match found {
                 Some(Done::Future(fut)) => return Ok(fut),
@@ -236,20 +227,18 @@ async fn next_done(co: &Co, held: &Local) -> PyResult<Obj> {
             let Some(event_loop) = event_loop else { return Ok(Obj::none(py)) };
             let waiter = Future::create(py, event_loop)?;
             this.waiters.borrow_mut().push_back(waiter.clone());
-            waiter
+            (co.wait(&waiter), co.hold(waiter))
         };
-        let woken = co.wait(waiter.clone()).await;
+        let woken = wait.await;
         if let Err(err) = woken {
-            let py = co.py();
-            if let Some(this) = held.get().cast_exact::<AsCompleted>() {
-                let mine = this.waiters.borrow().iter().position(|other| other.is(&waiter));
-                if let Some(mine) = mine {
-                    drop(this.waiters.borrow_mut().remove(mine));
-                }
-                // Cancelled just after it was woken: the next one in line gets what it was woken for.
-                if !waiter.is_cancelled() && !this.done.borrow().is_empty() {
-                    this.wake_one(py)?;
-                }
+            let (py, this, waiter) = (co.py(), held.get(), waiter.get());
+            let mine = this.waiters.borrow().iter().position(|other| other.is(&waiter));
+            if let Some(mine) = mine {
+                drop(this.waiters.borrow_mut().remove(mine));
+            }
+            // Cancelled just after it was woken: the next one in line gets what it was woken for.
+            if !waiter.is_cancelled() && !this.done.borrow().is_empty() {
+                this.wake_one(py)?;
             }
             return Err(err);
         }

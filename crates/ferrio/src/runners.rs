@@ -189,12 +189,13 @@ fn main_coroutine(py: Python<'_>, coro: &Bound<'_, PyAny>) -> PyResult<Obj> {
         return Err(PyValueError::new_err(format!("a coroutine was expected, got {shown}")));
     }
     if crate::library::module(py, "inspect")?.call_method1("isawaitable", (coro,))?.is_truthy()? {
-        let awaitable = Obj::from(coro);
-        return crate::coro::coroutine(
-            py,
-            "_wrap_awaitable",
-            move |co| async move { co.wait(awaitable).await },
-        );
+        return crate::coro::coroutine(py, "_wrap_awaitable", move |co| {
+            let awaitable = co.hold(Obj::from(coro));
+            async move {
+                let wait = co.wait(awaitable.get());
+                wait.await
+            }
+        });
     }
     Err(PyTypeError::new_err("An asyncio.Future, a coroutine or an awaitable is required"))
 }

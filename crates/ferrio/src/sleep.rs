@@ -2,14 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Sent, Signature, WeakList};
-use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyTypeError, PyValueError};
+use ferrio_object::{Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Sent, Signature};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
+use crate::coroutines::{self, Native, NativeCoroutine, Phase, executing, just_started, reused};
 use crate::event_loop::{Alarm, LoopRef, resolve_later, running};
 use crate::future::Future;
-use crate::{coroutines, native_fn};
+use crate::native_fn;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -18,7 +18,21 @@ enum State {
     Yielded,
     /// Waiting for its future.
     Waiting,
+    /// In its first step: comparing the delay may run Python code.
+    Running,
     Done,
+}
+
+impl State {
+    #[inline]
+    fn phase(self) -> Phase {
+        match self {
+            State::Created => Phase::Created,
+            State::Yielded | State::Waiting => Phase::Suspended,
+            State::Running => Phase::Running,
+            State::Done => Phase::Closed,
+        }
+    }
 }
 
 /// The contents of the coroutine that `sleep()` returns.
@@ -28,68 +42,38 @@ pub struct Sleep {
     result: ObjCell,
     fut: ObjCell<Future>,
     alarm: RefCell<Option<Alarm>>,
-    weaklist: WeakList,
 }
 
 impl Sleep {
-    pub(crate) fn closed(&self) -> bool {
-        self.state.get() == State::Done
-    }
-
-    #[inline]
-    fn send(this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Sent> {
-        match this.state.get() {
-            State::Created => {
-                if value.is_some_and(|value| !value.is_none()) {
-                    return Err(PyTypeError::new_err(
-                        "can't send non-None value to a just-started coroutine",
-                    ));
-                }
-                this.begin(py)
-            }
-            State::Yielded => Ok(this.finish(py)),
-            State::Waiting => {
-                let Some(fut) = this.fut.take() else { return Ok(this.finish(py)) };
-                if !fut.is_done() {
-                    this.end(py)?;
-                    return Err(PyRuntimeError::new_err("await wasn't used with future"));
-                }
-                this.end(py)?;
-                fut.get_result(py)?;
-                Ok(this.finish(py))
-            }
-            State::Done => Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
-        }
-    }
-
     fn begin(&self, py: Python<'_>) -> PyResult<Sent> {
-        let Some(delay) = self.delay.get() else {
-            self.state.set(State::Yielded);
-            return Ok(Sent::Next(Obj::none(py)));
-        };
+        let Some(delay) = self.delay.get() else { return Ok(self.yield_once(py)) };
         let delay = delay.bind(py);
-        // A delay that cannot be compared ends it, too.
-        self.state.set(State::Done);
-        if delay.eq(delay)? {
-            if delay.le(0)? {
-                self.state.set(State::Yielded);
-                return Ok(Sent::Next(Obj::none(py)));
-            }
-        } else {
-            self.end(py)?;
-            return Err(PyValueError::new_err("Invalid delay: NaN (not a number)"));
-        }
-        let started = self.start(py, delay);
-        match started {
-            Ok(fut) => {
-                self.state.set(State::Waiting);
-                Ok(Sent::Next(fut.into_any()))
-            }
+        self.state.set(State::Running);
+        match self.first_step(py, delay) {
+            Ok(sent) => Ok(sent),
             Err(err) => {
                 self.end(py)?;
                 Err(err)
             }
         }
+    }
+
+    #[inline]
+    fn yield_once(&self, py: Python<'_>) -> Sent {
+        self.state.set(State::Yielded);
+        Sent::Next(Obj::none(py))
+    }
+
+    fn first_step(&self, py: Python<'_>, delay: &Bound<'_, PyAny>) -> PyResult<Sent> {
+        if delay.ne(delay)? {
+            return Err(PyValueError::new_err("Invalid delay: NaN (not a number)"));
+        }
+        if delay.le(0)? {
+            return Ok(self.yield_once(py));
+        }
+        let fut = self.start(py, delay)?;
+        self.state.set(State::Waiting);
+        Ok(Sent::Next(fut.into_any()))
     }
 
     fn start(&self, py: Python<'_>, delay: &Bound<'_, PyAny>) -> PyResult<Obj<Future>> {
@@ -108,7 +92,7 @@ impl Sleep {
     }
 
     #[inline]
-    fn finish(&self, py: Python<'_>) -> Sent {
+    fn finished(&self, py: Python<'_>) -> Sent {
         self.state.set(State::Done);
         Sent::Return(self.result.take().unwrap_or_else(|| Obj::none(py)))
     }
@@ -121,20 +105,62 @@ impl Sleep {
         let alarm = self.alarm.borrow_mut().take();
         alarm.map_or(Ok(()), |alarm| alarm.cancel(py))
     }
+}
 
-    fn throw(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Sent> {
-        let err = coroutines::thrown_error(py, &args)?;
-        if this.state.get() == State::Done {
-            return Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"));
+impl NativeCoroutine for Sleep {
+    #[inline]
+    fn phase(&self) -> Phase {
+        self.state.get().phase()
+    }
+
+    fn qualname(&self) -> &'static str {
+        "sleep"
+    }
+
+    fn awaited(&self, _py: Python<'_>) -> Option<Obj> {
+        self.fut.get().map(Obj::into_any)
+    }
+
+    #[inline]
+    fn send(this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Sent> {
+        match this.state.get() {
+            State::Created if value.is_some_and(|value| !value.is_none()) => Err(just_started()),
+            State::Created => this.begin(py),
+            State::Yielded => Ok(this.finished(py)),
+            State::Waiting => {
+                let Some(fut) = this.fut.take() else { return Ok(this.finished(py)) };
+                match fut.resumed(py) {
+                    Some(outcome) => {
+                        this.end(py)?;
+                        outcome?;
+                        Ok(this.finished(py))
+                    }
+                    None => {
+                        this.fut.set(Some(fut.clone()));
+                        Ok(Sent::Next(fut.into_any()))
+                    }
+                }
+            }
+            State::Running => Err(executing()),
+            State::Done => Err(reused()),
         }
+    }
+
+    fn throw_suspended(this: &Obj<Self>, py: Python<'_>, err: PyErr) -> PyResult<Sent> {
         this.end(py)?;
         this.result.set(None);
         Err(err)
     }
 
-    fn close(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+    fn close_suspended(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         this.result.set(None);
         this.end(py)
+    }
+
+    fn finish(&self) {
+        self.state.set(State::Done);
+        self.delay.set(None);
+        self.result.set(None);
     }
 }
 
@@ -146,8 +172,8 @@ impl Sleep {
 pub(crate) fn py_sleep(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     const SIGNATURE: Signature<2> = Signature::new("sleep", ["delay", "result"]).required(1);
     if args.len() == 1 && !args.has_keywords() && args.get(0).is_some_and(is_small_zero) {
-        let contents = Yield { state: Cell::new(State::Created), weaklist: WeakList::new() };
-        return Ok(Obj::<Yield>::create(py, ((), contents))?.into_any());
+        let contents = Yield { state: Cell::new(State::Created) };
+        return Ok(Obj::<Yield>::create(py, (((), Native::new(py)), contents))?.into_any());
     }
     let [delay, result] = args.bind(&SIGNATURE)?;
     let contents = Sleep {
@@ -156,9 +182,8 @@ pub(crate) fn py_sleep(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
         result: result.filter(|result| !result.is_none()).map(Obj::from).into(),
         fut: ObjCell::empty(),
         alarm: RefCell::new(None),
-        weaklist: WeakList::new(),
     };
-    Ok(Obj::<Sleep>::create(py, ((), contents))?.into_any())
+    Ok(Obj::<Sleep>::create(py, (((), Native::new(py)), contents))?.into_any())
 }
 
 /// An exact int 0, which is what nearly everybody passes to let the loop turn once.
@@ -171,20 +196,26 @@ fn is_small_zero(delay: &Bound<'_, PyAny>) -> bool {
 /// which is a tenth of its cost.
 pub struct Yield {
     state: Cell<State>,
-    weaklist: WeakList,
 }
 
-impl Yield {
-    pub(crate) fn closed(&self) -> bool {
-        self.state.get() == State::Done
+impl NativeCoroutine for Yield {
+    #[inline]
+    fn phase(&self) -> Phase {
+        self.state.get().phase()
+    }
+
+    fn qualname(&self) -> &'static str {
+        "sleep"
+    }
+
+    fn awaited(&self, _py: Python<'_>) -> Option<Obj> {
+        None
     }
 
     #[inline]
     fn send(this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Sent> {
         match this.state.get() {
-            State::Created if value.is_some_and(|value| !value.is_none()) => {
-                Err(PyTypeError::new_err("can't send non-None value to a just-started coroutine"))
-            }
+            State::Created if value.is_some_and(|value| !value.is_none()) => Err(just_started()),
             State::Created => {
                 this.state.set(State::Yielded);
                 Ok(Sent::Next(Obj::none(py)))
@@ -193,24 +224,28 @@ impl Yield {
                 this.state.set(State::Done);
                 Ok(Sent::Return(Obj::none(py)))
             }
-            State::Waiting | State::Done => {
-                Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"))
-            }
+            State::Waiting | State::Running | State::Done => Err(reused()),
         }
     }
 
-    fn throw(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Sent> {
-        let err = coroutines::thrown_error(py, &args)?;
-        if this.state.replace(State::Done) == State::Done {
-            return Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"));
-        }
+    fn throw_suspended(this: &Obj<Self>, _py: Python<'_>, err: PyErr) -> PyResult<Sent> {
+        this.finish();
         Err(err)
+    }
+
+    fn close_suspended(this: &Obj<Self>, _py: Python<'_>) -> PyResult<()> {
+        this.finish();
+        Ok(())
+    }
+
+    fn finish(&self) {
+        self.state.set(State::Done);
     }
 }
 
 impl Class for Yield {
-    type Base = Any;
-    ferrio_object::fields!(Yield { state, weaklist: WeakList }, freelist);
+    type Base = Native;
+    ferrio_object::fields!(Yield { state }, freelist);
     const NAME: &'static str = "ferrio._ferrio.yield_coroutine";
     const DOC: &'static str = "";
     const GC: bool = false;
@@ -219,54 +254,20 @@ impl Class for Yield {
     const FINALIZE: bool = true;
 
     fn blank() -> Self {
-        Yield { state: Cell::new(State::Done), weaklist: WeakList::new() }
+        Yield { state: Cell::new(State::Done) }
     }
 
-    fn wants_finalizer(&self, _base: &()) -> bool {
+    fn wants_finalizer(&self, _base: &Native) -> bool {
         self.state.get() == State::Created
     }
 
     fn finalize(this: &Obj<Self>, py: Python<'_>) {
-        if this.state.replace(State::Done) == State::Created
-            && let Err(err) = never_awaited(this.as_any(), py)
-        {
-            err.write_unraisable(py, Some(this.bind(py)));
-        }
+        coroutines::finalize(this, py);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
-        class
-            .await_itself()
-            .iter_itself()
-            .send(Self::send)
-            .throw(Self::throw)
-            .method0(
-                "close",
-                |this: &Obj<Self>, _py: Python<'_>| this.state.set(State::Done),
-                "close($self, /)\n--\n\nEnd it.",
-            )
-            .getter("__name__", |_this: &Obj<Self>, _py: Python<'_>| "sleep", "")
-            .getter("__qualname__", |_this: &Obj<Self>, _py: Python<'_>| "sleep", "")
-            .getter("cr_running", |_this: &Obj<Self>, _py: Python<'_>| false, "")
-            .getter(
-                "cr_suspended",
-                |this: &Obj<Self>, _py: Python<'_>| this.state.get() == State::Yielded,
-                "",
-            )
-            .getter("cr_await", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
-            .getter("cr_frame", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
-            .getter("cr_code", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
-            .getter("cr_origin", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "");
+        coroutines::define(class);
     }
-}
-
-fn never_awaited(sleeper: &Obj, py: Python<'_>) -> PyResult<()> {
-    let kwargs = PyDict::new(py);
-    kwargs.set_item("source", sleeper)?;
-    let message = "coroutine 'sleep' was never awaited";
-    crate::library::module(py, "warnings")?
-        .call_method("warn", (message, py.get_type::<PyRuntimeWarning>()), Some(&kwargs))
-        .map(drop)
 }
 
 /// `sleep(0)`.
@@ -274,12 +275,12 @@ fn never_awaited(sleeper: &Obj, py: Python<'_>) -> PyResult<()> {
 /// # Errors
 /// `MemoryError`.
 pub(crate) fn yield_once(py: Python<'_>) -> PyResult<Obj<Sleep>> {
-    Obj::create(py, ((), Sleep { state: Cell::new(State::Created), ..Sleep::blank() }))
+    Obj::create(py, (((), Native::new(py)), Sleep { state: Cell::new(State::Created), ..Sleep::blank() }))
 }
 
 impl Class for Sleep {
-    type Base = Any;
-    ferrio_object::fields!(Sleep { state, delay, result, fut, alarm, weaklist: WeakList }, freelist);
+    type Base = Native;
+    ferrio_object::fields!(Sleep { state, delay, result, fut, alarm }, freelist);
     const NAME: &'static str = "ferrio._ferrio.sleep_coroutine";
     const DOC: &'static str = "";
     const SUBCLASS: bool = false;
@@ -293,44 +294,19 @@ impl Class for Sleep {
             result: ObjCell::empty(),
             fut: ObjCell::empty(),
             alarm: RefCell::new(None),
-            weaklist: WeakList::new(),
         }
     }
 
-    fn wants_finalizer(&self, _base: &()) -> bool {
+    fn wants_finalizer(&self, _base: &Native) -> bool {
         self.state.get() != State::Done
     }
 
     fn finalize(this: &Obj<Self>, py: Python<'_>) {
-        let created = this.state.get() == State::Created;
-        let outcome =
-            this.end(py).and_then(|()| if created { never_awaited(this.as_any(), py) } else { Ok(()) });
-        if let Err(err) = outcome {
-            err.write_unraisable(py, Some(this.bind(py)));
-        }
+        coroutines::finalize(this, py);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
-        class
-            .await_itself()
-            .iter_itself()
-            .send(Self::send)
-            .throw(Self::throw)
-            .method0("close", Self::close, "close($self, /)\n--\n\nStop sleeping.")
-            .getter("__name__", |_this: &Obj<Self>, _py: Python<'_>| "sleep", "")
-            .getter("__qualname__", |_this: &Obj<Self>, _py: Python<'_>| "sleep", "")
-            .getter("cr_running", |_this: &Obj<Self>, _py: Python<'_>| false, "")
-            .getter(
-                "cr_suspended",
-                |this: &Obj<Self>, _py: Python<'_>| {
-                    matches!(this.state.get(), State::Yielded | State::Waiting)
-                },
-                "",
-            )
-            .getter("cr_await", |this: &Obj<Self>, _py: Python<'_>| this.fut.get(), "")
-            .getter("cr_frame", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
-            .getter("cr_code", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
-            .getter("cr_origin", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "");
+        coroutines::define(class);
     }
 }
 
@@ -339,14 +315,8 @@ impl Class for Sleep {
 /// # Errors
 /// `MemoryError`.
 pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    coroutines::add_class::<Sleep>(
-        module,
-        coroutines::Kind { closed: |obj| obj.cast_exact::<Sleep>().map(|coro| coro.closed()), throw: None },
-    )?;
-    coroutines::add_class::<Yield>(
-        module,
-        coroutines::Kind { closed: |obj| obj.cast_exact::<Yield>().map(|coro| coro.closed()), throw: None },
-    )?;
+    coroutines::add_class::<Sleep>(module)?;
+    coroutines::add_class::<Yield>(module)?;
     ClassDef::function(
         module,
         "sleep",

@@ -124,21 +124,18 @@ impl Race {
 
 /// One attempt, as a coroutine for a task of its own.
 fn attempt(this: &Obj<Race>, py: Python<'_>, index: usize, function: Obj) -> PyResult<Obj> {
-    let this = this.as_any().clone();
     coro::coroutine(py, "staggered_race.<locals>.run_one_coro", move |co| {
         let (this, function) = (co.hold(this), co.hold(function));
         async move {
-            let called = function.get().bind(co.py()).call0().map(Obj::from);
+            let called = function.get().bind(co.py()).call0().map(|coro| co.wait(Obj::from(coro)));
             let outcome = match called {
-                Ok(coro) => co.wait(coro).await,
+                Ok(wait) => wait.await,
                 Err(err) => Err(err),
             };
             let (py, this) = (co.py(), this.get());
-            if let Some(this) = this.cast_exact::<Race>() {
-                match outcome {
-                    Ok(value) => this.won(py, index, value)?,
-                    Err(err) => this.failed(py, index, err)?,
-                }
+            match outcome {
+                Ok(value) => this.won(py, index, value)?,
+                Err(err) => this.failed(py, index, err)?,
             }
             Ok(Obj::none(py))
         }
@@ -147,13 +144,15 @@ fn attempt(this: &Obj<Race>, py: Python<'_>, index: usize, function: Obj) -> PyR
 
 /// Stops the alarm however the sleep ends.
 struct Sleeping {
-    co: Co,
+    race: Obj<Race>,
     alarm: Option<Alarm>,
 }
 
+ferrio_object::traverse!(struct Sleeping { race, alarm });
+
 impl Drop for Sleeping {
     fn drop(&mut self) {
-        let py = self.co.py();
+        let py = self.race.py();
         if let Some(alarm) = self.alarm.take()
             && let Err(err) = alarm.cancel(py)
         {
@@ -163,10 +162,9 @@ impl Drop for Sleeping {
 }
 
 /// Sleeps until there are news, or for `delay`.
-async fn sleep_on_news(co: &Co, held: &Local, delay: Option<&Local>) -> PyResult<()> {
-    let (news, sleeping) = {
+async fn sleep_on_news(co: &Co, held: &Local<Race>, delay: Option<&Local>) -> PyResult<()> {
+    let (wait, sleeping) = {
         let (py, this) = (co.py(), held.get());
-        let Some(this) = this.cast_exact::<Race>() else { return Ok(()) };
         let event_loop = this.event_loop.borrow().clone();
         let Some(event_loop) = event_loop else { return Ok(()) };
         let news = Future::create(py, event_loop.clone())?;
@@ -182,9 +180,9 @@ async fn sleep_on_news(co: &Co, held: &Local, delay: Option<&Local>) -> PyResult
                 })
             })?),
         };
-        (news, Sleeping { co: co.clone(), alarm })
+        (co.wait(news), co.keep(Sleeping { race: this, alarm }))
     };
-    let woken = co.wait(news).await;
+    let woken = wait.await;
     drop(sleeping);
     woken.map(drop)
 }
@@ -196,7 +194,7 @@ enum Move {
 }
 
 /// The conductor. The race itself is reached through the frame only, so that an abandoned one can be collected.
-async fn conduct(co: Co, held: Local, delay: Option<Local>) -> PyResult<Obj> {
+async fn conduct(co: Co, held: Local<Race>, delay: Option<Local>) -> PyResult<Obj> {
     let mut cancelled: Option<Local> = None;
     let mut start = true;
     loop {
@@ -206,7 +204,6 @@ async fn conduct(co: Co, held: Local, delay: Option<Local>) -> PyResult<Obj> {
                 let delay = delay.as_ref().filter(|_| or_until_late);
                 let slept = sleep_on_news(&co, &held, delay).await;
                 let (py, this) = (co.py(), held.get());
-                let Some(this) = this.cast_exact::<Race>() else { return Ok(Obj::none(py)) };
                 match slept {
                     // Without news it was the delay: the last attempt is late.
                     Ok(()) => start = this.news.take().is_some() || this.last_failed.get(),
@@ -226,10 +223,9 @@ async fn conduct(co: Co, held: Local, delay: Option<Local>) -> PyResult<Obj> {
 }
 
 /// Starts attempts while it is their turn; an eager one may have failed before there is anything to sleep on.
-fn next_move(co: &Co, held: &Local, mut start: bool) -> PyResult<Move> {
+fn next_move(co: &Co, held: &Local<Race>, mut start: bool) -> PyResult<Move> {
     let (py, this) = (co.py(), held.get());
-    let Some(this) = this.cast_exact::<Race>() else { return Ok(Move::Finish) };
-    while start && Race::start_next(this, py)? {
+    while start && Race::start_next(&this, py)? {
         start = this.last_failed.get();
     }
     if this.running.borrow().is_empty() {
@@ -238,9 +234,8 @@ fn next_move(co: &Co, held: &Local, mut start: bool) -> PyResult<Move> {
     Ok(Move::Sleep { or_until_late: this.functions.is_some() })
 }
 
-fn finish(co: &Co, held: &Local, cancelled: Option<Local>) -> PyResult<Obj> {
+fn finish(co: &Co, held: &Local<Race>, cancelled: Option<Local>) -> PyResult<Obj> {
     let (py, this) = (co.py(), held.get());
-    let Some(this) = this.cast_exact::<Race>() else { return Ok(Obj::none(py)) };
     let unhandled = std::mem::take(&mut *this.unhandled.borrow_mut());
     if !unhandled.is_empty() {
         let group = crate::library::module(py, "builtins")?.getattr("BaseExceptionGroup")?;

@@ -6,6 +6,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use crate::coro::Local;
 use crate::event_loop::{LoopRef, running};
 use crate::{coro, coroutines, exceptions, future_likes, native_fn, task};
 
@@ -20,23 +21,30 @@ pub(crate) fn py_to_thread(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> 
     }
     let positional: Obj = PyTuple::new(py, positional)?.into();
     let keywords = keywords.map(Obj::from);
-    coro::coroutine(py, "to_thread", move |co| async move {
-        let done = {
-            let py = co.py();
-            let event_loop = running::get_running_loop(py)?;
-            // The context of whoever awaits, as it is now: the thread gets a copy.
-            let run = ThreadState::copy_context(py)?.bind(py).getattr(intern!(py, "run"))?;
-            let bound: Vec<_> =
-                std::iter::once(Ok(run)).chain(positional.bind(py).try_iter()?).collect::<PyResult<_>>()?;
-            let keywords =
-                keywords.as_ref().map(|keywords| keywords.bind(py).cast::<PyDict>()).transpose()?;
-            let call = crate::library::module(py, "functools")?
-                .getattr("partial")?
-                .call(PyTuple::new(py, bound)?, keywords)?;
-            drop(positional);
-            Obj::from(event_loop.bind(py).call_method1(intern!(py, "run_in_executor"), (py.None(), call))?)
-        };
-        co.wait(done).await
+    coro::coroutine(py, "to_thread", move |co| {
+        let (positional, keywords) = (co.hold(positional), keywords.map(|keywords| co.hold(keywords)));
+        async move {
+            let wait = {
+                let py = co.py();
+                let event_loop = running::get_running_loop(py)?;
+                // The context of whoever awaits, as it is now: the thread gets a copy.
+                let run = ThreadState::copy_context(py)?.bind(py).getattr(intern!(py, "run"))?;
+                let positional = positional.get();
+                let bound: Vec<_> = std::iter::once(Ok(run))
+                    .chain(positional.bind(py).try_iter()?)
+                    .collect::<PyResult<_>>()?;
+                let keywords = keywords.as_ref().map(Local::get);
+                let keywords =
+                    keywords.as_ref().map(|keywords| keywords.bind(py).cast::<PyDict>()).transpose()?;
+                let call = crate::library::module(py, "functools")?
+                    .getattr("partial")?
+                    .call(PyTuple::new(py, bound)?, keywords)?;
+                let args = (py.None(), call);
+                co.wait(Obj::from(event_loop.bind(py).call_method1(intern!(py, "run_in_executor"), args)?))
+            };
+            drop((positional, keywords));
+            wait.await
+        }
     })
 }
 

@@ -66,8 +66,8 @@ impl Waiting {
 struct Registered {
     co: Co,
     futures: Local,
-    callback: Local,
-    waiting: Local,
+    callback: Local<NativeFn>,
+    waiting: Local<Waiting>,
     /// How many of the futures have the callback: one of them may have refused it.
     count: Cell<usize>,
 }
@@ -76,18 +76,13 @@ impl Registered {
     fn undo(&self) -> PyResult<()> {
         let py = self.co.py();
         let (futures, callback, waiting) = (self.futures.get(), self.callback.get(), self.waiting.get());
-        if let Some(waiting) = waiting.cast_exact::<Waiting>() {
-            waiting.stop_alarm(py)?;
-        }
-        let (Some(callback), Ok(futures)) =
-            (callback.cast_exact::<NativeFn>(), futures.bind(py).cast::<PyTuple>())
-        else {
-            return Ok(());
-        };
+        waiting.stop_alarm(py)?;
         futures
+            .bind(py)
+            .cast::<PyTuple>()?
             .iter()
             .take(self.count.take())
-            .try_for_each(|fut| future_likes::off_done(py, &fut.into(), callback))
+            .try_for_each(|fut| future_likes::off_done(py, &fut.into(), &callback))
     }
 }
 
@@ -228,9 +223,12 @@ pub(crate) fn py_wait(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
         let timeout = timeout.map(|timeout| co.hold(timeout));
         let return_when = return_when.map(|return_when| co.hold(return_when));
         async move {
-            let (registered, waiter) = begin(&co, &given, timeout.as_ref(), return_when.as_ref())?;
+            let (registered, wait) = {
+                let (registered, waiter) = begin(&co, &given, timeout.as_ref(), return_when.as_ref())?;
+                (registered, co.wait(waiter))
+            };
             drop(given);
-            co.wait(waiter).await?;
+            wait.await?;
             registered.undo()?;
             let py = co.py();
             let futures = registered.futures.get();

@@ -9,18 +9,17 @@
 use std::cell::Cell;
 
 use ferrio_core::clock;
-use ferrio_object::{
-    Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Sent, Signature, WeakList, await_iter, send,
-};
-use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyTypeError, PyValueError};
+use ferrio_object::{Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Sent, Signature, await_iter, send};
+use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::coro::{self, Co};
+use crate::coro::{self, Co, Kept, Local};
+use crate::coroutines::{self, Native, NativeCoroutine, Phase, executing, just_started, reused};
 use crate::event_loop::{LoopRef, running};
 use crate::task::{self, registry};
 use crate::timeouts::{Timeout, timed_out};
-use crate::{coroutines, exceptions, future_likes, native_fn};
+use crate::{exceptions, future_likes, native_fn};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -38,7 +37,6 @@ pub struct WaitFor {
     /// Seconds, or nothing for no limit.
     limit: ObjCell,
     timeout: ObjCell<Timeout>,
-    weaklist: WeakList,
 }
 
 /// The coroutine of `wait_for(awaitable, limit)`.
@@ -51,18 +49,17 @@ pub(crate) fn coroutine(py: Python<'_>, awaitable: Obj, limit: Obj) -> PyResult<
         inner: ObjCell::new(awaitable),
         limit: (!limit.is_none()).then_some(limit).into(),
         timeout: ObjCell::empty(),
-        weaklist: WeakList::new(),
     };
-    Ok(Obj::<WaitFor>::create(py, ((), contents))?.into_any())
+    Ok(Obj::<WaitFor>::create(py, (((), Native::new(py)), contents))?.into_any())
 }
 
 /// Awaits `awaitable` for at most `timeout` seconds.
 ///
 /// # Errors
 /// `TimeoutError` when the time is up, and what the awaitable raises.
-pub(crate) async fn wait_at_most(co: &Co, awaitable: Obj, timeout: Obj) -> PyResult<Obj> {
-    let waiting = coroutine(co.py(), awaitable, timeout)?;
-    co.wait(waiting).await
+pub(crate) async fn wait_at_most(co: &Co, awaitable: &Local, timeout: &Local) -> PyResult<Obj> {
+    let wait = co.wait(coroutine(co.py(), awaitable.get(), timeout.get())?);
+    wait.await
 }
 
 /// `wait_for(fut, timeout)`.
@@ -76,36 +73,6 @@ pub(crate) fn py_wait_for(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
 }
 
 impl WaitFor {
-    pub(crate) fn closed(&self) -> bool {
-        self.state.get() == State::Done
-    }
-
-    fn send(this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Sent> {
-        match this.state.get() {
-            State::Created => {
-                if value.is_some_and(|value| !value.is_none()) {
-                    return Err(PyTypeError::new_err(
-                        "can't send non-None value to a just-started coroutine",
-                    ));
-                }
-                this.state.set(State::Running);
-                let sent = this.begin(py);
-                this.after_step(py, sent)
-            }
-            State::Waiting => {
-                let Some(inner) = this.inner.get() else { return Err(reused()) };
-                this.state.set(State::Running);
-                let sent = match value {
-                    None => send(py, &inner, None),
-                    Some(value) => send(py, &inner, Some(&value.into())),
-                };
-                this.after_step(py, sent)
-            }
-            State::Running => Err(PyValueError::new_err("coroutine already executing")),
-            State::Done => Err(reused()),
-        }
-    }
-
     /// Takes the first step of what is awaited.
     fn begin(&self, py: Python<'_>) -> PyResult<Sent> {
         let Some(awaitable) = self.inner.take() else { return Err(reused()) };
@@ -155,8 +122,7 @@ impl WaitFor {
     }
 
     fn first_step(&self, py: Python<'_>, awaitable: Obj) -> PyResult<Sent> {
-        let inner =
-            if coroutines::is_native(py, &awaitable) { awaitable } else { await_iter(py, &awaitable)? };
+        let inner = await_iter(py, &awaitable)?;
         let sent = send(py, &inner, None);
         if matches!(sent, Ok(Sent::Next(_))) {
             self.inner.set(Some(inner));
@@ -188,46 +154,65 @@ impl WaitFor {
             }
         }
     }
+}
 
-    /// `throw()` with an error in hand.
-    pub(crate) fn throw_error(this: &Obj<Self>, py: Python<'_>, err: PyErr) -> PyResult<Sent> {
+impl NativeCoroutine for WaitFor {
+    #[inline]
+    fn phase(&self) -> Phase {
+        match self.state.get() {
+            State::Created => Phase::Created,
+            State::Waiting => Phase::Suspended,
+            State::Running => Phase::Running,
+            State::Done => Phase::Closed,
+        }
+    }
+
+    fn qualname(&self) -> &'static str {
+        "wait_for"
+    }
+
+    fn awaited(&self, _py: Python<'_>) -> Option<Obj> {
+        if self.state.get() == State::Waiting { self.inner.get() } else { None }
+    }
+
+    fn send(this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Sent> {
         match this.state.get() {
+            State::Created if value.is_some_and(|value| !value.is_none()) => Err(just_started()),
             State::Created => {
-                this.finish();
-                Err(err)
+                this.state.set(State::Running);
+                let sent = this.begin(py);
+                this.after_step(py, sent)
             }
             State::Waiting => {
                 let Some(inner) = this.inner.get() else { return Err(reused()) };
                 this.state.set(State::Running);
-                let sent = if err.is_instance_of::<PyGeneratorExit>(py) {
-                    coro::close_iterator(py, &inner).and(Err(err))
-                } else {
-                    coroutines::throw_into(py, &inner, err)
+                let sent = match value {
+                    None => send(py, &inner, None),
+                    Some(value) => send(py, &inner, Some(&value.into())),
                 };
                 this.after_step(py, sent)
             }
-            State::Running => Err(PyValueError::new_err("coroutine already executing")),
+            State::Running => Err(executing()),
             State::Done => Err(reused()),
         }
     }
 
-    fn throw(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Sent> {
-        let err = coroutines::thrown_error(py, &args)?;
-        Self::throw_error(this, py, err)
+    fn throw_suspended(this: &Obj<Self>, py: Python<'_>, err: PyErr) -> PyResult<Sent> {
+        let Some(inner) = this.inner.get() else { return Err(reused()) };
+        this.state.set(State::Running);
+        let sent = if err.is_instance_of::<PyGeneratorExit>(py) {
+            coroutines::close_iterator(py, &inner).and(Err(err))
+        } else {
+            coroutines::throw_into(py, &inner, err)
+        };
+        this.after_step(py, sent)
     }
 
-    fn close(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        if this.state.get() == State::Running {
-            return Err(PyValueError::new_err("coroutine already executing"));
-        }
-        let waiting = this.state.get() == State::Waiting;
+    fn close_suspended(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         let inner = this.inner.take();
         let timeout = this.timeout.take();
         this.finish();
-        let closed = match inner {
-            Some(inner) if waiting => coro::close_iterator(py, &inner),
-            _ => Ok(()),
-        };
+        let closed = inner.map_or(Ok(()), |inner| coroutines::close_iterator(py, &inner));
         if let Some(timeout) = timeout {
             timeout.exit(py, None)?;
         }
@@ -244,69 +229,78 @@ impl WaitFor {
 
 /// `wait_for` with no time left: what is done already counts, anything else is cancelled before it can begin.
 fn time_is_up(py: Python<'_>, event_loop: LoopRef, awaitable: Obj) -> PyResult<Obj> {
-    coro::coroutine(py, "wait_for", move |co| async move {
-        let fut = {
-            let py = co.py();
-            let fut = task::ensure_future(py, awaitable.bind(py), Some(&event_loop))?;
-            drop(awaitable);
-            if is_done(py, &fut)? {
-                return result(py, &fut);
-            }
-            co.hold(&fut)
-        };
-        cancel_and_wait(&co, &event_loop, fut.get()).await?;
-        result_or_timeout(co.py(), &fut.get())
+    coro::coroutine(py, "wait_for", move |co| {
+        let (event_loop, awaitable) = (co.keep(event_loop), co.hold(awaitable));
+        async move {
+            let fut = {
+                let py = co.py();
+                let fut = task::ensure_future(py, awaitable.get().bind(py), Some(&event_loop.get()))?;
+                drop(awaitable);
+                if is_done(py, &fut)? {
+                    return result(py, &fut);
+                }
+                co.hold(fut)
+            };
+            cancel_and_wait(&co, &event_loop, &fut).await?;
+            result_or_timeout(co.py(), &fut.get())
+        }
     })
 }
 
 /// `wait_for` of a future on 3.11.
 fn future_in_time(py: Python<'_>, event_loop: LoopRef, fut: Obj, limit: Obj) -> PyResult<Obj> {
-    coro::coroutine(py, "wait_for", move |co| async move {
-        let (waiter, release, handle) = {
-            let py = co.py();
-            let (waiter, release) = waiter(py, &event_loop)?;
-            let bound = event_loop.as_any().bind(py);
-            let handle = Obj::from(bound.call_method1(intern!(py, "call_later"), (limit, &release))?);
-            fut.bind(py).call_method1(intern!(py, "add_done_callback"), (&release,))?;
-            (waiter, release, handle)
-        };
-        let fut = co.hold(fut);
-        let waited = co.wait(waiter).await;
-        let done = {
-            let py = co.py();
-            handle.bind(py).call_method0(intern!(py, "cancel"))?;
-            is_done(py, &fut.get())?
-        };
-        match waited {
-            Err(err) if !exceptions::err_is_cancelled(co.py(), &err) => return Err(err),
-            _ if done => return result(co.py(), &fut.get()),
-            outcome => {
-                {
-                    let py = co.py();
-                    fut.get().bind(py).call_method1(intern!(py, "remove_done_callback"), (&release,))?;
-                }
-                cancel_and_wait(&co, &event_loop, fut.get()).await?;
-                outcome?;
+    coro::coroutine(py, "wait_for", move |co| {
+        let (event_loop, fut, limit) = (co.keep(event_loop), co.hold(fut), co.hold(limit));
+        async move {
+            let (wait, release, handle) = {
+                let (py, event_loop) = (co.py(), event_loop.get());
+                let (waiter, release) = waiter(py, &event_loop)?;
+                let bound = event_loop.as_any().bind(py);
+                let handle =
+                    Obj::from(bound.call_method1(intern!(py, "call_later"), (limit.get(), &release))?);
+                fut.get().bind(py).call_method1(intern!(py, "add_done_callback"), (&release,))?;
+                (co.wait(waiter), co.hold(release), co.hold(handle))
+            };
+            let waited = wait.await.map(drop);
+            let done = {
+                let py = co.py();
+                handle.get().bind(py).call_method0(intern!(py, "cancel"))?;
+                is_done(py, &fut.get())?
+            };
+            let cancellation = match waited {
+                Ok(()) => None,
+                Err(err) if !exceptions::err_is_cancelled(co.py(), &err) => return Err(err),
+                Err(err) => Some(co.hold(exceptions::value_of(co.py(), err))),
+            };
+            if done {
+                return result(co.py(), &fut.get());
             }
+            {
+                let py = co.py();
+                fut.get().bind(py).call_method1(intern!(py, "remove_done_callback"), (release.get(),))?;
+            }
+            cancel_and_wait(&co, &event_loop, &fut).await?;
+            if let Some(cancellation) = cancellation {
+                return Err(ferrio_object::raise(co.py(), &cancellation.get()));
+            }
+            result_or_timeout(co.py(), &fut.get())
         }
-        result_or_timeout(co.py(), &fut.get())
     })
 }
 
 /// Cancels a future and waits until it is done. Not by awaiting the future: then a cancellation of ours could not be
 /// told from its own.
-async fn cancel_and_wait(co: &coro::Co, event_loop: &LoopRef, fut: Obj) -> PyResult<()> {
-    let fut = co.hold(fut);
-    let (waiter, release) = {
+async fn cancel_and_wait(co: &Co, event_loop: &Kept<LoopRef>, fut: &Local) -> PyResult<()> {
+    let (wait, release) = {
         let py = co.py();
-        let (waiter, release) = waiter(py, event_loop)?;
+        let (waiter, release) = waiter(py, &event_loop.get())?;
         fut.get().bind(py).call_method1(intern!(py, "add_done_callback"), (&release,))?;
         future_likes::cancel(py, &fut.get(), None)?;
-        (waiter, release)
+        (co.wait(waiter), co.hold(release))
     };
-    let waited = co.wait(waiter).await;
+    let waited = wait.await;
     let py = co.py();
-    fut.get().bind(py).call_method1(intern!(py, "remove_done_callback"), (&release,))?;
+    fut.get().bind(py).call_method1(intern!(py, "remove_done_callback"), (release.get(),))?;
     waited.map(drop)
 }
 
@@ -340,14 +334,9 @@ fn result_or_timeout(py: Python<'_>, fut: &Obj) -> PyResult<Obj> {
     }
 }
 
-#[cold]
-fn reused() -> PyErr {
-    PyRuntimeError::new_err("cannot reuse already awaited coroutine")
-}
-
 impl Class for WaitFor {
-    type Base = Any;
-    ferrio_object::fields!(WaitFor { state, inner, limit, timeout, weaklist: WeakList }, freelist);
+    type Base = Native;
+    ferrio_object::fields!(WaitFor { state, inner, limit, timeout }, freelist);
     const NAME: &'static str = "ferrio._ferrio.wait_for_coroutine";
     const DOC: &'static str = "";
     const SUBCLASS: bool = false;
@@ -360,56 +349,19 @@ impl Class for WaitFor {
             inner: ObjCell::empty(),
             limit: ObjCell::empty(),
             timeout: ObjCell::empty(),
-            weaklist: WeakList::new(),
         }
     }
 
-    fn wants_finalizer(&self, _base: &()) -> bool {
+    fn wants_finalizer(&self, _base: &Native) -> bool {
         self.state.get() != State::Done
     }
 
     fn finalize(this: &Obj<Self>, py: Python<'_>) {
-        let outcome = match this.state.get() {
-            State::Created => {
-                this.finish();
-                coro::never_awaited(this.as_any(), py, "wait_for")
-            }
-            State::Waiting => Self::close(this, py),
-            State::Running | State::Done => Ok(()),
-        };
-        if let Err(err) = outcome {
-            err.write_unraisable(py, Some(this.bind(py)));
-        }
+        coroutines::finalize(this, py);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
-        class
-            .repr(|this: &Obj<Self>, _py: Python<'_>| {
-                format!("<coroutine object wait_for at {:p}>", this.as_ptr())
-            })
-            .await_itself()
-            .iter_itself()
-            .send(Self::send)
-            .throw(Self::throw)
-            .method0("close", Self::close, "close($self, /)\n--\n\nEnd the coroutine where it is suspended.")
-            .getter("__name__", |_this: &Obj<Self>, _py: Python<'_>| "wait_for", "")
-            .getter("__qualname__", |_this: &Obj<Self>, _py: Python<'_>| "wait_for", "")
-            .getter("cr_running", |this: &Obj<Self>, _py: Python<'_>| this.state.get() == State::Running, "")
-            .getter(
-                "cr_suspended",
-                |this: &Obj<Self>, _py: Python<'_>| this.state.get() == State::Waiting,
-                "",
-            )
-            .getter(
-                "cr_await",
-                |this: &Obj<Self>, _py: Python<'_>| {
-                    (this.state.get() == State::Waiting).then(|| this.inner.get()).flatten()
-                },
-                "",
-            )
-            .getter("cr_frame", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
-            .getter("cr_code", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
-            .getter("cr_origin", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "");
+        coroutines::define(class);
     }
 }
 
@@ -418,10 +370,7 @@ impl Class for WaitFor {
 /// # Errors
 /// `MemoryError`.
 pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    coroutines::add_class::<WaitFor>(
-        module,
-        coroutines::Kind { closed: |obj| obj.cast_exact::<WaitFor>().map(|coro| coro.closed()), throw: None },
-    )?;
+    coroutines::add_class::<WaitFor>(module)?;
     ClassDef::function(
         module,
         "wait_for",

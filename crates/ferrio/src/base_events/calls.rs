@@ -13,20 +13,20 @@ use ferrio_object::Obj;
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 
-use crate::coro::Co;
+use crate::coro::{Co, Local};
 use crate::event_loop::{Loop, LoopRef};
 use crate::exceptions::FromIo;
 use crate::future::{self, Future};
 
 /// Forgets the call if its coroutine waits no more.
 struct Waiting<'a> {
-    event_loop: &'a Obj<Loop>,
+    event_loop: &'a Local<Loop>,
     number: u64,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let fut = self.event_loop.calls.waiting.borrow_mut().remove(&self.number);
+        let fut = self.event_loop.get().calls.waiting.borrow_mut().remove(&self.number);
         drop(fut);
     }
 }
@@ -38,11 +38,11 @@ impl Drop for Waiting<'_> {
 /// the work panicked; `OSError` if there is no thread to be had.
 pub(super) async fn on_thread<T: Send + 'static>(
     co: &Co,
-    this: &Obj<Loop>,
+    event_loop: &Local<Loop>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> PyResult<T> {
-    let (fut, slot, _waiting) = {
-        let py = co.py();
+    let (wait, slot, _waiting) = {
+        let (py, this) = (co.py(), event_loop.get());
         let driver = this.driver()?;
         let number = this.calls.next.get();
         this.calls.next.set(number + 1);
@@ -53,13 +53,13 @@ pub(super) async fn on_thread<T: Send + 'static>(
         let fut = Future::create(py, LoopRef::Native(this.clone()))?;
         let old = this.calls.waiting.borrow_mut().insert(number, fut.clone());
         drop(old);
-        let waiting = Waiting { event_loop: this, number };
+        let waiting = Waiting { event_loop, number };
         blocking::shared()
             .spawn(Box::new(move || ticket.complete(work())))
             .map_err(PyOSError::new_err_from_io)?;
-        (fut, slot, waiting)
+        (co.wait(fut), slot, waiting)
     };
-    co.wait(fut).await?;
+    wait.await?;
     completions::result(&slot).ok_or_else(|| PyRuntimeError::new_err("the call on a native thread failed"))
 }
 

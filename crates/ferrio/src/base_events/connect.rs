@@ -1,15 +1,18 @@
 //! Connecting: `create_connection` with happy eyeballs, `create_unix_connection`.
 
-use ferrio_object::{Args, ClassBuilder, Obj, Signature};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use ferrio_object::{Args, ClassBuilder, Obj, ObjCell, Signature, Wait};
 use pyo3::exceptions::{PyNotImplementedError, PyOSError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyList};
 
-use super::names::{self, Wanted, ensure_resolved, interleave};
+use super::names::{Wanted, ensure_resolved, interleave};
 use super::race;
 use super::sock::check_ssl_socket;
-use crate::coro::{self, Co, Local};
+use crate::coro::{self, Co, Kept, Local};
 use crate::event_loop::{Loop, LoopRef};
 use crate::exceptions;
 use crate::future::Future;
@@ -32,6 +35,8 @@ pub(super) struct Ssl {
     handshake_timeout: Option<Obj>,
     shutdown_timeout: Option<Obj>,
 }
+
+ferrio_object::traverse!(struct Ssl { context, server_hostname, handshake_timeout, shutdown_timeout });
 
 impl Ssl {
     pub(super) fn new(
@@ -146,18 +151,18 @@ pub(super) fn expect_unix_stream(py: Python<'_>, sock: &Obj) -> PyResult<()> {
 /// What the factory raises, `CancelledError`.
 pub(super) async fn begin_transport(
     co: &Co,
-    this: &Obj<Loop>,
-    sock: &Obj,
+    this: &Local<Loop>,
+    sock: &Local,
     ours: bool,
-    factory: &Obj,
-    ssl: &Ssl,
+    factory: &Local,
+    ssl: &Kept<Ssl>,
 ) -> PyResult<Obj> {
-    let (waiter, protocol, transport) = {
-        let py = co.py();
-        let mut owned = (ours || cfg!(Py_3_14)).then(|| OwnedSocket::new(sock.clone()));
+    let (wait, protocol, transport) = {
+        let (py, this, sock) = (co.py(), this.get(), sock.get());
+        let owned = (ours || cfg!(Py_3_14)).then(|| OwnedSocket::new(sock.clone()));
         sock.bind(py).call_method1(intern!(py, "setblocking"), (false,))?;
-        let protocol: Obj = factory.bind(py).call0()?.into();
-        if ssl.wanted(py)? {
+        let protocol: Obj = factory.get().bind(py).call0()?.into();
+        if ssl.get().wanted(py)? {
             return Err(not_built());
         }
         let waiter = Future::create(py, LoopRef::Native(this.clone()))?;
@@ -169,18 +174,18 @@ pub(super) async fn begin_transport(
             extra: None,
             server: None,
         };
-        let transport = StreamTransport::open(py, this, opening)?;
-        if let Some(owned) = &mut owned {
+        let transport = StreamTransport::open(py, &this, opening)?;
+        if let Some(owned) = &owned {
             owned.keep(py);
         }
-        (waiter, protocol, transport)
+        (co.wait(waiter), co.hold(protocol), co.hold(transport))
     };
-    if let Err(err) = co.wait(waiter).await {
-        StreamTransport::close(&transport, co.py())?;
+    if let Err(err) = wait.await {
+        StreamTransport::close(&transport.get(), co.py())?;
         return Err(err);
     }
     let py = co.py();
-    Ok((transport, protocol).into_pyobject(py)?.into_any().into())
+    Ok((transport.get(), protocol.get()).into_pyobject(py)?.into_any().into())
 }
 
 /// What `create_connection()` was given.
@@ -193,6 +198,8 @@ struct Target {
     interleave: usize,
     all_errors: bool,
 }
+
+ferrio_object::traverse!(struct Target { host, port, wanted, local_addr, delay, interleave, all_errors });
 
 fn create_connection(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     const SIGNATURE: Signature<15> = Signature::new(
@@ -251,33 +258,42 @@ fn create_connection(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> Py
         all_errors: truthy(all_errors)?,
     };
     let (factory, sock) = (factory.map_or_else(|| Obj::none(py), Obj::from), given(sock));
-    let this = this.clone();
-    coro::coroutine(py, "create_connection", move |co| async move {
-        ssl.check_client(co.py(), target.host.as_ref())?;
-        if let Some(sock) = &sock {
-            check_ssl_socket(co.py(), sock.bind(co.py()))?;
-        }
-        let ours = target.host.is_some() || target.port.is_some();
-        let sock = if ours {
-            if sock.is_some() {
-                return Err(PyValueError::new_err(
-                    "host/port and sock can not be specified at the same time",
-                ));
-            }
-            connect(&co, &this, &target).await?
-        } else {
-            let Some(sock) = sock else {
-                return Err(PyValueError::new_err("host and port was not specified and no sock specified"));
+    coro::coroutine(py, "create_connection", move |co| {
+        let (this, ssl, target) = (co.hold(this), co.keep(ssl), co.keep(target));
+        let (factory, given) = (co.hold(factory), sock.map(|sock| co.hold(sock)));
+        async move {
+            let ours = {
+                let (py, target) = (co.py(), target.get());
+                ssl.get().check_client(py, target.host.as_ref())?;
+                if let Some(sock) = &given {
+                    check_ssl_socket(py, sock.get().bind(py))?;
+                }
+                target.host.is_some() || target.port.is_some()
             };
-            // AF_UNIX is let through too, although there is a method of its own for it.
-            expect_stream(co.py(), &sock)?;
-            sock
-        };
-        let pair = begin_transport(&co, &this, &sock, ours, &factory, &ssl).await?;
-        if this.debug.get() {
-            log_connected(co.py(), &pair, &target)?;
+            let sock = match given {
+                Some(_) if ours => {
+                    return Err(PyValueError::new_err(
+                        "host/port and sock can not be specified at the same time",
+                    ));
+                }
+                Some(sock) => {
+                    // AF_UNIX is let through too, although there is a method of its own for it.
+                    expect_stream(co.py(), &sock.get())?;
+                    sock
+                }
+                None if ours => co.hold(connect(&co, &this, &target).await?),
+                None => {
+                    return Err(PyValueError::new_err(
+                        "host and port was not specified and no sock specified",
+                    ));
+                }
+            };
+            let pair = begin_transport(&co, &this, &sock, ours, &factory, &ssl).await?;
+            if this.get().debug.get() {
+                log_connected(co.py(), &pair, &target.get())?;
+            }
+            Ok(pair)
         }
-        Ok(pair)
     })
 }
 
@@ -290,71 +306,89 @@ fn log_connected(py: Python<'_>, pair: &Obj, target: &Target) -> PyResult<()> {
     logger.call_method1("debug", (args.0, args.1, args.2, args.3, transport, protocol)).map(drop)
 }
 
-/// Resolves and connects.
-async fn connect(co: &Co, this: &Obj<Loop>, target: &Target) -> PyResult<Obj> {
-    let address: Obj = (&target.host, &target.port).into_pyobject(co.py())?.into_any().into();
-    let mut infos = ensure_resolved(co, this, address, target.wanted.clone()).await?;
+/// The infos of an address, of which there has to be one.
+async fn some_infos(
+    co: &Co,
+    this: &Local<Loop>,
+    address: &Local,
+    wanted: &Kept<Wanted>,
+) -> PyResult<Vec<Obj>> {
+    let infos = ensure_resolved(co, this, address, wanted).await?;
     if infos.is_empty() {
         return Err(PyOSError::new_err("getaddrinfo() returned empty list"));
     }
-    let local = match &target.local_addr {
-        None => None,
-        Some(address) => {
-            let infos = names::ensure_resolved(co, this, address.clone(), target.wanted.clone()).await?;
-            if infos.is_empty() {
-                return Err(PyOSError::new_err("getaddrinfo() returned empty list"));
-            }
-            Some(infos)
-        }
+    Ok(infos)
+}
+
+/// Resolves and connects.
+async fn connect(co: &Co, this: &Local<Loop>, target: &Kept<Target>) -> PyResult<Obj> {
+    let (address, wanted, local_addr, delay) = {
+        let target = target.get();
+        let address: Obj = (&target.host, &target.port).into_pyobject(co.py())?.into_any().into();
+        let local_addr = target.local_addr.as_ref().map(|address| co.hold(address));
+        let delay = target.delay.as_ref().map(|delay| co.hold(delay));
+        (co.hold(address), co.keep(target.wanted.clone()), local_addr, delay)
     };
-    if target.interleave > 0 {
-        infos = interleave(co.py(), infos, target.interleave)?;
-    }
-    // One list of errors per attempt, in the order in which they were begun.
-    let errors = co.hold(Obj::from(PyList::empty(co.py()).into_any()));
-    let sock = match &target.delay {
-        None => connect_in_turn(co, this, infos, local, &errors).await?,
-        Some(delay) => race(co, this, infos, local, &errors, delay.clone()).await?,
+    let infos = co.keep(some_infos(co, this, &address, &wanted).await?);
+    let local = match &local_addr {
+        None => co.keep(None),
+        Some(address) => co.keep(Some(some_infos(co, this, address, &wanted).await?)),
+    };
+    let (infos, errors) = {
+        let (py, target) = (co.py(), target.get());
+        let infos = Vec::clone(&infos.get());
+        let infos = if target.interleave > 0 { interleave(py, infos, target.interleave)? } else { infos };
+        // One list of errors per attempt, in the order in which they were begun.
+        (co.keep(RefCell::new(VecDeque::from(infos))), co.hold(Obj::from(PyList::empty(py).into_any())))
+    };
+    let sock = match &delay {
+        None => connect_in_turn(co, this, &infos, &local, &errors).await?,
+        Some(delay) => race(co, this, &infos, &local, &errors, delay).await?,
     };
     match sock {
         Some(sock) => Ok(sock),
-        None => Err(all_failed(co.py(), &errors.get(), target.all_errors)?),
+        None => Err(all_failed(co.py(), &errors.get(), target.get().all_errors)?),
     }
 }
 
+/// The addresses that have not been tried yet.
+type Untried = RefCell<VecDeque<Obj>>;
+
 async fn connect_in_turn(
     co: &Co,
-    this: &Obj<Loop>,
-    infos: Vec<Obj>,
-    local: Option<Vec<Obj>>,
+    this: &Local<Loop>,
+    infos: &Kept<Untried>,
+    local: &Kept<Option<Vec<Obj>>>,
     errors: &Local,
 ) -> PyResult<Option<Obj>> {
-    for info in infos {
-        let mine = begin_errors(co.py(), errors)?;
-        match connect_sock(co, this, info, local.clone(), mine).await {
+    loop {
+        let Some(info) = infos.get().borrow_mut().pop_front().map(|info| co.hold(info)) else {
+            return Ok(None);
+        };
+        let mine = co.hold(begin_errors(co.py(), errors)?);
+        match connect_sock(co, this, &info, local, &mine).await {
             Ok(sock) => return Ok(Some(sock)),
             Err(err) if err.is_instance_of::<PyOSError>(co.py()) => ferrio_object::swallow(co.py(), err),
             Err(err) => return Err(err),
         }
     }
-    Ok(None)
 }
 
 /// Happy eyeballs: an attempt that is slow is joined by the next one.
 async fn race(
     co: &Co,
-    this: &Obj<Loop>,
-    infos: Vec<Obj>,
-    local: Option<Vec<Obj>>,
+    this: &Local<Loop>,
+    infos: &Kept<Untried>,
+    local: &Kept<Option<Vec<Obj>>>,
     errors: &Local,
-    delay: Obj,
+    delay: &Local,
 ) -> PyResult<Option<Obj>> {
-    let mut infos = infos.into_iter();
-    let outcome = race::race(co, this.as_any(), Some(delay), |py| {
-        let Some(info) = infos.next() else { return Ok(None) };
-        let (this, local, mine) = (this.clone(), local.clone(), begin_errors(py, errors)?);
-        coro::coroutine(py, "_connect_sock", move |co| async move {
-            connect_sock(&co, &this, info, local, mine).await
+    let outcome = race::race(co, this, delay, |py| {
+        let Some(info) = infos.get().borrow_mut().pop_front() else { return Ok(None) };
+        let (this, local, mine) = (this.get(), Option::clone(&local.get()), begin_errors(py, errors)?);
+        coro::coroutine(py, "_connect_sock", move |co| {
+            let (this, info, local, mine) = (co.hold(this), co.hold(info), co.keep(local), co.hold(mine));
+            async move { connect_sock(&co, &this, &info, &local, &mine).await }
         })
         .map(Some)
     })
@@ -375,10 +409,10 @@ fn begin_errors(py: Python<'_>, errors: &Local) -> PyResult<Obj> {
 /// Creates, binds and connects one socket. Errors are noted in `errors` too.
 async fn connect_sock(
     co: &Co,
-    this: &Obj<Loop>,
-    info: Obj,
-    local: Option<Vec<Obj>>,
-    errors: Obj,
+    this: &Local<Loop>,
+    info: &Local,
+    local: &Kept<Option<Vec<Obj>>>,
+    errors: &Local,
 ) -> PyResult<Obj> {
     // The list must not be kept by the error that is raised, nor by whoever holds that: no cycle.
     let noted = |py: Python<'_>, err: PyErr| -> PyErr {
@@ -386,51 +420,56 @@ async fn connect_sock(
             return err;
         }
         let exc = exceptions::value_of(py, err);
-        match errors.bind(py).call_method1("append", (&exc,)) {
+        match errors.get().bind(py).call_method1("append", (&exc,)) {
             Ok(_) => ferrio_object::raise(py, &exc),
             Err(err) => err,
         }
     };
-    let made = {
+    let sock = {
         let py = co.py();
-        make_socket(py, &info, local.as_deref(), &errors).map_err(|err| noted(py, err))
+        let made = make_socket(py, &info.get(), local.get().as_deref(), &errors.get());
+        co.keep(OwnedSocket::new(made.map_err(|err| noted(py, err))?))
     };
-    let mut sock = OwnedSocket(Some(made?));
     let connecting = {
-        let py = co.py();
-        let address = info.bind(py).get_item(4)?;
-        this.bind(py).call_method1(intern!(py, "sock_connect"), (sock.get(py), address))
+        let (py, info) = (co.py(), info.get());
+        let args = (sock.get().get(py), info.bind(py).get_item(4)?);
+        let connecting = this.get().bind(py).call_method1(intern!(py, "sock_connect"), args);
+        connecting.map(|connecting| co.wait(Obj::from(connecting)))
     };
-    let outcome = match connecting.map(Obj::from) {
-        Ok(connecting) => co.wait(connecting).await.map(drop),
+    let outcome = match connecting {
+        Ok(wait) => wait.await.map(drop),
         Err(err) => Err(err),
     };
     match outcome {
-        Ok(()) => Ok(sock.keep(co.py())),
+        Ok(()) => Ok(sock.get().keep(co.py())),
         Err(err) => Err(noted(co.py(), err)),
     }
 }
 
 /// A socket that is closed unless it is kept.
-pub(super) struct OwnedSocket(Option<Obj>);
+pub(super) struct OwnedSocket {
+    sock: ObjCell,
+}
+
+ferrio_object::traverse!(struct OwnedSocket { sock });
 
 impl OwnedSocket {
     pub(super) fn new(sock: Obj) -> Self {
-        OwnedSocket(Some(sock))
+        OwnedSocket { sock: ObjCell::new(sock) }
     }
 
     pub(super) fn get(&self, py: Python<'_>) -> Obj {
-        self.0.clone().unwrap_or_else(|| Obj::none(py))
+        self.sock.get().unwrap_or_else(|| Obj::none(py))
     }
 
-    pub(super) fn keep(&mut self, py: Python<'_>) -> Obj {
-        self.0.take().unwrap_or_else(|| Obj::none(py))
+    pub(super) fn keep(&self, py: Python<'_>) -> Obj {
+        self.sock.take().unwrap_or_else(|| Obj::none(py))
     }
 }
 
 impl Drop for OwnedSocket {
     fn drop(&mut self) {
-        if let Some(sock) = self.0.take() {
+        if let Some(sock) = self.sock.take() {
             let py = sock.py();
             if let Err(err) = sock.bind(py).call_method0("close") {
                 err.write_unraisable(py, Some(sock.bind(py)));
@@ -443,7 +482,7 @@ fn make_socket(py: Python<'_>, info: &Obj, local: Option<&[Obj]>, errors: &Obj) 
     let info = info.bind(py);
     let (family, kind, proto) = (info.get_item(0)?, info.get_item(1)?, info.get_item(2)?);
     let sock = socket_module(py)?.getattr(intern!(py, "socket"))?.call1((&family, kind, proto))?;
-    let mut owned = OwnedSocket(Some((&sock).into()));
+    let owned = OwnedSocket::new((&sock).into());
     sock.call_method1(intern!(py, "setblocking"), (false,))?;
     let Some(local) = local else { return Ok(owned.keep(py)) };
     for candidate in local {
@@ -513,35 +552,43 @@ fn create_unix_connection(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) 
     let ssl = Ssl::new(ssl, server_hostname, handshake, shutdown);
     let factory = factory.map_or_else(|| Obj::none(py), Obj::from);
     let (path, sock) = (given(path), given(sock));
-    let this = this.clone();
-    coro::coroutine(py, "create_unix_connection", move |co| async move {
-        ssl.check_unix_client(co.py())?;
-        let ours = path.is_some();
-        let sock = if let Some(path) = path {
-            if sock.is_some() {
-                return Err(PyValueError::new_err("path and sock can not be specified at the same time"));
-            }
-            let (mut made, connecting) = {
-                let py = co.py();
-                let path = py.import("os")?.call_method1("fspath", (path,))?;
-                let socket = socket_module(py)?;
-                let (family, kind) = (socket.getattr("AF_UNIX")?, socket.getattr("SOCK_STREAM")?);
-                let sock = socket.getattr("socket")?.call1((family, kind, 0))?;
-                let made = OwnedSocket(Some((&sock).into()));
-                sock.call_method1("setblocking", (false,))?;
-                (made, Obj::from(this.bind(py).call_method1("sock_connect", (&sock, path))?))
+    coro::coroutine(py, "create_unix_connection", move |co| {
+        let (this, ssl, factory) = (co.hold(this), co.keep(ssl), co.hold(factory));
+        let (path, sock) = (path.map(|path| co.hold(path)), sock.map(|sock| co.hold(sock)));
+        async move {
+            ssl.get().check_unix_client(co.py())?;
+            let ours = path.is_some();
+            let sock = match (path, sock) {
+                (Some(_), Some(_)) => {
+                    return Err(PyValueError::new_err("path and sock can not be specified at the same time"));
+                }
+                (Some(path), None) => {
+                    let (made, wait) = connect_unix(&co, &this.get(), path.get())?;
+                    wait.await?;
+                    co.hold(made.get().keep(co.py()))
+                }
+                (None, Some(sock)) => {
+                    expect_unix_stream(co.py(), &sock.get())?;
+                    sock
+                }
+                (None, None) => return Err(PyValueError::new_err("no path and sock were specified")),
             };
-            co.wait(connecting).await?;
-            made.keep(co.py())
-        } else {
-            let Some(sock) = sock else {
-                return Err(PyValueError::new_err("no path and sock were specified"));
-            };
-            expect_unix_stream(co.py(), &sock)?;
-            sock
-        };
-        begin_transport(&co, &this, &sock, ours, &factory, &ssl).await
+            begin_transport(&co, &this, &sock, ours, &factory, &ssl).await
+        }
     })
+}
+
+/// Makes a Unix socket and begins to connect it.
+fn connect_unix<'co>(co: &'co Co, this: &Obj<Loop>, path: Obj) -> PyResult<(Kept<OwnedSocket>, Wait<'co>)> {
+    let py = co.py();
+    let path = py.import("os")?.call_method1("fspath", (path,))?;
+    let socket = socket_module(py)?;
+    let (family, kind) = (socket.getattr("AF_UNIX")?, socket.getattr("SOCK_STREAM")?);
+    let sock = socket.getattr("socket")?.call1((family, kind, 0))?;
+    let made = co.keep(OwnedSocket::new((&sock).into()));
+    sock.call_method1("setblocking", (false,))?;
+    let connecting = this.bind(py).call_method1("sock_connect", (&sock, path))?;
+    Ok((made, co.wait(Obj::from(connecting))))
 }
 
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {

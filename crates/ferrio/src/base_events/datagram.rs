@@ -1,5 +1,7 @@
 //! `create_datagram_endpoint`.
 
+use std::cell::RefCell;
+
 use ferrio_object::{Args, ClassBuilder, Obj, Signature};
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -11,7 +13,7 @@ use super::names::{Wanted, ensure_resolved};
 use super::pipes::until_made;
 use super::serve::set_reuse_port;
 use super::unix_paths;
-use crate::coro::{self, Co};
+use crate::coro::{self, Co, Kept, Local};
 use crate::event_loop::{Loop, LoopRef};
 use crate::exceptions;
 use crate::future::Future;
@@ -34,6 +36,10 @@ struct Pair {
     local: Option<Obj>,
     remote: Option<Obj>,
 }
+
+ferrio_object::traverse!(struct Pair { family, proto, local, remote });
+
+ferrio_object::traverse!(struct Endpoint { local_addr, remote_addr, wanted, reuse_port, allow_broadcast });
 
 fn truthy_or_none(arg: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Obj>> {
     match arg {
@@ -71,37 +77,43 @@ fn create_datagram_endpoint(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>
         allow_broadcast: truthy_or_none(allow_broadcast)?,
     };
     let factory = factory.map_or_else(|| Obj::none(py), Obj::from);
-    let (sock, this) = (given(sock), this.clone());
-    coro::coroutine(py, "create_datagram_endpoint", move |co| async move {
-        // A socket of ours is closed if the factory fails, one that was given stays open.
-        let (mut ours, sock, remote) = match sock {
-            Some(sock) => {
-                check_given(co.py(), &sock, &endpoint)?;
-                sock.bind(co.py()).call_method1(intern!(co.py(), "setblocking"), (false,))?;
-                (None, sock, None)
+    let sock = given(sock);
+    coro::coroutine(py, "create_datagram_endpoint", move |co| {
+        let (this, factory, endpoint) = (co.hold(this), co.hold(factory), co.keep(endpoint));
+        let given = sock.map(|sock| co.hold(sock));
+        async move {
+            // A socket of ours is closed if the factory fails, one that was given stays open.
+            let (ours, given, remote) = match given {
+                Some(given) => {
+                    let (py, sock) = (co.py(), given.get());
+                    check_given(py, &sock, &endpoint.get())?;
+                    sock.bind(py).call_method1(intern!(py, "setblocking"), (false,))?;
+                    (None, Some(sock), None)
+                }
+                None => {
+                    let (sock, remote) = open(&co, &this, &endpoint).await?;
+                    (Some(sock), None, remote)
+                }
+            };
+            let (waiter, protocol, transport) = {
+                let (py, this) = (co.py(), this.get());
+                let sock = ours.as_ref().map(|ours| ours.get().get(py)).or(given);
+                let protocol: Obj = factory.get().bind(py).call0()?.into();
+                let waiter = Future::create(py, LoopRef::Native(this.clone()))?;
+                let make = intern!(py, "_make_datagram_transport");
+                let transport: Obj =
+                    this.bind(py).call_method1(make, (sock, &protocol, remote, &waiter))?.into();
+                if let Some(ours) = &ours {
+                    ours.get().keep(py);
+                }
+                (co.hold(waiter), co.hold(protocol), co.hold(transport))
+            };
+            if this.get().debug.get() {
+                log_created(co.py(), &endpoint.get(), &transport.get(), &protocol.get())?;
             }
-            None => {
-                let (sock, remote) = open(&co, &this, &endpoint).await?;
-                let shared = sock.get(co.py());
-                (Some(sock), shared, remote)
-            }
-        };
-        let (waiter, protocol, transport) = {
-            let py = co.py();
-            let protocol: Obj = factory.bind(py).call0()?.into();
-            let waiter = Future::create(py, LoopRef::Native(this.clone()))?;
-            let make = intern!(py, "_make_datagram_transport");
-            let transport: Obj = this.bind(py).call_method1(make, (sock, &protocol, remote, &waiter))?.into();
-            if let Some(ours) = &mut ours {
-                ours.keep(py);
-            }
-            (waiter, protocol, transport)
-        };
-        if this.debug.get() {
-            log_created(co.py(), &endpoint, &transport, &protocol)?;
+            until_made(&co, &waiter, &transport).await?;
+            Ok((transport.get(), protocol.get()).into_pyobject(co.py())?.into_any().into())
         }
-        until_made(&co, waiter, &transport).await?;
-        Ok((transport, protocol).into_pyobject(co.py())?.into_any().into())
     })
 }
 
@@ -155,34 +167,47 @@ fn check_given(py: Python<'_>, sock: &Obj, endpoint: &Endpoint) -> PyResult<()> 
 }
 
 /// Makes, binds and connects the socket. Hands out the remote address too.
-async fn open(co: &Co, this: &Obj<Loop>, endpoint: &Endpoint) -> PyResult<(OwnedSocket, Option<Obj>)> {
-    let mut first: Option<Obj> = None;
-    for pair in pairs(co, this, endpoint).await? {
-        match open_pair(co, this, endpoint, &pair).await {
-            Ok(sock) => return Ok((sock, pair.remote)),
+async fn open(
+    co: &Co,
+    this: &Local<Loop>,
+    endpoint: &Kept<Endpoint>,
+) -> PyResult<(Kept<OwnedSocket>, Option<Obj>)> {
+    let mut first: Option<Local> = None;
+    let pairs = co.keep(pairs(co, this, endpoint).await?);
+    let count = pairs.get().len();
+    for index in 0..count {
+        match open_pair(co, this, endpoint, &pairs, index).await {
+            Ok(sock) => return Ok((sock, pairs.get()[index].remote.clone())),
             Err(err) if err.is_instance_of::<PyOSError>(co.py()) => {
                 let exc = exceptions::value_of(co.py(), err);
-                first.get_or_insert(exc);
+                first.get_or_insert_with(|| co.hold(exc));
             }
             Err(err) => return Err(err),
         }
     }
     Err(match first {
-        Some(exc) => ferrio_object::raise(co.py(), &exc),
+        Some(exc) => ferrio_object::raise(co.py(), &exc.get()),
         None => PyValueError::new_err("can not get address information"),
     })
 }
 
-async fn open_pair(co: &Co, this: &Obj<Loop>, endpoint: &Endpoint, pair: &Pair) -> PyResult<OwnedSocket> {
-    let (sock, connecting) = {
-        let py = co.py();
+async fn open_pair(
+    co: &Co,
+    this: &Local<Loop>,
+    endpoint: &Kept<Endpoint>,
+    pairs: &Kept<Vec<Pair>>,
+    index: usize,
+) -> PyResult<Kept<OwnedSocket>> {
+    let (sock, wait) = {
+        let (py, endpoint, pairs) = (co.py(), endpoint.get(), pairs.get());
+        let pair = &pairs[index];
         let socket = socket_module(py)?;
         let sock = socket.getattr(intern!(py, "socket"))?.call1((
             &pair.family,
             &endpoint.wanted.kind,
             &pair.proto,
         ))?;
-        let owned = OwnedSocket::new((&sock).into());
+        let owned = co.keep(OwnedSocket::new((&sock).into()));
         if endpoint.reuse_port.is_some() {
             set_reuse_port(&socket, &sock)?;
         }
@@ -194,31 +219,33 @@ async fn open_pair(co: &Co, this: &Obj<Loop>, endpoint: &Endpoint, pair: &Pair) 
         if endpoint.local_addr.is_some() {
             sock.call_method1("bind", (pair.local.clone().unwrap_or_else(|| Obj::none(py)),))?;
         }
-        let connecting: Option<Obj> = match &pair.remote {
+        let wait = match &pair.remote {
             // A connected socket would not hear the answers to what it broadcasts.
             Some(remote) if endpoint.allow_broadcast.is_none() => {
-                Some(this.bind(py).call_method1(intern!(py, "sock_connect"), (&sock, remote))?.into())
+                let this = this.get();
+                let connecting = this.bind(py).call_method1(intern!(py, "sock_connect"), (&sock, remote))?;
+                Some(co.wait(Obj::from(connecting)))
             }
             _ => None,
         };
-        (owned, connecting)
+        (owned, wait)
     };
-    if let Some(connecting) = connecting {
-        co.wait(connecting).await?;
+    if let Some(wait) = wait {
+        wait.await?;
     }
     Ok(sock)
 }
 
 /// What to try, in order.
-async fn pairs(co: &Co, this: &Obj<Loop>, endpoint: &Endpoint) -> PyResult<Vec<Pair>> {
-    let pair = |local: Option<Obj>, remote: Option<Obj>| Pair {
-        family: endpoint.wanted.family.clone(),
-        proto: endpoint.wanted.proto.clone(),
-        local,
-        remote,
-    };
+async fn pairs(co: &Co, this: &Local<Loop>, endpoint: &Kept<Endpoint>) -> PyResult<Vec<Pair>> {
     {
-        let py = co.py();
+        let (py, endpoint) = (co.py(), endpoint.get());
+        let pair = |local: Option<Obj>, remote: Option<Obj>| Pair {
+            family: endpoint.wanted.family.clone(),
+            proto: endpoint.wanted.proto.clone(),
+            local,
+            remote,
+        };
         let family = endpoint.wanted.family.bind(py);
         if endpoint.local_addr.is_none() && endpoint.remote_addr.is_none() {
             if family.eq(0)? {
@@ -238,25 +265,31 @@ async fn pairs(co: &Co, this: &Obj<Loop>, endpoint: &Endpoint) -> PyResult<Vec<P
             return Ok(vec![pair(endpoint.local_addr.clone(), endpoint.remote_addr.clone())]);
         }
     }
+    let wanted = co.keep(endpoint.get().wanted.clone());
+    let (local, remote) = {
+        let endpoint = endpoint.get();
+        let held = |addr: &Option<Obj>| addr.as_ref().map(|addr| co.hold(addr));
+        (held(&endpoint.local_addr), held(&endpoint.remote_addr))
+    };
     // Both addresses of an endpoint have to be of one family and protocol.
-    let mut found: Vec<Pair> = Vec::new();
-    for (is_local, addr) in [(true, &endpoint.local_addr), (false, &endpoint.remote_addr)] {
+    let found = co.keep(RefCell::new(Vec::new()));
+    for (is_local, addr) in [(true, &local), (false, &remote)] {
         let Some(addr) = addr else { continue };
-        let two = addr.bind(co.py()).cast::<PyTuple>().is_ok_and(|addr| addr.len() == 2);
+        let two = addr.get().bind(co.py()).cast::<PyTuple>().is_ok_and(|addr| addr.len() == 2);
         if !two {
             return Err(PyTypeError::new_err("2-tuple is expected"));
         }
-        let infos = ensure_resolved(co, this, addr.clone(), endpoint.wanted.clone()).await?;
+        let infos = ensure_resolved(co, this, addr, &wanted).await?;
         if infos.is_empty() {
             return Err(PyOSError::new_err("getaddrinfo() returned empty list"));
         }
         for info in infos {
-            join(co.py(), &mut found, &info, is_local)?;
+            join(co.py(), &mut found.get().borrow_mut(), &info, is_local)?;
         }
     }
-    found.retain(|pair| {
-        (pair.local.is_some() || endpoint.local_addr.is_none())
-            && (pair.remote.is_some() || endpoint.remote_addr.is_none())
+    let mut found = found.get().take();
+    found.retain(|pair: &Pair| {
+        (pair.local.is_some() || local.is_none()) && (pair.remote.is_some() || remote.is_none())
     });
     Ok(found)
 }

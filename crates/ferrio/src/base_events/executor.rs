@@ -56,78 +56,82 @@ fn shutdown_default_executor(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_
     const SIGNATURE: Signature<1> = Signature::new("shutdown_default_executor", ["timeout"]).required(0);
     let [timeout] = args.bind(&SIGNATURE)?;
     let timeout = timeout.filter(|timeout| !timeout.is_none()).map(Obj::from);
-    let this = this.clone();
-    coro::coroutine(py, "BaseEventLoop.shutdown_default_executor", move |co| async move {
-        this.executor_shutdown_called.set(true);
-        let (joined, executor) = {
+    coro::coroutine(py, "BaseEventLoop.shutdown_default_executor", move |co| {
+        let (this, timeout) = (co.hold(this), timeout.map(|timeout| co.hold(timeout)));
+        async move {
+            this.get().executor_shutdown_called.set(true);
+            let (executor, thread, fut) = {
+                let py = co.py();
+                let Some(executor) = this.get().default_executor.get() else { return Ok(Obj::none(py)) };
+                let (thread, fut) = start_joining(&this.get(), py, &executor)?;
+                (co.hold(executor), co.hold(thread), co.hold(fut))
+            };
+            let outcome = match &timeout {
+                None => co.wait(fut.get()).await,
+                Some(timeout) => crate::wait_for::wait_at_most(&co, &fut, timeout).await,
+            };
             let py = co.py();
-            let Some(executor) = this.default_executor.get() else { return Ok(Obj::none(py)) };
-            let fut = this.bind(py).call_method0("create_future")?;
-            // A thread of its own does the waiting: the executor's threads are what is waited for.
-            let join = crate::native_fn::function(
-                py,
-                "_do_shutdown",
-                vec![executor.clone(), this.as_any().clone(), Obj::from(&fut)],
-                |py, held, _args| {
-                    let [executor, event_loop, fut] = held else { return Ok(()) };
-                    let (event_loop, fut) = (event_loop.bind(py), fut.bind(py));
-                    let kwargs = PyDict::new(py);
-                    kwargs.set_item("wait", true)?;
-                    let outcome = executor.bind(py).call_method("shutdown", (), Some(&kwargs));
-                    if event_loop.call_method0("is_closed")?.is_truthy()? {
-                        return Ok(());
-                    }
-                    let (callback, value) = match outcome {
-                        Ok(_) => ("set_result", Obj::none(py)),
-                        Err(err) => ("set_exception", crate::exceptions::value_of(py, err)),
+            match outcome {
+                Ok(_) => {
+                    thread.get().bind(py).call_method0("join")?;
+                    Ok(Obj::none(py))
+                }
+                Err(err) if err.is_instance_of::<pyo3::exceptions::PyTimeoutError>(py) => {
+                    let seconds = match &timeout {
+                        Some(timeout) => timeout.get().bind(py).str()?.extract()?,
+                        None => String::new(),
                     };
-                    let done = crate::native_fn::function(
-                        py,
-                        "_executor_joined",
-                        vec![fut.into(), value],
-                        if callback == "set_result" { settle_result } else { settle_exception },
-                    )?;
-                    event_loop.call_method1("call_soon_threadsafe", (done,))?;
-                    Ok(())
-                },
-            )?;
-            let kwargs = PyDict::new(py);
-            kwargs.set_item("target", join)?;
-            let thread = py.import("threading")?.getattr("Thread")?.call((), Some(&kwargs))?;
-            thread.call_method0("start")?;
-            (Joined { thread: thread.into(), fut: fut.into() }, executor)
-        };
-        let outcome = match timeout {
-            None => co.wait(joined.fut.clone()).await,
-            Some(ref timeout) => {
-                crate::wait_for::wait_at_most(&co, joined.fut.clone(), timeout.clone()).await
+                    let message = format!(
+                        "The executor did not finishing joining its threads within {seconds} seconds."
+                    );
+                    warn_runtime(py, &message)?;
+                    let kwargs = PyDict::new(py);
+                    kwargs.set_item("wait", false)?;
+                    executor.get().bind(py).call_method("shutdown", (), Some(&kwargs))?;
+                    Ok(Obj::none(py))
+                }
+                Err(err) => Err(err),
             }
-        };
-        let py = co.py();
-        match outcome {
-            Ok(_) => {
-                joined.thread.bind(py).call_method0("join")?;
-                Ok(Obj::none(py))
-            }
-            Err(err) if err.is_instance_of::<pyo3::exceptions::PyTimeoutError>(py) => {
-                let seconds =
-                    timeout.map_or(Ok(String::new()), |timeout| timeout.bind(py).str()?.extract())?;
-                let message =
-                    format!("The executor did not finishing joining its threads within {seconds} seconds.");
-                warn_runtime(py, &message)?;
-                let kwargs = PyDict::new(py);
-                kwargs.set_item("wait", false)?;
-                executor.bind(py).call_method("shutdown", (), Some(&kwargs))?;
-                Ok(Obj::none(py))
-            }
-            Err(err) => Err(err),
         }
     })
 }
 
-struct Joined {
-    thread: Obj,
-    fut: Obj,
+/// Begins to wait for the executor's threads, in a thread of its own: they are what is waited for. Returns the thread,
+/// and the future that tells of the end.
+fn start_joining(this: &Obj<Loop>, py: Python<'_>, executor: &Obj) -> PyResult<(Obj, Obj)> {
+    let fut = this.bind(py).call_method0("create_future")?;
+    let join = crate::native_fn::function(
+        py,
+        "_do_shutdown",
+        vec![executor.clone(), this.as_any().clone(), Obj::from(&fut)],
+        |py, held, _args| {
+            let [executor, event_loop, fut] = held else { return Ok(()) };
+            let (event_loop, fut) = (event_loop.bind(py), fut.bind(py));
+            let kwargs = PyDict::new(py);
+            kwargs.set_item("wait", true)?;
+            let outcome = executor.bind(py).call_method("shutdown", (), Some(&kwargs));
+            if event_loop.call_method0("is_closed")?.is_truthy()? {
+                return Ok(());
+            }
+            let (callback, value) = match outcome {
+                Ok(_) => ("set_result", Obj::none(py)),
+                Err(err) => ("set_exception", crate::exceptions::value_of(py, err)),
+            };
+            let done = crate::native_fn::function(
+                py,
+                "_executor_joined",
+                vec![fut.into(), value],
+                if callback == "set_result" { settle_result } else { settle_exception },
+            )?;
+            event_loop.call_method1("call_soon_threadsafe", (done,))?;
+            Ok(())
+        },
+    )?;
+    let kwargs = PyDict::new(py);
+    kwargs.set_item("target", join)?;
+    let thread = py.import("threading")?.getattr("Thread")?.call((), Some(&kwargs))?;
+    thread.call_method0("start")?;
+    Ok((thread.into(), fut.into()))
 }
 
 fn settle_result(py: Python<'_>, held: &[Obj], _args: Args<'_, '_>) -> PyResult<()> {

@@ -6,7 +6,7 @@ use ferrio_object::{Args, ClassBuilder, Obj, Signature, ThreadState};
 use pyo3::exceptions::{PyResourceWarning, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::PyDict;
 
 use super::turn;
 use crate::event_loop::{Loop, LoopRef, Ready, Timer, running};
@@ -230,48 +230,43 @@ fn asyncgen_finalizer(this: &Obj<Loop>, py: Python<'_>, generator: &Bound<'_, Py
 }
 
 fn shutdown_asyncgens(this: &Obj<Loop>, py: Python<'_>) -> PyResult<Obj> {
-    let this = this.clone();
-    coro::coroutine(py, "BaseEventLoop.shutdown_asyncgens", move |co| async move {
-        let waiting = {
-            let py = co.py();
-            this.asyncgens_shutdown_called.set(true);
-            let set = asyncgens(&this, py)?;
-            if set.len()? == 0 {
-                return Ok(Obj::none(py));
+    coro::coroutine(py, "BaseEventLoop.shutdown_asyncgens", move |co| {
+        let this = co.hold(this);
+        async move {
+            let (wait, generators) = {
+                let (py, this) = (co.py(), this.get());
+                this.asyncgens_shutdown_called.set(true);
+                let set = asyncgens(&this, py)?;
+                if set.len()? == 0 {
+                    return Ok(Obj::none(py));
+                }
+                let generators: Vec<Obj> =
+                    set.try_iter()?.map(|generator| generator.map(Obj::from)).collect::<PyResult<_>>()?;
+                set.call_method0("clear")?;
+                let acloses: PyResult<Vec<Obj>> = generators
+                    .iter()
+                    .map(|generator| Ok(generator.bind(py).call_method0("aclose")?.into()))
+                    .collect();
+                (co.wait(crate::gather::gather_objects(py, &acloses?, true)?), co.keep(generators))
+            };
+            let results = wait.await?;
+            let (py, generators) = (co.py(), generators.get());
+            for (result, generator) in results.bind(py).try_iter()?.zip(generators.iter()) {
+                let result = result?;
+                if result.is_instance_of::<pyo3::exceptions::PyBaseException>() {
+                    let context = PyDict::new(py);
+                    let shown = generator.bind(py).repr()?;
+                    context.set_item(
+                        "message",
+                        format!("an error occurred during closing of asynchronous generator {shown}"),
+                    )?;
+                    context.set_item("exception", result)?;
+                    context.set_item("asyncgen", generator)?;
+                    this.get().bind(py).call_method1("call_exception_handler", (context,))?;
+                }
             }
-            let closing = PyList::empty(py);
-            for generator in set.try_iter()? {
-                closing.append(generator?)?;
-            }
-            set.call_method0("clear")?;
-            closing.unbind()
-        };
-        let (outcome, generators) = {
-            let py = co.py();
-            let generators: Vec<Obj> = waiting.bind(py).iter().map(Obj::from).collect();
-            let acloses: PyResult<Vec<Obj>> = generators
-                .iter()
-                .map(|generator| Ok(generator.bind(py).call_method0("aclose")?.into()))
-                .collect();
-            (crate::gather::gather_objects(py, &acloses?, true)?, generators)
-        };
-        let results = co.wait(outcome).await?;
-        let py = co.py();
-        for (result, generator) in results.bind(py).try_iter()?.zip(generators) {
-            let result = result?;
-            if result.is_instance_of::<pyo3::exceptions::PyBaseException>() {
-                let context = PyDict::new(py);
-                let shown = generator.bind(py).repr()?;
-                context.set_item(
-                    "message",
-                    format!("an error occurred during closing of asynchronous generator {shown}"),
-                )?;
-                context.set_item("exception", result)?;
-                context.set_item("asyncgen", &generator)?;
-                this.bind(py).call_method1("call_exception_handler", (context,))?;
-            }
+            Ok(Obj::none(py))
         }
-        Ok(Obj::none(py))
     })
 }
 

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use super::resolve;
-use crate::coro::{self, Co};
+use crate::coro::{self, Co, Kept, Local};
 use crate::event_loop::Loop;
 use crate::library::socket_module;
 use crate::transports::has_null;
@@ -23,6 +23,8 @@ pub(super) struct Wanted {
     pub(super) proto: Obj,
     pub(super) flags: Obj,
 }
+
+ferrio_object::traverse!(struct Wanted { family, kind, proto, flags });
 
 impl Wanted {
     /// Stream sockets; zero for whatever is not given.
@@ -50,12 +52,12 @@ impl Wanted {
 /// What the resolver raises.
 pub(super) async fn ensure_resolved(
     co: &Co,
-    event_loop: &Obj<Loop>,
-    address: Obj,
-    wanted: Wanted,
+    event_loop: &Local<Loop>,
+    address: &Local,
+    wanted: &Kept<Wanted>,
 ) -> PyResult<Vec<Obj>> {
-    let resolving: Obj = {
-        let py = co.py();
+    let wait = {
+        let (py, wanted, address) = (co.py(), wanted.get(), address.get());
         let address = address.bind(py);
         let (host, port) = (address.get_item(0)?, address.get_item(1)?);
         // The C library takes a name up to its first NUL: another host than the one that a program may have checked.
@@ -70,9 +72,12 @@ pub(super) async fn ensure_resolved(
         kwargs.set_item(intern!(py, "type"), &wanted.kind)?;
         kwargs.set_item(intern!(py, "proto"), &wanted.proto)?;
         kwargs.set_item(intern!(py, "flags"), &wanted.flags)?;
-        event_loop.bind(py).call_method(intern!(py, "getaddrinfo"), (host, port), Some(&kwargs))?.into()
+        let event_loop = event_loop.get();
+        let pending =
+            event_loop.bind(py).call_method(intern!(py, "getaddrinfo"), (host, port), Some(&kwargs))?;
+        co.wait(Obj::from(pending))
     };
-    let infos = co.wait(resolving).await?;
+    let infos = wait.await?;
     let py = co.py();
     if infos.is_none() {
         return Ok(Vec::new());
@@ -183,27 +188,32 @@ fn getaddrinfo(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult
     for arg in &bound[2..] {
         passed.push(arg.map_or_else(|| zero(py), |arg| Ok(arg.into()))?);
     }
-    let this = this.clone();
-    coro::coroutine(py, "getaddrinfo", move |co| async move {
-        let started = clock::monotonic();
-        let shown = if this.debug.get() { Some(described(co.py(), &passed)?) } else { None };
-        let infos = match resolve::infos(&co, &this, &passed).await? {
-            Some(infos) => infos,
-            None => {
-                let function: Obj = socket_module(co.py())?.getattr("getaddrinfo")?.into();
-                let pending = in_executor(&this, co.py(), function, passed)?;
-                co.wait(pending).await?
+    coro::coroutine(py, "getaddrinfo", move |co| {
+        let (this, passed) = (co.hold(this), co.keep(passed));
+        async move {
+            let started = clock::monotonic();
+            let shown = if this.get().debug.get() { Some(described(co.py(), &passed.get())?) } else { None };
+            let infos = lookup(&co, &this, &passed).await?;
+            if let Some(shown) = shown {
+                log_lookup(&this.get(), co.py(), &shown, clock::monotonic() - started, &infos)?;
             }
-        };
-        if let Some(shown) = shown {
-            log_lookup(&this, co.py(), &shown, clock::monotonic() - started, &infos)?;
+            Ok(infos)
         }
-        Ok(infos)
     })
 }
 
-fn in_executor(this: &Obj<Loop>, py: Python<'_>, func: Obj, args: Vec<Obj>) -> PyResult<Obj> {
-    let all = [Obj::none(py), func].into_iter().chain(args);
+async fn lookup(co: &Co, this: &Local<Loop>, passed: &Kept<Vec<Obj>>) -> PyResult<Obj> {
+    if let Some(infos) = resolve::infos(co, this, passed).await? {
+        return Ok(infos);
+    }
+    let wait = co.wait(in_executor(&this.get(), co.py(), "getaddrinfo", &passed.get())?);
+    wait.await
+}
+
+/// Has the `socket` module's function run where the program has blocking calls run.
+fn in_executor(this: &Obj<Loop>, py: Python<'_>, function: &str, args: &[Obj]) -> PyResult<Obj> {
+    let function = socket_module(py)?.getattr(function)?.into();
+    let all = [Obj::none(py), function].into_iter().chain(args.iter().cloned());
     let all = PyTuple::new(py, all.collect::<Vec<_>>())?;
     Ok(this.bind(py).call_method1(intern!(py, "run_in_executor"), all)?.into())
 }
@@ -232,15 +242,15 @@ fn getnameinfo(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult
     let [sockaddr, flags] = args.bind(&Signature::new("getnameinfo", ["sockaddr", "flags"]).required(1))?;
     let sockaddr = sockaddr.map_or_else(|| Obj::none(py), Obj::from);
     let flags = flags.map_or_else(|| zero(py), |flags| Ok(flags.into()))?;
-    let this = this.clone();
-    coro::coroutine(py, "getnameinfo", move |co| async move {
-        let passed = vec![sockaddr, flags];
-        if let Some(names) = resolve::names(&co, &this, &passed).await? {
-            return Ok(names);
+    coro::coroutine(py, "getnameinfo", move |co| {
+        let (this, passed) = (co.hold(this), co.keep(vec![sockaddr, flags]));
+        async move {
+            if let Some(names) = resolve::names(&co, &this, &passed).await? {
+                return Ok(names);
+            }
+            let wait = co.wait(in_executor(&this.get(), co.py(), "getnameinfo", &passed.get())?);
+            wait.await
         }
-        let function: Obj = socket_module(co.py())?.getattr("getnameinfo")?.into();
-        let pending = in_executor(&this, co.py(), function, passed)?;
-        co.wait(pending).await
     })
 }
 
@@ -254,10 +264,12 @@ fn py_ensure_resolved(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> P
     if let Some(kind) = kind {
         wanted.kind = kind.into();
     }
-    let this = this.clone();
-    coro::coroutine(py, "_ensure_resolved", move |co| async move {
-        let infos = ensure_resolved(&co, &this, address, wanted).await?;
-        Ok(PyList::new(co.py(), infos)?.into())
+    coro::coroutine(py, "_ensure_resolved", move |co| {
+        let (this, address, wanted) = (co.hold(this), co.hold(address), co.keep(wanted));
+        async move {
+            let infos = ensure_resolved(&co, &this, &address, &wanted).await?;
+            Ok(PyList::new(co.py(), infos)?.into())
+        }
     })
 }
 

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::connect::given;
-use crate::coro::{self, Co};
+use crate::coro::{self, Co, Local};
 use crate::event_loop::{Loop, LoopRef};
 use crate::future::Future;
 use crate::transports::{OverPipe, ReadPipe, WritePipe};
@@ -15,9 +15,9 @@ use crate::transports::{OverPipe, ReadPipe, WritePipe};
 ///
 /// # Errors
 /// What is thrown in, `CancelledError`.
-pub(super) async fn until_made(co: &Co, waiter: Obj<Future>, transport: &Obj) -> PyResult<()> {
-    if let Err(err) = co.wait(waiter).await {
-        transport.bind(co.py()).call_method0(intern!(co.py(), "close"))?;
+pub(super) async fn until_made(co: &Co, waiter: &Local<Future>, transport: &Local) -> PyResult<()> {
+    if let Err(err) = co.wait(waiter.get()).await {
+        transport.get().bind(co.py()).call_method0(intern!(co.py(), "close"))?;
         return Err(err);
     }
     Ok(())
@@ -33,23 +33,28 @@ fn connect(
 ) -> PyResult<Obj> {
     let [factory, pipe] = args.bind(&Signature::new(name, ["protocol_factory", "pipe"]))?;
     let owned = |arg: Option<&Bound<'_, PyAny>>| arg.map_or_else(|| Obj::none(py), Obj::from);
-    let (factory, pipe, this) = (owned(factory), owned(pipe), this.clone());
-    coro::coroutine(py, name, move |co| async move {
-        let (waiter, protocol, transport) = {
+    let (factory, pipe) = (owned(factory), owned(pipe));
+    coro::coroutine(py, name, move |co| {
+        let (this, factory, pipe) = (co.hold(this), co.hold(factory), co.hold(pipe));
+        async move {
+            let (waiter, protocol, transport) = {
+                let (py, this) = (co.py(), this.get());
+                let protocol: Obj = factory.get().bind(py).call0()?.into();
+                let waiter = Future::create(py, LoopRef::Native(this.clone()))?;
+                let args = (pipe.get(), &protocol, &waiter);
+                let transport: Obj = this.bind(py).call_method1(make(py), args)?.into();
+                (co.hold(waiter), co.hold(protocol), co.hold(transport))
+            };
+            until_made(&co, &waiter, &transport).await?;
             let py = co.py();
-            let protocol: Obj = factory.bind(py).call0()?.into();
-            let waiter = Future::create(py, LoopRef::Native(this.clone()))?;
-            let transport: Obj = this.bind(py).call_method1(make(py), (&pipe, &protocol, &waiter))?.into();
-            (waiter, protocol, transport)
-        };
-        until_made(&co, waiter, &transport).await?;
-        let py = co.py();
-        if this.debug.get() {
-            let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
-            let fd = pipe.bind(py).call_method0(intern!(py, "fileno"))?;
-            logger.call_method1("debug", (shown, fd, &transport, &protocol))?;
+            let (transport, protocol) = (transport.get(), protocol.get());
+            if this.get().debug.get() {
+                let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
+                let fd = pipe.get().bind(py).call_method0(intern!(py, "fileno"))?;
+                logger.call_method1("debug", (shown, fd, &transport, &protocol))?;
+            }
+            Ok((transport, protocol).into_pyobject(py)?.into_any().into())
         }
-        Ok((transport, protocol).into_pyobject(py)?.into_any().into())
     })
 }
 

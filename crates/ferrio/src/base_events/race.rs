@@ -4,14 +4,13 @@
 //! One coroutine watches over the attempts, which are tasks of the loop. It is woken by a future that the attempts'
 //! done-callbacks and the timer share.
 
-use std::cell::Cell;
-
 use ferrio_object::Obj;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::coro::{Co, Local};
+use crate::event_loop::Loop;
 use crate::{exceptions, native_fn};
 
 /// What came of a race.
@@ -27,7 +26,7 @@ struct Attempts {
     /// A list of tasks, where the garbage collector sees them.
     tasks: Local,
     /// Whether the results have been handed out.
-    handed_out: Cell<bool>,
+    handed_out: bool,
 }
 
 impl Attempts {
@@ -57,50 +56,46 @@ impl Drop for Attempts {
     fn drop(&mut self) {
         let tasks = self.tasks.get();
         let py = tasks.py();
-        // None when the frame was cleared.
-        if tasks.is_none() {
-            return;
-        }
-        let closed = if self.handed_out.get() { Ok(()) } else { self.close(py) };
+        let closed = if self.handed_out { Ok(()) } else { self.close(py) };
         if let Err(err) = closed.and(self.cancel(py, None)) {
             err.write_unraisable(py, None);
         }
     }
 }
 
-/// Runs the coroutines that `next` gives, one after the other, `delay` seconds apart (`None`: each when the one
-/// before has failed).
+/// Runs the coroutines that `next` gives, one after the other, `delay` seconds apart, or sooner where the one before
+/// has failed.
 ///
 /// # Errors
 /// What `next` raises, `CancelledError`, and `KeyboardInterrupt` or `SystemExit` of an attempt.
 pub(crate) async fn race(
     co: &Co,
-    event_loop: &Obj,
-    delay: Option<Obj>,
+    event_loop: &Local<Loop>,
+    delay: &Local,
     mut next: impl FnMut(Python<'_>) -> PyResult<Option<Obj>>,
 ) -> PyResult<Outcome> {
-    let attempts = Attempts {
-        tasks: co.hold(Obj::from(PyList::empty(co.py()).into_any())),
-        handed_out: Cell::new(false),
-    };
-    let mut outcome = Outcome { winner: None, late: Vec::new() };
+    let mut attempts =
+        Attempts { tasks: co.hold(Obj::from(PyList::empty(co.py()).into_any())), handed_out: false };
+    // What the attempts that ended came to: (index, result) of each that succeeded.
+    let succeeded = co.hold(Obj::from(PyList::empty(co.py()).into_any()));
     let mut ended: Vec<bool> = Vec::new();
     let mut more = true;
     let mut start = true;
     loop {
-        if start && more && outcome.winner.is_none() {
-            more = begin(co.py(), event_loop, &attempts, &mut next)?;
+        let won = succeeded.get().bind(co.py()).len()? > 0;
+        if start && more && !won {
+            more = begin(co.py(), &event_loop.get(), &attempts, &mut next)?;
             if more {
                 ended.push(false);
             }
         }
-        if ended.iter().all(|ended| *ended) && (!more || outcome.winner.is_some()) {
-            attempts.handed_out.set(true);
-            return Ok(outcome);
+        if ended.iter().all(|ended| *ended) && (!more || won) {
+            attempts.handed_out = true;
+            return outcome(co.py(), &succeeded.get());
         }
         // Woken by any attempt that ends, and by the clock if another attempt could begin.
-        let (wake, timer) = {
-            let py = co.py();
+        let (wait, timer) = {
+            let (py, event_loop) = (co.py(), event_loop.get());
             let wake: Obj = event_loop.bind(py).call_method0(intern!(py, "create_future"))?.into();
             let waker = native_fn::function(py, "_wake", vec![wake.clone()], |py, held, _args| {
                 let wake = held[0].bind(py);
@@ -115,21 +110,22 @@ pub(crate) async fn race(
                     task.call_method1(intern!(py, "add_done_callback"), (&waker,))?;
                 }
             }
-            let timer = match &delay {
-                Some(delay) if more && outcome.winner.is_none() => Some(Obj::from(
-                    event_loop.bind(py).call_method1(intern!(py, "call_later"), (delay, waker))?,
-                )),
-                _ => None,
+            let timer = if more && !won {
+                let timer =
+                    event_loop.bind(py).call_method1(intern!(py, "call_later"), (delay.get(), waker))?;
+                Some(co.hold(Obj::from(timer)))
+            } else {
+                None
             };
-            (wake, timer)
+            (co.wait(wake), timer)
         };
-        let woken = co.wait(wake).await;
+        let woken = wait.await.map(drop);
         if let Some(timer) = timer {
-            timer.bind(co.py()).call_method0(intern!(co.py(), "cancel"))?;
+            timer.get().bind(co.py()).call_method0(intern!(co.py(), "cancel"))?;
         }
         woken?;
         let before = ended.iter().filter(|ended| **ended).count();
-        let last_failed = collect(co.py(), &attempts, &mut ended, &mut outcome)?;
+        let last_failed = collect(co.py(), &attempts, &mut ended, &succeeded.get())?;
         let some_ended = ended.iter().filter(|ended| **ended).count() > before;
         // Either the attempt begun last has failed, or (nobody ended) the time is up.
         start = last_failed || !some_ended;
@@ -138,7 +134,7 @@ pub(crate) async fn race(
 
 fn begin(
     py: Python<'_>,
-    event_loop: &Obj,
+    event_loop: &Obj<Loop>,
     attempts: &Attempts,
     next: &mut impl FnMut(Python<'_>) -> PyResult<Option<Obj>>,
 ) -> PyResult<bool> {
@@ -148,8 +144,21 @@ fn begin(
     Ok(true)
 }
 
+/// The first that succeeded is the winner.
+fn outcome(py: Python<'_>, succeeded: &Obj) -> PyResult<Outcome> {
+    let mut outcome = Outcome { winner: None, late: Vec::new() };
+    for pair in succeeded.bind(py).try_iter()? {
+        let (index, result): (usize, Bound<'_, PyAny>) = pair?.extract()?;
+        match outcome.winner {
+            None => outcome.winner = Some((index, result.into())),
+            Some(_) => outcome.late.push(result.into()),
+        }
+    }
+    Ok(outcome)
+}
+
 /// Notes what came of attempts that have ended. Returns whether the one begun last has failed.
-fn collect(py: Python<'_>, attempts: &Attempts, ended: &mut [bool], outcome: &mut Outcome) -> PyResult<bool> {
+fn collect(py: Python<'_>, attempts: &Attempts, ended: &mut [bool], succeeded: &Obj) -> PyResult<bool> {
     let mut last_failed = false;
     let count = ended.len();
     for (index, task) in attempts.tasks.get().bind(py).try_iter()?.enumerate() {
@@ -159,11 +168,13 @@ fn collect(py: Python<'_>, attempts: &Attempts, ended: &mut [bool], outcome: &mu
         }
         ended[index] = true;
         match task.call_method0(intern!(py, "result")) {
-            Ok(result) if outcome.winner.is_none() => {
-                outcome.winner = Some((index, result.into()));
-                attempts.cancel(py, Some(index))?;
+            Ok(result) => {
+                let first = succeeded.bind(py).len()? == 0;
+                succeeded.bind(py).call_method1(intern!(py, "append"), ((index, result),))?;
+                if first {
+                    attempts.cancel(py, Some(index))?;
+                }
             }
-            Ok(result) => outcome.late.push(result.into()),
             Err(err) if exceptions::is_exit(py, &err) => return Err(err),
             Err(err) => {
                 // The attempt has noted what is to be known of it.

@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCFunction, PyFunction, PyInt, PyList, PyString, PyTuple};
 
 use super::calls;
-use crate::coro::Co;
+use crate::coro::{Co, Kept, Local};
 use crate::event_loop::{Hooks, Loop};
 use crate::exceptions::FromIo;
 use crate::library::socket_module;
@@ -56,13 +56,13 @@ fn may(this: &Obj<Loop>, py: Python<'_>, name: &str) -> PyResult<bool> {
 ///
 /// # Errors
 /// `socket.gaierror`, `OSError`, what audit hooks raise, `CancelledError`.
-pub(super) async fn infos(co: &Co, this: &Obj<Loop>, args: &[Obj]) -> PyResult<Option<Obj>> {
+pub(super) async fn infos(co: &Co, this: &Local<Loop>, args: &Kept<Vec<Obj>>) -> PyResult<Option<Obj>> {
     let (host, service, hints) = {
-        let py = co.py();
-        if !may(this, py, "getaddrinfo")? {
+        let (py, args) = (co.py(), args.get());
+        if !may(&this.get(), py, "getaddrinfo")? {
             return Ok(None);
         }
-        let [host, port, family, kind, protocol, flags] = args else { return Ok(None) };
+        let [host, port, family, kind, protocol, flags] = &args[..] else { return Ok(None) };
         let (host, service) = (host_of(py, host)?, service_of(py, port));
         if matches!(host, Name::Unplain) || matches!(service, Name::Unplain) {
             return Ok(None);
@@ -232,13 +232,13 @@ fn error(py: Python<'_>, failure: Failure) -> PyResult<PyErr> {
 ///
 /// # Errors
 /// As [`infos`].
-pub(super) async fn names(co: &Co, this: &Obj<Loop>, args: &[Obj]) -> PyResult<Option<Obj>> {
+pub(super) async fn names(co: &Co, this: &Local<Loop>, args: &Kept<Vec<Obj>>) -> PyResult<Option<Obj>> {
     let (address, flags) = {
-        let py = co.py();
-        if !may(this, py, "getnameinfo")? {
+        let (py, args) = (co.py(), args.get());
+        if !may(&this.get(), py, "getnameinfo")? {
             return Ok(None);
         }
-        let [address, flags] = args else { return Ok(None) };
+        let [address, flags] = &args[..] else { return Ok(None) };
         let (Some(parsed), Ok(flags)) = (address_of(py, address), flags.bind(py).extract::<i32>()) else {
             return Ok(None);
         };

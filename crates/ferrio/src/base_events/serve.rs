@@ -10,7 +10,7 @@ use super::connect::{Ssl, begin_transport, expect_stream, given, truthy};
 use super::names::{Wanted, ensure_resolved};
 use super::sock::check_ssl_socket;
 use super::unix_paths;
-use crate::coro::{self, Co};
+use crate::coro::{self, Co, Kept, Local};
 use crate::event_loop::Loop;
 use crate::gather::gather_objects;
 use crate::library::socket_module;
@@ -29,6 +29,8 @@ struct Bind {
     reuse_port: bool,
     keep_alive: bool,
 }
+
+ferrio_object::traverse!(struct Bind { port, wanted, reuse_address, reuse_port, keep_alive });
 
 fn create_server(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     const SIGNATURE: Signature<14> = Signature::new(
@@ -83,35 +85,43 @@ fn create_server(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResu
     let (factory, host, sock) = (given(factory), given(host), given(sock));
     let backlog = backlog.map_or(Ok(100), PyAnyMethods::extract)?;
     let start = start.map_or(Ok(true), PyAnyMethods::is_truthy)?;
-    let this = this.clone();
-    coro::coroutine(py, "create_server", move |co| async move {
-        ssl.check_server(co.py())?;
-        if let Some(sock) = &sock {
-            check_ssl_socket(co.py(), sock.bind(co.py()))?;
-        }
-        let ours = host.is_some() || !bind.port.is_none();
-        let sockets = if ours {
-            if sock.is_some() {
-                return Err(PyValueError::new_err(
-                    "host/port and sock can not be specified at the same time",
-                ));
+    coro::coroutine(py, "create_server", move |co| {
+        let (this, bind) = (co.hold(this), co.keep(bind));
+        let (host, sock) = (host.map(|host| co.hold(host)), sock.map(|sock| co.hold(sock)));
+        let ours = host.is_some() || !bind.get().port.is_none();
+        let plan = co.keep(Plan { factory, ssl, backlog, start, ours });
+        async move {
+            {
+                let py = co.py();
+                plan.get().ssl.check_server(py)?;
+                if let Some(sock) = &sock {
+                    check_ssl_socket(py, sock.get().bind(py))?;
+                }
             }
-            let infos = resolve_hosts(&co, &this, host, &bind).await?;
-            bind_all(&this, co.py(), &infos, &bind)?
-        } else {
-            let Some(sock) = sock else {
-                return Err(PyValueError::new_err("Neither host/port nor sock were specified"));
+            let sockets = match sock {
+                Some(_) if ours => {
+                    return Err(PyValueError::new_err(
+                        "host/port and sock can not be specified at the same time",
+                    ));
+                }
+                Some(sock) => {
+                    expect_stream(co.py(), &sock.get())?;
+                    co.keep(vec![sock.get()])
+                }
+                None if ours => {
+                    let infos = resolve_hosts(&co, &this, host, &bind).await?;
+                    co.keep(bind_all(&this.get(), co.py(), &infos, &bind.get())?)
+                }
+                None => return Err(PyValueError::new_err("Neither host/port nor sock were specified")),
             };
-            expect_stream(co.py(), &sock)?;
-            vec![sock]
-        };
-        let server = serve(&co, &this, sockets, Plan { factory, ssl, backlog, start, ours }).await?;
-        if this.debug.get() {
-            let py = co.py();
-            let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
-            logger.call_method1("info", ("%r is serving", &server))?;
+            let server = serve(&co, &this, sockets, &plan).await?;
+            if this.get().debug.get() {
+                let py = co.py();
+                let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
+                logger.call_method1("info", ("%r is serving", &server))?;
+            }
+            Ok(server.into_any())
         }
-        Ok(server.into_any())
     })
 }
 
@@ -126,66 +136,91 @@ struct Plan {
     ours: bool,
 }
 
+ferrio_object::traverse!(struct Plan { factory, ssl, backlog, start, ours });
+
 /// The server of sockets that are bound. If nobody gets it, it does not go on listening.
-async fn serve(co: &Co, this: &Obj<Loop>, sockets: Vec<Obj>, plan: Plan) -> PyResult<Obj<Server>> {
+async fn serve(
+    co: &Co,
+    this: &Local<Loop>,
+    sockets: Kept<Vec<Obj>>,
+    plan: &Kept<Plan>,
+) -> PyResult<Obj<Server>> {
     let server = {
-        let py = co.py();
-        for sock in &sockets {
+        let (py, plan, sockets) = (co.py(), plan.get(), sockets.get());
+        for sock in &*sockets {
             sock.bind(py).call_method1(intern!(py, "setblocking"), (false,))?;
         }
         let serving = Serving {
-            sockets: PyList::new(py, sockets)?.into(),
-            protocol_factory: plan.factory.unwrap_or_else(|| Obj::none(py)),
+            sockets: PyList::new(py, &*sockets)?.into(),
+            protocol_factory: plan.factory.clone().unwrap_or_else(|| Obj::none(py)),
             ssl_context: plan.ssl.context(),
             backlog: plan.backlog,
         };
-        Server::create(py, this, serving)?
+        co.hold(Server::create(py, &this.get(), serving)?)
     };
-    if plan.start {
-        if let Err(err) = Server::listen(&server, co.py()) {
-            if plan.ours {
-                Server::close(&server, co.py())?;
+    drop(sockets);
+    if plan.get().start {
+        if let Err(err) = Server::listen(&server.get(), co.py()) {
+            if plan.get().ours {
+                Server::close(&server.get(), co.py())?;
             }
             return Err(err);
         }
-        if let Err(err) = co.wait(sleep::yield_once(co.py())?).await {
-            Server::close(&server, co.py())?;
+        let wait = co.wait(sleep::yield_once(co.py())?);
+        if let Err(err) = wait.await {
+            Server::close(&server.get(), co.py())?;
             return Err(err);
         }
     }
-    Ok(server)
+    Ok(server.get())
 }
 
 /// The address infos of all hosts, each once, in order.
-async fn resolve_hosts(co: &Co, this: &Obj<Loop>, host: Option<Obj>, bind: &Bind) -> PyResult<Vec<Obj>> {
-    let hosts = host_list(co.py(), host)?;
-    let mut found: Vec<Obj> = Vec::new();
-    if let [host] = &hosts[..] {
-        found = resolve_host(co, this, host.clone(), bind.port.clone(), bind.wanted.clone()).await?;
-    } else if !hosts.is_empty() {
-        let pending = {
+async fn resolve_hosts(
+    co: &Co,
+    this: &Local<Loop>,
+    host: Option<Local>,
+    bind: &Kept<Bind>,
+) -> PyResult<Vec<Obj>> {
+    let hosts = co.keep(host_list(co.py(), host.as_ref().map(Local::get))?);
+    let (port, wanted) = (co.hold(&bind.get().port), co.keep(bind.get().wanted.clone()));
+    let mut found: Vec<Obj> = if hosts.get().len() == 1 {
+        let host = co.hold(&hosts.get()[0]);
+        resolve_host(co, this, &host, &port, &wanted).await?
+    } else {
+        let wait = {
             let py = co.py();
             let lookups: PyResult<Vec<Obj>> = hosts
-                .into_iter()
+                .get()
+                .iter()
                 .map(|host| {
-                    let (this, port, wanted) = (this.clone(), bind.port.clone(), bind.wanted.clone());
-                    coro::coroutine(py, "_create_server_getaddrinfo", move |co| async move {
-                        let infos = resolve_host(&co, &this, host, port, wanted).await?;
-                        Ok(PyList::new(co.py(), infos)?.into())
+                    let (this, port, wanted) = (this.get(), port.get(), wanted.get());
+                    coro::coroutine(py, "_create_server_getaddrinfo", move |co| {
+                        let (this, host, port) = (co.hold(this), co.hold(host), co.hold(port));
+                        let wanted = co.keep(Wanted::clone(&wanted));
+                        async move {
+                            let infos = resolve_host(&co, &this, &host, &port, &wanted).await?;
+                            Ok(PyList::new(co.py(), infos)?.into())
+                        }
                     })
                 })
                 .collect();
-            gather_objects(py, &lookups?, false)?
+            let lookups = lookups?;
+            if lookups.is_empty() {
+                return Ok(Vec::new());
+            }
+            co.wait(gather_objects(py, &lookups, false)?)
         };
-        let lists = co.wait(pending).await?;
+        let (lists, mut found) = (wait.await?, Vec::new());
         for list in lists.bind(co.py()).try_iter()? {
             for info in list?.try_iter()? {
                 found.push(info?.into());
             }
         }
-    }
+        found
+    };
     let mut distinct: Vec<Obj> = Vec::with_capacity(found.len());
-    for info in found {
+    for info in found.drain(..) {
         let py = co.py();
         let mut known = false;
         for other in &distinct {
@@ -198,10 +233,17 @@ async fn resolve_hosts(co: &Co, this: &Obj<Loop>, host: Option<Obj>, bind: &Bind
     Ok(distinct)
 }
 
-async fn resolve_host(co: &Co, this: &Obj<Loop>, host: Obj, port: Obj, wanted: Wanted) -> PyResult<Vec<Obj>> {
-    let address: Obj = (&host, port).into_pyobject(co.py())?.into_any().into();
-    let infos = ensure_resolved(co, this, address, wanted).await?;
+async fn resolve_host(
+    co: &Co,
+    this: &Local<Loop>,
+    host: &Local,
+    port: &Local,
+    wanted: &Kept<Wanted>,
+) -> PyResult<Vec<Obj>> {
+    let address = co.hold(Obj::from((host.get(), port.get()).into_pyobject(co.py())?.into_any()));
+    let infos = ensure_resolved(co, this, &address, wanted).await?;
     if infos.is_empty() {
+        let host = host.get();
         let shown = host.bind(co.py()).repr()?;
         return Err(PyOSError::new_err(format!("getaddrinfo({shown}) returned empty list")));
     }
@@ -353,16 +395,23 @@ fn create_unix_server(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> P
     let start = start.map_or(Ok(true), PyAnyMethods::is_truthy)?;
     // New in 3.13, where it is the default.
     let cleanup = cleanup.map_or(Ok(cfg!(Py_3_13)), PyAnyMethods::is_truthy)?;
-    let this = this.clone();
-    coro::coroutine(py, "create_unix_server", move |co| async move {
-        ssl.check_server(co.py())?;
-        let ours = path.is_some();
-        let sock = unix_listener(co.py(), path, sock)?;
-        if cleanup {
-            unix_paths::remember(&this, co.py(), &sock)?;
+    coro::coroutine(py, "create_unix_server", move |co| {
+        let this = co.hold(this);
+        let (path, sock) = (path.map(|path| co.hold(path)), sock.map(|sock| co.hold(sock)));
+        let plan = co.keep(Plan { factory, ssl, backlog, start, ours: path.is_some() });
+        async move {
+            plan.get().ssl.check_server(co.py())?;
+            let sockets = {
+                let get = |arg: &Option<Local>| arg.as_ref().map(Local::get);
+                let sock = unix_listener(co.py(), get(&path), get(&sock))?;
+                if cleanup {
+                    unix_paths::remember(&this.get(), co.py(), &sock)?;
+                }
+                co.keep(vec![sock])
+            };
+            let server = serve(&co, &this, sockets, &plan).await?;
+            Ok(server.into_any())
         }
-        let server = serve(&co, &this, vec![sock], Plan { factory, ssl, backlog, start, ours }).await?;
-        Ok(server.into_any())
     })
 }
 
@@ -420,23 +469,26 @@ fn connect_accepted_socket(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>)
     let [factory, sock, ssl, handshake, shutdown] = args.bind(&SIGNATURE)?;
     let ssl = Ssl::new(ssl, None, handshake, shutdown);
     let (factory, sock) = (factory.map(Obj::from), sock.map(Obj::from));
-    let this = this.clone();
-    coro::coroutine(py, "connect_accepted_socket", move |co| async move {
-        let (Some(factory), Some(sock)) = (factory, sock) else {
-            return Err(PyTypeError::new_err("a protocol factory and a socket are required"));
-        };
-        expect_stream(co.py(), &sock)?;
-        ssl.check_timeouts(co.py())?;
-        check_ssl_socket(co.py(), sock.bind(co.py()))?;
-        let pair = begin_transport(&co, &this, &sock, false, &factory, &ssl).await?;
-        if this.debug.get() {
-            let py = co.py();
-            let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
-            let (transport, protocol) = (pair.bind(py).get_item(0)?, pair.bind(py).get_item(1)?);
-            let sock = transport.call_method1("get_extra_info", ("socket",))?;
-            logger.call_method1("debug", ("%r handled: (%r, %r)", sock, transport, protocol))?;
+    coro::coroutine(py, "connect_accepted_socket", move |co| {
+        let (this, ssl) = (co.hold(this), co.keep(ssl));
+        let (factory, sock) = (factory.map(|factory| co.hold(factory)), sock.map(|sock| co.hold(sock)));
+        async move {
+            let (Some(factory), Some(sock)) = (factory, sock) else {
+                return Err(PyTypeError::new_err("a protocol factory and a socket are required"));
+            };
+            expect_stream(co.py(), &sock.get())?;
+            ssl.get().check_timeouts(co.py())?;
+            check_ssl_socket(co.py(), sock.get().bind(co.py()))?;
+            let pair = begin_transport(&co, &this, &sock, false, &factory, &ssl).await?;
+            if this.get().debug.get() {
+                let py = co.py();
+                let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
+                let (transport, protocol) = (pair.bind(py).get_item(0)?, pair.bind(py).get_item(1)?);
+                let sock = transport.call_method1("get_extra_info", ("socket",))?;
+                logger.call_method1("debug", ("%r handled: (%r, %r)", sock, transport, protocol))?;
+            }
+            Ok(pair)
         }
-        Ok(pair)
     })
 }
 

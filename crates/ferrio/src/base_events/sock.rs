@@ -14,7 +14,7 @@ use pyo3::types::{PyMemoryView, PyTuple};
 
 use super::names::{Wanted, ensure_resolved};
 use super::sock_data;
-use crate::coro::{self, Co};
+use crate::coro::{self, Co, Local};
 use crate::event_loop::{Loop, watches};
 use crate::exceptions::would_block;
 use crate::future::Future;
@@ -52,6 +52,8 @@ struct Waiting {
     fut: Obj<Future>,
 }
 
+ferrio_object::traverse!(struct Waiting { event_loop, fd, side, fut });
+
 impl Drop for Waiting {
     fn drop(&mut self) {
         watches::wait_no_more(&self.event_loop, self.fd, self.side, &self.fut);
@@ -59,14 +61,15 @@ impl Drop for Waiting {
 }
 
 /// Waits until `sock` is ready in one direction.
-pub(super) async fn ready(co: &Co, this: &Obj<Loop>, sock: &Obj, side: Interest) -> PyResult<()> {
+pub(super) async fn ready(co: &Co, this: &Local<Loop>, sock: &Local, side: Interest) -> PyResult<()> {
     let waiting = {
-        let py = co.py();
-        let fd = watches::fileno(py, sock.bind(py))?;
-        let fut = watches::wait_ready(this, py, fd, side)?;
-        Waiting { event_loop: this.clone(), fd, side, fut }
+        let (py, this) = (co.py(), this.get());
+        let fd = watches::fileno(py, sock.get().bind(py))?;
+        let fut = watches::wait_ready(&this, py, fd, side)?;
+        co.keep(Waiting { event_loop: this, fd, side, fut })
     };
-    co.wait(&waiting.fut).await.map(drop)
+    let wait = co.wait(&waiting.get().fut);
+    wait.await.map(drop)
 }
 
 /// Tries `attempt` until it does not block. It does not wait after it, so what it has received is not lost.
@@ -75,8 +78,8 @@ pub(super) async fn ready(co: &Co, this: &Obj<Loop>, sock: &Obj, side: Interest)
 /// What `attempt` raises, `CancelledError`.
 pub(super) async fn retry(
     co: &Co,
-    this: &Obj<Loop>,
-    sock: &Obj,
+    this: &Local<Loop>,
+    sock: &Local,
     side: Interest,
     mut attempt: impl FnMut(Python<'_>) -> PyResult<Obj>,
 ) -> PyResult<Obj> {
@@ -99,14 +102,16 @@ fn operation(
     sock: Obj,
     args: Vec<Obj>,
 ) -> PyResult<Obj> {
-    let this = this.clone();
-    coro::coroutine(py, name, move |co| async move {
-        check(&this, co.py(), &sock)?;
-        retry(&co, &this, &sock, side, |py| {
-            let args = PyTuple::new(py, &args)?;
-            Ok(sock.bind(py).call_method1(method, args)?.into())
-        })
-        .await
+    coro::coroutine(py, name, move |co| {
+        let (this, sock, args) = (co.hold(this), co.hold(sock), co.keep(args));
+        async move {
+            check(&this.get(), co.py(), &sock.get())?;
+            retry(&co, &this, &sock, side, |py| {
+                let args = PyTuple::new(py, &*args.get())?;
+                Ok(sock.get().bind(py).call_method1(method, args)?.into())
+            })
+            .await
+        }
     })
 }
 
@@ -156,23 +161,24 @@ fn sock_sendall(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResul
     if sock_data::is_plain(this, py, &sock)? && bytes_of(&data).is_some() {
         return coro::ready_with::<sock_data::SendAll>(py, this, [Some(sock), Some(data)]);
     }
-    let this = this.clone();
-    coro::coroutine(py, "sock_sendall", move |co| async move {
-        check(&this, co.py(), &sock)?;
-        let len = Buffer::get(co.py(), &data, false)?.len();
-        let mut sent = 0;
-        let mut rest = data;
-        loop {
-            match sock.bind(co.py()).call_method1(intern!(co.py(), "send"), (&rest,)) {
-                Ok(count) => sent += count.extract::<usize>()?,
-                Err(err) if would_block(co.py(), &err) => ferrio_object::swallow(co.py(), err),
-                Err(err) => return Err(err),
+    coro::coroutine(py, "sock_sendall", move |co| {
+        let (this, sock, rest) = (co.hold(this), co.hold(sock), co.hold(data));
+        async move {
+            check(&this.get(), co.py(), &sock.get())?;
+            let len = Buffer::get(co.py(), &rest.get(), false)?.len();
+            let mut sent = 0;
+            loop {
+                match sock.get().bind(co.py()).call_method1(intern!(co.py(), "send"), (rest.get(),)) {
+                    Ok(count) => sent += count.extract::<usize>()?,
+                    Err(err) if would_block(co.py(), &err) => ferrio_object::swallow(co.py(), err),
+                    Err(err) => return Err(err),
+                }
+                if sent >= len {
+                    return Ok(Obj::none(co.py()));
+                }
+                rest.set(after(co.py(), &rest.get(), len, sent)?);
+                ready(&co, &this, &sock, Interest::WRITABLE).await?;
             }
-            if sent >= len {
-                return Ok(Obj::none(co.py()));
-            }
-            rest = after(co.py(), &rest, len, sent)?;
-            ready(&co, &this, &sock, Interest::WRITABLE).await?;
         }
     })
 }
@@ -186,53 +192,55 @@ fn after(py: Python<'_>, rest: &Obj, len: usize, sent: usize) -> PyResult<Obj> {
 
 fn sock_accept(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [sock] = owned(py, args.bind(&Signature::new("sock_accept", ["sock"]))?);
-    let this = this.clone();
-    coro::coroutine(py, "sock_accept", move |co| async move {
-        check(&this, co.py(), &sock)?;
-        retry(&co, &this, &sock, Interest::READABLE, |py| {
-            let accepted = sock.bind(py).call_method0(intern!(py, "accept"))?;
-            accepted.get_item(0)?.call_method1(intern!(py, "setblocking"), (false,))?;
-            Ok(accepted.into())
-        })
-        .await
+    coro::coroutine(py, "sock_accept", move |co| {
+        let (this, sock) = (co.hold(this), co.hold(sock));
+        async move {
+            check(&this.get(), co.py(), &sock.get())?;
+            retry(&co, &this, &sock, Interest::READABLE, |py| {
+                let accepted = sock.get().bind(py).call_method0(intern!(py, "accept"))?;
+                accepted.get_item(0)?.call_method1(intern!(py, "setblocking"), (false,))?;
+                Ok(accepted.into())
+            })
+            .await
+        }
     })
 }
 
 fn sock_connect(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [sock, address] = owned(py, args.bind(&Signature::new("sock_connect", ["sock", "address"]))?);
-    let this = this.clone();
-    coro::coroutine(py, "sock_connect", move |co| async move {
-        check(&this, co.py(), &sock)?;
-        let address = match inet_wanted(co.py(), &sock)? {
-            Some(wanted) => {
-                let infos = ensure_resolved(&co, &this, address, wanted).await?;
+    coro::coroutine(py, "sock_connect", move |co| {
+        let (this, sock, address) = (co.hold(this), co.hold(sock), co.hold(address));
+        async move {
+            check(&this.get(), co.py(), &sock.get())?;
+            let wanted = inet_wanted(co.py(), &sock.get())?.map(|wanted| co.keep(wanted));
+            if let Some(wanted) = wanted {
+                let infos = ensure_resolved(&co, &this, &address, &wanted).await?;
                 let Some(info) = infos.into_iter().next() else {
                     return Err(PyOSError::new_err("getaddrinfo() returned empty list"));
                 };
-                info.bind(co.py()).get_item(4)?.into()
+                address.set(info.bind(co.py()).get_item(4)?.into());
+            } else {
+                refuse_null(address.get().bind(co.py()))?;
             }
-            None => {
-                refuse_null(address.bind(co.py()))?;
-                address
+            match sock.get().bind(co.py()).call_method1(intern!(co.py(), "connect"), (address.get(),)) {
+                Ok(_) => return Ok(Obj::none(co.py())),
+                // Also after EINTR the connection goes on being made in the background.
+                Err(err) if would_block(co.py(), &err) => ferrio_object::swallow(co.py(), err),
+                Err(err) => return Err(err),
             }
-        };
-        match sock.bind(co.py()).call_method1(intern!(co.py(), "connect"), (&address,)) {
-            Ok(_) => return Ok(Obj::none(co.py())),
-            // Also after EINTR the connection goes on being made in the background.
-            Err(err) if would_block(co.py(), &err) => ferrio_object::swallow(co.py(), err),
-            Err(err) => return Err(err),
+            ready(&co, &this, &sock, Interest::WRITABLE).await?;
+            let py = co.py();
+            let socket = socket_module(py)?;
+            let level = socket.getattr(intern!(py, "SOL_SOCKET"))?;
+            let option = socket.getattr(intern!(py, "SO_ERROR"))?;
+            let errno: i32 =
+                sock.get().bind(py).call_method1(intern!(py, "getsockopt"), (level, option))?.extract()?;
+            if errno != 0 {
+                let message = format!("Connect call failed {}", address.get().bind(py).str()?);
+                return Err(PyOSError::new_err((errno, message)));
+            }
+            Ok(Obj::none(py))
         }
-        ready(&co, &this, &sock, Interest::WRITABLE).await?;
-        let py = co.py();
-        let socket = socket_module(py)?;
-        let level = socket.getattr(intern!(py, "SOL_SOCKET"))?;
-        let option = socket.getattr(intern!(py, "SO_ERROR"))?;
-        let errno: i32 = sock.bind(py).call_method1(intern!(py, "getsockopt"), (level, option))?.extract()?;
-        if errno != 0 {
-            let message = format!("Connect call failed {}", address.bind(py).str()?);
-            return Err(PyOSError::new_err((errno, message)));
-        }
-        Ok(Obj::none(py))
     })
 }
 

@@ -44,16 +44,19 @@ fn sock_sendmsg(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResul
     let ancdata = owned_or(ancdata, || Ok(PyTuple::empty(py).into()))?;
     let flags = owned_or(flags, || zero(py))?;
     let address = owned_or(address, none)?;
-    let this = this.clone();
-    coro::coroutine(py, "sock_sendmsg", move |co| async move {
-        check(&this, co.py(), &sock)?;
-        let buffers = repeatable(&buffers, co.py())?;
-        let ancdata = repeatable(&ancdata, co.py())?;
-        retry(&co, &this, &sock, Interest::WRITABLE, |py| {
-            let args = (&buffers, &ancdata, &flags, &address);
-            Ok(sock.bind(py).call_method1(intern!(py, "sendmsg"), args)?.into())
-        })
-        .await
+    coro::coroutine(py, "sock_sendmsg", move |co| {
+        let (this, sock) = (co.hold(this), co.hold(sock));
+        let [buffers, ancdata, flags, address] = [buffers, ancdata, flags, address].map(|arg| co.hold(arg));
+        async move {
+            check(&this.get(), co.py(), &sock.get())?;
+            buffers.set(repeatable(&buffers.get(), co.py())?);
+            ancdata.set(repeatable(&ancdata.get(), co.py())?);
+            retry(&co, &this, &sock, Interest::WRITABLE, |py| {
+                let args = (buffers.get(), ancdata.get(), flags.get(), address.get());
+                Ok(sock.get().bind(py).call_method1(intern!(py, "sendmsg"), args)?.into())
+            })
+            .await
+        }
     })
 }
 
@@ -84,19 +87,25 @@ fn receive(
     let (sock, room) = (owned_or(sock, none)?, owned_or(room, none)?);
     let ancbufsize = owned_or(ancbufsize, || zero(py))?;
     let flags = owned_or(flags, || zero(py))?;
-    let this = this.clone();
-    coro::coroutine(py, name, move |co| async move {
-        check(&this, co.py(), &sock)?;
-        let (room, flags) = {
-            let py = co.py();
-            let closed_on_exec = socket_module(py)?.getattr(intern!(py, "MSG_CMSG_CLOEXEC"))?;
-            let flags: Obj = flags.bind(py).bitor(closed_on_exec)?.into();
-            (if into { repeatable(&room, py)? } else { room }, flags)
-        };
-        retry(&co, &this, &sock, Interest::READABLE, |py| {
-            Ok(sock.bind(py).call_method1(method, (&room, &ancbufsize, &flags))?.into())
-        })
-        .await
+    coro::coroutine(py, name, move |co| {
+        let (this, sock) = (co.hold(this), co.hold(sock));
+        let [room, ancbufsize, flags] = [room, ancbufsize, flags].map(|arg| co.hold(arg));
+        async move {
+            check(&this.get(), co.py(), &sock.get())?;
+            {
+                let py = co.py();
+                let closed_on_exec = socket_module(py)?.getattr(intern!(py, "MSG_CMSG_CLOEXEC"))?;
+                flags.set(flags.get().bind(py).bitor(closed_on_exec)?.into());
+                if into {
+                    room.set(repeatable(&room.get(), py)?);
+                }
+            }
+            retry(&co, &this, &sock, Interest::READABLE, |py| {
+                let args = (room.get(), ancbufsize.get(), flags.get());
+                Ok(sock.get().bind(py).call_method1(method, args)?.into())
+            })
+            .await
+        }
     })
 }
 

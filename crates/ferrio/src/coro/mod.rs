@@ -6,16 +6,14 @@
 //! is handled with `?`, `match` and guards; `close()` drops the future.
 //!
 //! Python references that must survive an await belong into the frame ([`Co::hold`]): what a Rust future captures is
-//! invisible to the garbage collector, what the frame holds is not.
+//! invisible to the garbage collector, what the frame holds is not. The compiler refuses the others
+//! (`ferrio-object/src/frame.rs`).
 
-mod frame;
 mod object;
 mod ready;
 
-#[allow(unused_imports)]
-pub(crate) use frame::{Co, Local};
-pub(crate) use object::{Coroutine, close_iterator, coroutine, never_awaited};
-#[allow(unused_imports)]
+pub(crate) use ferrio_object::{Co, Kept, Local};
+pub(crate) use object::{Coroutine, coroutine};
 pub(crate) use ready::{Given, Memory, Operation, ReadyCoroutine, Step, ready, ready_with};
 
 use ferrio_object::Obj;
@@ -34,24 +32,6 @@ pub(crate) fn truth(py: Python<'_>) -> Obj {
 /// # Errors
 /// `MemoryError`.
 pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    coroutines::add_class::<Coroutine>(
-        module,
-        coroutines::Kind {
-            closed: |obj| obj.cast_exact::<Coroutine>().map(|coro| coro.closed()),
-            throw: Some(|obj, py, err| match obj.cast_exact::<Coroutine>() {
-                Some(coro) => Coroutine::throw_error(coro, py, err),
-                None => Err(err),
-            }),
-        },
-    )?;
-    coroutines::add_class::<ReadyCoroutine>(
-        module,
-        coroutines::Kind {
-            closed: |obj| obj.cast_exact::<ReadyCoroutine>().map(|coro| coro.closed()),
-            throw: Some(|obj, py, err| match obj.cast_exact::<ReadyCoroutine>() {
-                Some(coro) => ReadyCoroutine::throw_error(coro, py, err),
-                None => Err(err),
-            }),
-        },
-    )
+    coroutines::add_class::<Coroutine>(module)?;
+    coroutines::add_class::<ReadyCoroutine>(module)
 }

@@ -1,37 +1,21 @@
-//! The Python object around a native coroutine: `send`, `throw`, `close`, and the attributes that tools look at.
+//! The Python object around a native coroutine: how it drives the Rust future.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::Future as RustFuture;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, Sent, Sharing, WeakList, await_iter, send};
-use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyValueError};
-use pyo3::intern;
+use ferrio_object::{Awaiting, Class, ClassBuilder, Co, Frame, Obj, Sent, Suspended, await_iter, send};
+use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
-use super::frame::{Awaiting, Co, Frame};
-use crate::coroutines;
+use crate::coroutines::{self, Native, NativeCoroutine, Phase, executing, just_started, reused};
 use crate::future::Future;
-
-type Body = Pin<Box<dyn RustFuture<Output = PyResult<Obj>>>>;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Created,
-    Suspended,
-    Running,
-    Closed,
-}
 
 /// The contents of a native coroutine.
 pub struct Coroutine {
     name: &'static str,
-    frame: Option<Sharing<Frame>>,
-    body: RefCell<Option<Body>>,
-    state: Cell<State>,
-    weaklist: WeakList,
+    suspended: Option<Suspended>,
+    phase: Cell<Phase>,
 }
 
 /// A coroutine object named `name` that runs `body` when it is first driven.
@@ -40,18 +24,11 @@ pub struct Coroutine {
 /// `MemoryError`.
 pub(crate) fn coroutine<F>(py: Python<'_>, name: &'static str, body: impl FnOnce(Co) -> F) -> PyResult<Obj>
 where
-    F: RustFuture<Output = PyResult<Obj>> + 'static,
+    F: RustFuture<Output = PyResult<Obj>> + Send + 'static,
 {
-    let frame = Frame::new(py);
-    let body: Body = Box::pin(body(Co(frame.share())));
-    let contents = Coroutine {
-        name,
-        frame: Some(frame),
-        body: RefCell::new(Some(body)),
-        state: Cell::new(State::Created),
-        weaklist: WeakList::new(),
-    };
-    Ok(Obj::<Coroutine>::create(py, ((), contents))?.into_any())
+    let contents =
+        Coroutine { name, suspended: Some(Suspended::new(py, body)), phase: Cell::new(Phase::Created) };
+    Ok(Obj::<Coroutine>::create(py, (((), Native::new(py)), contents))?.into_any())
 }
 
 /// What comes in from the driver.
@@ -61,73 +38,25 @@ enum Input {
 }
 
 impl Coroutine {
-    pub(crate) fn closed(&self) -> bool {
-        self.state.get() == State::Closed
-    }
-
-    fn send(this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Sent> {
-        match this.state.get() {
-            State::Running => return Err(PyValueError::new_err("coroutine already executing")),
-            State::Closed => {
-                return Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"));
-            }
-            State::Created if value.is_some_and(|value| !value.is_none()) => {
-                return Err(pyo3::exceptions::PyTypeError::new_err(
-                    "can't send non-None value to a just-started coroutine",
-                ));
-            }
-            State::Created | State::Suspended => {}
-        }
-        let value = value.map_or_else(|| Obj::none(py), Obj::from);
-        this.drive(py, Input::Value(value))
-    }
-
-    /// `throw()` with an error in hand.
-    pub(super) fn throw_error(this: &Obj<Self>, py: Python<'_>, err: PyErr) -> PyResult<Sent> {
-        match this.state.get() {
-            State::Running => Err(PyValueError::new_err("coroutine already executing")),
-            State::Closed => Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
-            State::Created => {
-                // Nothing has begun, so there is no await point at which the error could arrive.
-                this.finish();
-                Err(err)
-            }
-            State::Suspended => this.drive(py, Input::Error(err)),
-        }
-    }
-
-    fn throw(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Sent> {
-        let err = coroutines::thrown_error(py, &args)?;
-        Self::throw_error(this, py, err)
-    }
-
     /// Runs until it yields or ends. The input goes to what is awaited, and its outcome to the Rust future.
     fn drive(&self, py: Python<'_>, input: Input) -> PyResult<Sent> {
-        let Some(frame) = &self.frame else {
-            return Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"));
-        };
-        let started = self.state.replace(State::Running) == State::Suspended;
-        let Some(mut body) = self.body.borrow_mut().take() else {
-            self.state.set(State::Closed);
-            return Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"));
-        };
+        let Some(suspended) = &self.suspended else { return Err(reused()) };
+        let frame = suspended.frame(py);
+        let started = self.phase.replace(Phase::Running) == Phase::Suspended;
         let mut input = started.then_some(input);
         loop {
             if let Some(input) = input.take() {
                 match Self::pass(frame, py, input) {
                     Ok(Sent::Next(yielded)) => {
-                        self.body.borrow_mut().replace(body);
-                        self.state.set(State::Suspended);
+                        self.phase.set(Phase::Suspended);
                         return Ok(Sent::Next(yielded));
                     }
-                    Ok(Sent::Return(value)) => frame.arrived.set(Some(Ok(value))),
-                    Err(err) => frame.arrived.set(Some(Err(err))),
+                    Ok(Sent::Return(value)) => frame.arrive(Ok(value)),
+                    Err(err) => frame.arrive(Err(err)),
                 }
             }
-            let polled = body.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-            match polled {
+            match suspended.poll() {
                 Poll::Ready(outcome) => {
-                    drop(body);
                     self.finish();
                     return outcome.map(Sent::Return);
                 }
@@ -139,7 +68,7 @@ impl Coroutine {
 
     /// Passes what came in to what is awaited.
     fn pass(frame: &Frame, py: Python<'_>, input: Input) -> PyResult<Sent> {
-        let awaiting = frame.awaiting.replace(Awaiting::Nothing);
+        let awaiting = frame.set_awaiting(Awaiting::Nothing);
         match (awaiting, input) {
             (Awaiting::Fresh(obj), Input::Value(value)) => {
                 if let Some(fut) = obj.cast::<Future>() {
@@ -148,18 +77,20 @@ impl Coroutine {
                     }
                     fut.get_loop()?;
                     fut.blocking.set(true);
-                    drop(frame.awaiting.replace(Awaiting::Future(fut.clone())));
+                    drop(frame.set_awaiting(Awaiting::Yielded(obj.clone())));
                     return Ok(Sent::Next(obj));
                 }
                 let iterator = await_iter(py, &obj)?;
                 Self::pass_value(frame, py, iterator, Some(value))
             }
-            (Awaiting::Fresh(_) | Awaiting::Future(_), Input::Error(err)) => Err(err),
-            (Awaiting::Future(fut), Input::Value(_)) => {
-                if !fut.is_done() {
-                    return Err(PyRuntimeError::new_err("await wasn't used with future"));
+            (Awaiting::Fresh(_) | Awaiting::Yielded(_), Input::Error(err)) => Err(err),
+            (Awaiting::Yielded(obj), Input::Value(_)) => {
+                let Some(fut) = obj.cast::<Future>() else { return Err(reused()) };
+                if let Some(outcome) = fut.resumed(py) {
+                    return outcome.map(Sent::Return);
                 }
-                fut.get_result(py).map(Sent::Return)
+                drop(frame.set_awaiting(Awaiting::Yielded(obj.clone())));
+                Ok(Sent::Next(obj))
             }
             (Awaiting::Iterator(iterator), Input::Value(value)) => {
                 Self::pass_value(frame, py, iterator, Some(value))
@@ -167,12 +98,12 @@ impl Coroutine {
             (Awaiting::Iterator(iterator), Input::Error(err)) => {
                 // GeneratorExit closes what is awaited, any other exception is thrown into it.
                 if err.is_instance_of::<PyGeneratorExit>(py) {
-                    close_iterator(py, &iterator)?;
+                    coroutines::close_iterator(py, &iterator)?;
                     return Err(err);
                 }
                 let sent = coroutines::throw_into(py, &iterator, err)?;
                 if matches!(sent, Sent::Next(_)) {
-                    drop(frame.awaiting.replace(Awaiting::Iterator(iterator)));
+                    drop(frame.set_awaiting(Awaiting::Iterator(iterator)));
                 }
                 Ok(sent)
             }
@@ -185,29 +116,45 @@ impl Coroutine {
     fn pass_value(frame: &Frame, py: Python<'_>, iterator: Obj, value: Option<Obj>) -> PyResult<Sent> {
         let sent = send(py, &iterator, value.as_ref())?;
         if matches!(sent, Sent::Next(_)) {
-            drop(frame.awaiting.replace(Awaiting::Iterator(iterator)));
+            drop(frame.set_awaiting(Awaiting::Iterator(iterator)));
         }
         Ok(sent)
     }
+}
 
-    fn finish(&self) {
-        self.state.set(State::Closed);
-        let body = self.body.borrow_mut().take();
-        drop(body);
-        if let Some(frame) = &self.frame {
-            frame.clear();
-        }
+impl NativeCoroutine for Coroutine {
+    fn phase(&self) -> Phase {
+        self.phase.get()
     }
 
-    fn close(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        match this.state.get() {
-            State::Closed => return Ok(()),
-            State::Running => return Err(PyValueError::new_err("coroutine already executing")),
-            State::Created | State::Suspended => {}
+    fn qualname(&self) -> &'static str {
+        self.name
+    }
+
+    fn awaited(&self, py: Python<'_>) -> Option<Obj> {
+        self.suspended.as_ref().and_then(|suspended| suspended.frame(py).awaited())
+    }
+
+    fn send(this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Sent> {
+        match this.phase.get() {
+            Phase::Running => return Err(executing()),
+            Phase::Closed => return Err(reused()),
+            Phase::Created if value.is_some_and(|value| !value.is_none()) => return Err(just_started()),
+            Phase::Created | Phase::Suspended => {}
         }
-        let awaiting = this.frame.as_ref().map(|frame| frame.awaiting.replace(Awaiting::Nothing));
+        let value = value.map_or_else(|| Obj::none(py), Obj::from);
+        this.drive(py, Input::Value(value))
+    }
+
+    fn throw_suspended(this: &Obj<Self>, py: Python<'_>, err: PyErr) -> PyResult<Sent> {
+        this.drive(py, Input::Error(err))
+    }
+
+    fn close_suspended(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        let awaiting =
+            this.suspended.as_ref().map(|suspended| suspended.frame(py).set_awaiting(Awaiting::Nothing));
         let closed = match awaiting {
-            Some(Awaiting::Iterator(iterator)) => close_iterator(py, &iterator),
+            Some(Awaiting::Iterator(iterator)) => coroutines::close_iterator(py, &iterator),
             _ => Ok(()),
         };
         // Guards in the Rust future do what `finally` would.
@@ -215,30 +162,17 @@ impl Coroutine {
         closed
     }
 
-    fn awaited(this: &Obj<Self>, _py: Python<'_>) -> Option<Obj> {
-        match &*this.frame.as_ref()?.awaiting.borrow() {
-            Awaiting::Nothing => None,
-            Awaiting::Fresh(obj) | Awaiting::Iterator(obj) => Some(obj.clone()),
-            Awaiting::Future(fut) => Some(fut.as_any().clone()),
+    fn finish(&self) {
+        self.phase.set(Phase::Closed);
+        if let Some(suspended) = &self.suspended {
+            suspended.clear();
         }
     }
-
-    fn repr(this: &Obj<Self>, _py: Python<'_>) -> String {
-        format!("<coroutine object {} at {:p}>", this.name, this.as_ptr())
-    }
-}
-
-/// Closes what is awaited, if it can be closed.
-pub(crate) fn close_iterator(py: Python<'_>, iterator: &Obj) -> PyResult<()> {
-    if let Some(close) = iterator.bind(py).getattr_opt(intern!(py, "close"))? {
-        close.call0()?;
-    }
-    Ok(())
 }
 
 impl Class for Coroutine {
-    type Base = Any;
-    ferrio_object::fields!(Coroutine { name, frame, body: unowned, state, weaklist: WeakList });
+    type Base = Native;
+    ferrio_object::fields!(Coroutine { name, suspended, phase });
     const NAME: &'static str = "ferrio._ferrio.coroutine";
     const DOC: &'static str = "A coroutine of ferrio's own.";
     const SUBCLASS: bool = false;
@@ -246,72 +180,25 @@ impl Class for Coroutine {
     const FINALIZE: bool = true;
 
     fn blank() -> Self {
-        Coroutine {
-            name: "",
-            frame: None,
-            body: RefCell::new(None),
-            state: Cell::new(State::Closed),
-            weaklist: WeakList::new(),
-        }
+        Coroutine { name: "", suspended: None, phase: Cell::new(Phase::Closed) }
     }
 
     fn clear(&self) {
         // Running coroutines are reachable from the stack and are never cleared.
-        if self.state.get() != State::Running {
+        if self.phase.get() != Phase::Running {
             self.finish();
         }
     }
 
-    fn wants_finalizer(&self, _base: &()) -> bool {
-        matches!(self.state.get(), State::Created | State::Suspended)
+    fn wants_finalizer(&self, _base: &Native) -> bool {
+        matches!(self.phase.get(), Phase::Created | Phase::Suspended)
     }
 
     fn finalize(this: &Obj<Self>, py: Python<'_>) {
-        let outcome = match this.state.get() {
-            State::Created => {
-                this.finish();
-                never_awaited(this.as_any(), py, this.name)
-            }
-            State::Suspended => Self::close(this, py),
-            _ => Ok(()),
-        };
-        if let Err(err) = outcome {
-            err.write_unraisable(py, Some(this.bind(py)));
-        }
+        coroutines::finalize(this, py);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
-        class
-            .repr(Self::repr)
-            .await_itself()
-            .iter_itself()
-            .send(Self::send)
-            .throw(Self::throw)
-            .method0("close", Self::close, "close($self, /)\n--\n\nEnd the coroutine where it is suspended.")
-            .getter("__name__", |this: &Obj<Self>, _py: Python<'_>| this.name.rsplit('.').next(), "")
-            .getter("__qualname__", |this: &Obj<Self>, _py: Python<'_>| this.name, "")
-            .getter("cr_running", |this: &Obj<Self>, _py: Python<'_>| this.state.get() == State::Running, "")
-            .getter(
-                "cr_suspended",
-                |this: &Obj<Self>, _py: Python<'_>| this.state.get() == State::Suspended,
-                "",
-            )
-            .getter("cr_await", Self::awaited, "")
-            .getter("cr_frame", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
-            .getter("cr_code", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
-            .getter("cr_origin", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "");
+        coroutines::define(class);
     }
-}
-
-/// Warns of a coroutine that nobody awaited.
-pub(crate) fn never_awaited(coro: &Obj, py: Python<'_>, name: &str) -> PyResult<()> {
-    let kwargs = PyDict::new(py);
-    kwargs.set_item("source", coro)?;
-    let message = format!("coroutine '{name}' was never awaited");
-    crate::library::module(py, "warnings")?.call_method(
-        "warn",
-        (message, py.get_type::<PyRuntimeWarning>()),
-        Some(&kwargs),
-    )?;
-    Ok(())
 }

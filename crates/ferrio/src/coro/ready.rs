@@ -9,12 +9,14 @@
 
 use std::cell::Cell;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Sent, WeakList, await_iter, send};
-use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyTypeError, PyValueError};
+use ferrio_object::{Class, ClassBuilder, Obj, ObjCell, Sent, await_iter, send};
+use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 
-use super::object::{Coroutine, close_iterator, never_awaited};
-use crate::coroutines;
+use super::object::Coroutine;
+use crate::coroutines::{
+    self, Native, NativeCoroutine, Phase, close_iterator, executing, just_started, reused,
+};
 use crate::future::Future;
 
 /// How an operation stands after its beginning.
@@ -118,7 +120,6 @@ pub struct ReadyCoroutine {
     given: [ObjCell; 2],
     number: Cell<u64>,
     awaiting: ObjCell,
-    weaklist: WeakList,
 }
 
 /// The coroutine of operation `O` on `this`.
@@ -145,9 +146,8 @@ pub(crate) fn ready_with<O: Operation>(py: Python<'_>, this: &Obj<O::On>, given:
         given: [first.into(), second.into()],
         number: Cell::new(0),
         awaiting: ObjCell::empty(),
-        weaklist: WeakList::new(),
     };
-    Ok(Obj::<ReadyCoroutine>::create(py, ((), contents))?.into_any())
+    Ok(Obj::<ReadyCoroutine>::create(py, (((), Native::new(py)), contents))?.into_any())
 }
 
 fn begin<O: Operation>(this: &Obj, py: Python<'_>, given: Given) -> PyResult<Step> {
@@ -175,44 +175,6 @@ fn wrong_object(name: &str) -> PyErr {
 }
 
 impl ReadyCoroutine {
-    pub(crate) fn closed(&self) -> bool {
-        self.state.get() == State::Closed
-    }
-
-    #[inline]
-    fn send(this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Sent> {
-        match this.state.get() {
-            State::Created => {
-                if value.is_some_and(|value| !value.is_none()) {
-                    return Err(PyTypeError::new_err(
-                        "can't send non-None value to a just-started coroutine",
-                    ));
-                }
-                this.start(py)
-            }
-            State::Future => {
-                this.state.set(State::Closed);
-                let Some(awaited) = this.awaiting.take() else { return Err(reused()) };
-                let outcome = match awaited.cast::<Future>() {
-                    Some(fut) if fut.is_done() => fut.get_result(py),
-                    _ => Err(PyRuntimeError::new_err("await wasn't used with future")),
-                };
-                this.ended(py, outcome)
-            }
-            State::Iterator => {
-                let Some(iterator) = this.awaiting.get() else { return Err(reused()) };
-                this.state.set(State::Running);
-                let sent = match value {
-                    None => send(py, &iterator, None),
-                    Some(value) => send(py, &iterator, Some(&value.into())),
-                };
-                this.passed(py, sent)
-            }
-            State::Running => Err(executing()),
-            State::Closed => Err(reused()),
-        }
-    }
-
     #[inline]
     fn start(&self, py: Python<'_>) -> PyResult<Sent> {
         self.state.set(State::Running);
@@ -301,26 +263,53 @@ impl ReadyCoroutine {
         self.awaiting.set(None);
         self.ended(py, outcome)
     }
+}
 
-    /// `throw()` with an error in hand.
-    pub(super) fn throw_error(this: &Obj<Self>, py: Python<'_>, err: PyErr) -> PyResult<Sent> {
+impl NativeCoroutine for ReadyCoroutine {
+    #[inline]
+    fn phase(&self) -> Phase {
+        match self.state.get() {
+            State::Created => Phase::Created,
+            State::Future | State::Iterator => Phase::Suspended,
+            State::Running => Phase::Running,
+            State::Closed => Phase::Closed,
+        }
+    }
+
+    fn qualname(&self) -> &'static str {
+        self.steps.map_or("", |steps| steps.name)
+    }
+
+    fn awaited(&self, _py: Python<'_>) -> Option<Obj> {
+        self.awaiting.get()
+    }
+
+    #[inline]
+    fn send(this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Sent> {
         match this.state.get() {
             State::Created => {
-                // There is no code of ours between the error and the caller.
-                this.finish();
-                Err(err)
+                if value.is_some_and(|value| !value.is_none()) {
+                    return Err(just_started());
+                }
+                this.start(py)
             }
             State::Future => {
-                this.awaiting.set(None);
-                this.ended(py, Err(err))
+                let Some(awaited) = this.awaiting.take() else { return Err(reused()) };
+                let Some(fut) = awaited.cast::<Future>() else { return Err(reused()) };
+                match fut.resumed(py) {
+                    Some(outcome) => this.ended(py, outcome),
+                    None => {
+                        this.awaiting.set(Some(awaited.clone()));
+                        Ok(Sent::Next(awaited))
+                    }
+                }
             }
             State::Iterator => {
                 let Some(iterator) = this.awaiting.get() else { return Err(reused()) };
                 this.state.set(State::Running);
-                let sent = if err.is_instance_of::<PyGeneratorExit>(py) {
-                    close_iterator(py, &iterator).and(Err(err))
-                } else {
-                    coroutines::throw_into(py, &iterator, err)
+                let sent = match value {
+                    None => send(py, &iterator, None),
+                    Some(value) => send(py, &iterator, Some(&value.into())),
                 };
                 this.passed(py, sent)
             }
@@ -329,17 +318,24 @@ impl ReadyCoroutine {
         }
     }
 
-    fn throw(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Sent> {
-        let err = coroutines::thrown_error(py, &args)?;
-        Self::throw_error(this, py, err)
+    fn throw_suspended(this: &Obj<Self>, py: Python<'_>, err: PyErr) -> PyResult<Sent> {
+        if this.state.get() == State::Future {
+            this.awaiting.set(None);
+            return this.ended(py, Err(err));
+        }
+        let Some(iterator) = this.awaiting.get() else { return Err(reused()) };
+        this.state.set(State::Running);
+        let sent = if err.is_instance_of::<PyGeneratorExit>(py) {
+            close_iterator(py, &iterator).and(Err(err))
+        } else {
+            coroutines::throw_into(py, &iterator, err)
+        };
+        this.passed(py, sent)
     }
 
-    fn close(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        if this.state.get() == State::Running {
-            return Err(executing());
-        }
+    fn close_suspended(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         if this.parked.get() {
-            return match Self::throw_error(this, py, PyGeneratorExit::new_err(())) {
+            return match Self::throw_suspended(this, py, PyGeneratorExit::new_err(())) {
                 Ok(Sent::Next(_)) => Err(PyRuntimeError::new_err("coroutine ignored GeneratorExit")),
                 Err(err) if !err.is_instance_of::<PyGeneratorExit>(py) => Err(err),
                 Ok(Sent::Return(_)) | Err(_) => Ok(()),
@@ -362,31 +358,22 @@ impl ReadyCoroutine {
         self.awaiting.set(None);
     }
 
-    fn name(&self) -> &'static str {
-        self.steps.map_or("", |steps| steps.name)
+    fn abandon(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        let closed = Self::close_suspended(this, py);
+        if this.parked.get() {
+            // It waits again (a condition has to get its lock back), and nobody will ever wake it: it must at least not
+            // stay in a line, where it would be given what others wait for.
+            if let Err(err) = Self::close_suspended(this, py) {
+                ferrio_object::swallow(py, err);
+            }
+        }
+        closed
     }
-
-    fn repr(this: &Obj<Self>, _py: Python<'_>) -> String {
-        format!("<coroutine object {} at {:p}>", this.name(), this.as_ptr())
-    }
-}
-
-#[cold]
-fn reused() -> PyErr {
-    PyRuntimeError::new_err("cannot reuse already awaited coroutine")
-}
-
-#[cold]
-fn executing() -> PyErr {
-    PyValueError::new_err("coroutine already executing")
 }
 
 impl Class for ReadyCoroutine {
-    type Base = Any;
-    ferrio_object::fields!(
-        ReadyCoroutine { steps, state, parked, this, given, number, awaiting, weaklist: WeakList },
-        freelist
-    );
+    type Base = Native;
+    ferrio_object::fields!(ReadyCoroutine { steps, state, parked, this, given, number, awaiting }, freelist);
     const NAME: &'static str = "ferrio._ferrio.ready_coroutine";
     const DOC: &'static str = "A coroutine of ferrio's own that usually ends at its first step.";
     const SUBCLASS: bool = false;
@@ -402,63 +389,19 @@ impl Class for ReadyCoroutine {
             given: [ObjCell::empty(), ObjCell::empty()],
             number: Cell::new(0),
             awaiting: ObjCell::empty(),
-            weaklist: WeakList::new(),
         }
     }
 
     #[inline]
-    fn wants_finalizer(&self, _base: &()) -> bool {
+    fn wants_finalizer(&self, _base: &Native) -> bool {
         self.state.get() != State::Closed
     }
 
     fn finalize(this: &Obj<Self>, py: Python<'_>) {
-        let outcome = match this.state.get() {
-            State::Created => {
-                this.finish();
-                never_awaited(this.as_any(), py, this.name())
-            }
-            State::Future | State::Iterator => {
-                let closed = Self::close(this, py);
-                if this.parked.get() {
-                    // It waits again (a condition has to get its lock back), and nobody will ever wake it: it must at
-                    // least not stay in a line, where it would be given what others wait for.
-                    if let Err(err) = Self::close(this, py) {
-                        ferrio_object::swallow(py, err);
-                    }
-                }
-                closed
-            }
-            State::Running | State::Closed => Ok(()),
-        };
-        if let Err(err) = outcome {
-            err.write_unraisable(py, Some(this.bind(py)));
-        }
+        coroutines::finalize(this, py);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
-        let suspended =
-            |this: &Obj<Self>, _py: Python<'_>| matches!(this.state.get(), State::Future | State::Iterator);
-        class
-            .repr(Self::repr)
-            .await_itself()
-            .iter_itself()
-            .send(Self::send)
-            .throw(Self::throw)
-            .method0("close", Self::close, "close($self, /)\n--\n\nEnd the coroutine where it is suspended.")
-            .getter(
-                "__name__",
-                |this: &Obj<Self>, _py: Python<'_>| {
-                    let name = this.name();
-                    name.rsplit('.').next().unwrap_or(name)
-                },
-                "",
-            )
-            .getter("__qualname__", |this: &Obj<Self>, _py: Python<'_>| this.name(), "")
-            .getter("cr_running", |this: &Obj<Self>, _py: Python<'_>| this.state.get() == State::Running, "")
-            .getter("cr_suspended", suspended, "")
-            .getter("cr_await", |this: &Obj<Self>, _py: Python<'_>| this.awaiting.get(), "")
-            .getter("cr_frame", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
-            .getter("cr_code", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
-            .getter("cr_origin", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "");
+        coroutines::define(class);
     }
 }

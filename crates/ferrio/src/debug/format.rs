@@ -165,7 +165,7 @@ pub(crate) fn format_callback_source(
 ///
 /// # Errors
 /// What the coroutine's attributes raise.
-pub(crate) fn format_coroutine(py: Python<'_>, coro: &Bound<'_, PyAny>) -> PyResult<String> {
+pub(crate) fn format_coroutine(_py: Python<'_>, coro: &Bound<'_, PyAny>) -> PyResult<String> {
     let attribute = |names: [&str; 2]| -> PyResult<Option<Bound<'_, PyAny>>> {
         for name in names {
             if let Some(value) = coro.getattr_opt(name)?
@@ -181,7 +181,8 @@ pub(crate) fn format_coroutine(py: Python<'_>, coro: &Bound<'_, PyAny>) -> PyRes
         // Extensions' coroutines may have no name at all.
         _ => format!("<{} without __name__>", coro.get_type().name()?),
     };
-    if let Some(closed) = crate::coroutines::is_closed(py, Obj::of(coro)) {
+    if crate::coroutines::is_native(Obj::of(coro)) {
+        let closed = coro.getattr("cr_frame")?.is_none();
         // asyncio goes on with the line of its own source.
         return Ok(format!("{name}() {}", if closed { "done" } else { "running" }));
     }

@@ -14,10 +14,22 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
 use super::file::File;
-use crate::coro::Co;
+use crate::coro::{Co, Local};
 use crate::event_loop::{Engine, Loop, LoopRef, Pending, Place, Ready, Source};
 use crate::exceptions::FromIo;
 use crate::future::{self, Future};
+
+/// A place in a coroutine's frame.
+struct Outcome {
+    place: Place,
+}
+
+// It holds no objects; only threads keep it from being `Send`.
+ferrio_object::traverse!(
+    struct Outcome {
+        place: unowned,
+    }
+);
 
 impl Engine {
     fn begin(this: &Obj<Loop>, operation: Operation, pending: Pending) -> PyResult<u64> {
@@ -43,39 +55,39 @@ impl Engine {
     /// What is thrown in; the outer result. The inner one is the operation's own.
     pub(super) async fn perform(
         co: &Co,
-        this: &Obj<Loop>,
+        this: &Local<Loop>,
         operation: Operation,
-        file: Option<&Obj<File>>,
+        file: Option<&Local<File>>,
         endless: bool,
     ) -> PyResult<io::Result<Value>> {
-        let place = Place::default();
-        let (fut, id) = {
-            let py = co.py();
+        let (wait, place, id) = {
+            let (py, this, file) = (co.py(), this.get(), file.map(Local::get));
+            let place = Place::default();
             let fut = Future::create(py, LoopRef::Native(this.clone()))?;
             let pending = Pending {
                 fut: Some(fut.clone()),
                 place: Rc::clone(&place),
-                file: file.cloned().map(Erased::new),
+                file: file.clone().map(Erased::new),
             };
-            let id = Self::begin(this, operation, pending)?;
+            let id = Self::begin(&this, operation, pending)?;
             if let Some(file) = file {
                 file.in_flight.set(true);
             }
             // What the page cache has is read already. It is handed out in the next turn all the same: a task that
             // reads a large file would otherwise keep the loop to itself.
-            drain(this, py, |fut| {
+            drain(&this, py, |fut| {
                 this.push(|| Ready::Resolve(fut));
                 Ok(())
             })?;
-            (fut, id)
+            (co.wait(fut), co.keep(Outcome { place }), id)
         };
-        if let Err(err) = co.wait(&fut).await {
+        if let Err(err) = wait.await {
             if endless {
-                this.files.cancel(id);
+                this.get().files.cancel(id);
             }
             return Err(err);
         }
-        Ok(place.take().unwrap_or(Err(io::ErrorKind::NotConnected.into())))
+        Ok(place.get().place.take().unwrap_or(Err(io::ErrorKind::NotConnected.into())))
     }
 
     /// Begins an operation that nobody waits for.

@@ -16,9 +16,9 @@ use pyo3::types::PyBytes;
 
 use super::mode::Mode;
 use super::turn::{Turn, Turns};
-use crate::coro::Co;
+use crate::coro::{Co, Local};
 use crate::event_loop::{Engine, Loop};
-use crate::exceptions::FromIo;
+use crate::exceptions::{self, FromIo};
 
 /// What `read()` to the end asks the kernel for at once, at most; also the least.
 const LARGEST_READ: usize = 64 * 1024 * 1024;
@@ -212,14 +212,14 @@ impl File {
     ///
     /// # Errors
     /// `RuntimeError` if another loop runs; what is thrown in.
-    pub(super) async fn turn(co: &Co, this: &Obj<Self>) -> PyResult<Turn> {
-        let event_loop = this.running_loop(co.py())?;
+    pub(super) async fn turn<'a>(co: &Co, this: &'a Local<Self>) -> PyResult<Turn<'a>> {
+        let event_loop = co.hold(this.get().running_loop(co.py())?);
         Turn::of(co, &event_loop, this).await
     }
 
-    async fn perform(co: &Co, this: &Obj<Self>, operation: Operation) -> PyResult<Value> {
-        let event_loop = this.running_loop(co.py())?;
-        let endless = !this.regular.get();
+    async fn perform(co: &Co, this: &Local<Self>, operation: Operation) -> PyResult<Value> {
+        let event_loop = co.hold(this.get().running_loop(co.py())?);
+        let endless = !this.get().regular.get();
         let outcome = Engine::perform(co, &event_loop, operation, Some(this), endless).await?;
         outcome.map_err(PyOSError::new_err_from_io)
     }
@@ -246,13 +246,13 @@ impl File {
     ///
     /// # Errors
     /// `OSError`; `OverflowError` or `MemoryError` if `wanted` is more than there can be or is; what is thrown in.
-    pub(super) async fn fill(co: &Co, this: &Obj<Self>, wanted: usize) -> PyResult<usize> {
-        let file = this.handle()?;
-        let room = wanted.max(this.buffering.get()).max(1);
+    pub(super) async fn fill(co: &Co, this: &Local<Self>, wanted: usize) -> PyResult<usize> {
+        let file = this.get().handle()?;
+        let room = wanted.max(this.get().buffering.get()).max(1);
         if room > LONGEST_BYTES {
             return Err(PyOverflowError::new_err("byte string is too large"));
         }
-        let Some(buffer) = this.unread.borrow_mut().take_with_room(room) else {
+        let Some(buffer) = this.get().unread.borrow_mut().take_with_room(room) else {
             return Err(PyMemoryError::new_err(()));
         };
         let value = Self::perform(co, this, Operation::Read { file, buffer, len: room }).await?;
@@ -263,9 +263,9 @@ impl File {
     ///
     /// # Errors
     /// As [`File::fill`].
-    pub(super) async fn fill_to(co: &Co, this: &Obj<Self>, wanted: usize) -> PyResult<()> {
+    pub(super) async fn fill_to(co: &Co, this: &Local<Self>, wanted: usize) -> PyResult<()> {
         loop {
-            let have = this.unread.borrow().len();
+            let have = this.get().unread.borrow().len();
             if have >= wanted || Self::fill(co, this, wanted - have).await? == 0 {
                 return Ok(());
             }
@@ -276,23 +276,23 @@ impl File {
     ///
     /// # Errors
     /// As [`File::fill`].
-    pub(super) async fn fill_to_end(co: &Co, this: &Obj<Self>) -> PyResult<()> {
+    pub(super) async fn fill_to_end(co: &Co, this: &Local<Self>) -> PyResult<()> {
         let mut chunk = SMALLEST_READ;
-        let file = this.handle()?;
-        if this.regular.get() && this.seekable.get() {
+        let file = this.get().handle()?;
+        if this.get().regular.get() && this.get().seekable.get() {
             let at = files::position(file.fd()).map_err(PyOSError::new_err_from_io)?;
             let size = Self::metadata(co, this).await?.size;
             // One more, so that a file of that size comes with one read, and its end with the second.
             chunk = usize::try_from(size.saturating_sub(at)).unwrap_or(LARGEST_READ) + 1;
         }
         while Self::fill(co, this, chunk.clamp(SMALLEST_READ, LARGEST_READ)).await? > 0 {
-            chunk = this.unread.borrow().len();
+            chunk = this.get().unread.borrow().len();
         }
         Ok(())
     }
 
-    async fn metadata(co: &Co, this: &Obj<Self>) -> PyResult<Metadata> {
-        let file = this.handle()?;
+    async fn metadata(co: &Co, this: &Local<Self>) -> PyResult<Metadata> {
+        let file = this.get().handle()?;
         match Self::perform(co, this, Operation::Stat { file }).await? {
             Value::Metadata(metadata) => Ok(metadata),
             _ => Err(PyOSError::new_err("fstat gave nothing")),
@@ -314,14 +314,14 @@ impl File {
     ///
     /// # Errors
     /// As [`File::fill`].
-    pub(super) async fn fill_line(co: &Co, this: &Obj<Self>, limit: Option<usize>) -> PyResult<usize> {
+    pub(super) async fn fill_line(co: &Co, this: &Local<Self>, limit: Option<usize>) -> PyResult<usize> {
         let mut looked = 0;
         loop {
             let limit = limit.unwrap_or(usize::MAX);
-            if let Some(end) = this.line_end(looked) {
+            if let Some(end) = this.get().line_end(looked) {
                 return Ok(end.min(limit));
             }
-            looked = this.unread.borrow().len();
+            looked = this.get().unread.borrow().len();
             if looked >= limit {
                 return Ok(limit);
             }
@@ -364,10 +364,10 @@ impl File {
     ///
     /// # Errors
     /// `OSError`, and the rest stays to be written; what is thrown in.
-    pub(super) async fn write_out(co: &Co, this: &Obj<Self>) -> PyResult<()> {
-        while this.unwritten() > 0 {
-            let file = this.handle()?;
-            let data = this.unwritten.take();
+    pub(super) async fn write_out(co: &Co, this: &Local<Self>) -> PyResult<()> {
+        while this.get().unwritten() > 0 {
+            let file = this.get().handle()?;
+            let data = this.get().unwritten.take();
             Self::perform(co, this, Operation::Write { file, data, from: 0 }).await?;
         }
         Ok(())
@@ -386,10 +386,10 @@ impl File {
     ///
     /// # Errors
     /// `OSError`; what is thrown in.
-    pub(super) async fn seek_to(co: &Co, this: &Obj<Self>, offset: i64, whence: i32) -> PyResult<u64> {
+    pub(super) async fn seek_to(co: &Co, this: &Local<Self>, offset: i64, whence: i32) -> PyResult<u64> {
         Self::write_out(co, this).await?;
-        this.give_back()?;
-        let file = this.handle()?;
+        this.get().give_back()?;
+        let file = this.get().handle()?;
         // From here or the beginning it is arithmetic; from the end (or to data and holes) the disk may be asked.
         let position = if whence < 2 {
             files::seek(file.fd(), offset, whence).map_err(PyOSError::new_err_from_io)?
@@ -403,11 +403,11 @@ impl File {
     ///
     /// # Errors
     /// `OSError`; what is thrown in.
-    pub(super) async fn truncate_to(co: &Co, this: &Obj<Self>, len: Option<u64>) -> PyResult<u64> {
+    pub(super) async fn truncate_to(co: &Co, this: &Local<Self>, len: Option<u64>) -> PyResult<u64> {
         Self::write_out(co, this).await?;
-        this.give_back()?;
-        let len = len.map_or_else(|| this.position(), Ok)?;
-        let file = this.handle()?;
+        this.get().give_back()?;
+        let len = len.map_or_else(|| this.get().position(), Ok)?;
+        let file = this.get().handle()?;
         Self::perform(co, this, Operation::Truncate { file, len }).await?;
         Ok(len)
     }
@@ -416,11 +416,11 @@ impl File {
     ///
     /// # Errors
     /// `OSError`; what is thrown in.
-    pub(super) async fn sync_all(co: &Co, this: &Obj<Self>, data_only: bool) -> PyResult<()> {
-        if this.writable() {
+    pub(super) async fn sync_all(co: &Co, this: &Local<Self>, data_only: bool) -> PyResult<()> {
+        if this.get().writable() {
             Self::write_out(co, this).await?;
         }
-        let file = this.handle()?;
+        let file = this.get().handle()?;
         Self::perform(co, this, Operation::Sync { file, data_only }).await.map(drop)
     }
 
@@ -429,27 +429,33 @@ impl File {
     ///
     /// # Errors
     /// `OSError`; what is thrown in.
-    pub(super) async fn close(co: &Co, this: &Obj<Self>) -> PyResult<()> {
-        if this.is_closed() {
+    pub(super) async fn close(co: &Co, this: &Local<Self>) -> PyResult<()> {
+        if this.get().is_closed() {
             return Ok(());
         }
-        let abandon = Abandon(Some(this.clone()));
+        let abandon = Abandon(Some(this));
         let _turn = Self::turn(co, this).await?;
-        if this.is_closed() {
+        if this.get().is_closed() {
             abandon.not();
             return Ok(());
         }
         let written = match Self::write_out(co, this).await {
-            Err(err) if err.is_instance_of::<PyOSError>(co.py()) => Err(err),
+            Err(err) if err.is_instance_of::<PyOSError>(co.py()) => {
+                Some(co.hold(exceptions::value_of(co.py(), err)))
+            }
             Err(err) => return Err(err),
-            Ok(()) => Ok(()),
+            Ok(()) => None,
         };
         abandon.not();
-        let closed = match this.handle.take().and_then(Arc::into_inner).and_then(Handle::into_owned) {
+        let fd = this.get().handle.take().and_then(Arc::into_inner).and_then(Handle::into_owned);
+        let closed = match fd {
             Some(fd) => Self::perform(co, this, Operation::Close { fd: Some(fd) }).await.map(drop),
             None => Ok(()),
         };
-        written.and(closed)
+        match written {
+            Some(exc) => Err(ferrio_object::raise(co.py(), &exc.get())),
+            None => closed,
+        }
     }
 
     /// What is left of closing when nobody waits for it, and nothing is under way: one job for a thread.
@@ -479,17 +485,17 @@ impl File {
 }
 
 /// Unless it is called off, the file is closed without whoever began to.
-struct Abandon(Option<Obj<File>>);
+struct Abandon<'a>(Option<&'a Local<File>>);
 
-impl Abandon {
+impl Abandon<'_> {
     fn not(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Abandon {
+impl Drop for Abandon<'_> {
     fn drop(&mut self) {
-        let Some(file) = self.0.take() else { return };
+        let Some(file) = self.0.take().map(Local::get) else { return };
         if file.in_flight.get() {
             file.abandoned.set(true);
         } else {

@@ -6,10 +6,10 @@ use ferrio_object::{Any, Args, Buffer, Class, ClassBuilder, Obj, Signature};
 use pyo3::exceptions::{PyResourceWarning, PyStopAsyncIteration, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyList, PyMemoryView};
 
 use super::file::File;
-use crate::coro::{self, Co};
+use crate::coro::{self, Co, Local};
 
 /// A size argument: `None` for none, or a negative one.
 pub(super) fn size(arg: Option<&Bound<'_, PyAny>>) -> PyResult<Option<usize>> {
@@ -30,22 +30,25 @@ fn operation<F>(
     py: Python<'_>,
     name: &'static str,
     reading: Option<bool>,
-    body: impl FnOnce(Co, Obj<File>) -> F + 'static,
+    body: impl FnOnce(Co, Local<File>) -> F,
 ) -> PyResult<Obj>
 where
-    F: Future<Output = PyResult<Obj>> + 'static,
+    F: Future<Output = PyResult<Obj>> + Send + 'static,
 {
-    let this = this.clone();
-    coro::coroutine(py, name, move |co| async move {
-        let _turn = File::turn(&co, &this).await?;
-        match reading {
-            None => drop(this.handle()?),
-            Some(reading) => this.check(co.py(), reading)?,
+    coro::coroutine(py, name, move |co| {
+        let file = co.hold(this);
+        let body = body(co.clone(), co.hold(this));
+        async move {
+            let _turn = File::turn(&co, &file).await?;
+            match reading {
+                None => drop(file.get().handle()?),
+                Some(reading) => file.get().check(co.py(), reading)?,
+            }
+            if reading == Some(true) && file.get().writable() {
+                File::write_out(&co, &file).await?;
+            }
+            body.await
         }
-        if reading == Some(true) && this.writable() {
-            File::write_out(&co, &this).await?;
-        }
-        body(co, this).await
     })
 }
 
@@ -54,11 +57,11 @@ fn read(this: &Obj<File>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let n = size(n)?;
     operation(this, py, "BinaryFile.read", Some(true), move |co, this| async move {
         match n {
-            Some(n) if this.buffering.get() == 0 && n > 0 => drop(File::fill(&co, &this, n).await?),
+            Some(n) if this.get().buffering.get() == 0 && n > 0 => drop(File::fill(&co, &this, n).await?),
             Some(n) => File::fill_to(&co, &this, n).await?,
             None => File::fill_to_end(&co, &this).await?,
         }
-        Ok(this.taken(co.py(), n.unwrap_or(usize::MAX)))
+        Ok(this.get().taken(co.py(), n.unwrap_or(usize::MAX)))
     })
 }
 
@@ -66,27 +69,33 @@ fn read1(this: &Obj<File>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> 
     let [n] = args.bind(&Signature::new("read1", ["size"]).required(0))?;
     let n = size(n)?;
     operation(this, py, "BinaryFile.read1", Some(true), move |co, this| async move {
-        if n != Some(0) && this.unread.borrow().len() == 0 {
+        if n != Some(0) && this.get().unread.borrow().len() == 0 {
             File::fill(&co, &this, n.unwrap_or(0)).await?;
         }
-        Ok(this.taken(co.py(), n.unwrap_or(usize::MAX)))
+        Ok(this.get().taken(co.py(), n.unwrap_or(usize::MAX)))
     })
 }
 
 fn readinto(this: &Obj<File>, py: Python<'_>, buffer: &Bound<'_, PyAny>) -> PyResult<Obj> {
-    let target: Obj = buffer.into();
-    operation(this, py, "BinaryFile.readinto", Some(true), move |co, this| async move {
-        // Held all the while, so that it cannot be resized.
-        let buffer = Buffer::get(co.py(), &target, true)?;
-        let wanted = buffer.len();
-        if this.buffering.get() == 0 {
-            File::fill(&co, &this, wanted).await?;
-        } else {
-            File::fill_to(&co, &this, wanted).await?;
+    operation(this, py, "BinaryFile.readinto", Some(true), move |co, this| {
+        let target = co.hold(Obj::from(buffer));
+        async move {
+            // A view holds the buffer all the while, so that it cannot be resized.
+            let wanted = {
+                let py = co.py();
+                target.set(PyMemoryView::from(target.get().bind(py))?.into());
+                Buffer::get(py, &target.get(), true)?.len()
+            };
+            if this.get().buffering.get() == 0 {
+                File::fill(&co, &this, wanted).await?;
+            } else {
+                File::fill_to(&co, &this, wanted).await?;
+            }
+            let py = co.py();
+            let buffer = Buffer::get(py, &target.get(), true)?;
+            let count = this.get().unread.borrow_mut().take(wanted, |bytes| buffer.fill(py, bytes));
+            Ok(count.into_pyobject(py)?.into_any().into())
         }
-        let py = co.py();
-        let count = this.unread.borrow_mut().take(wanted, |bytes| buffer.fill(py, bytes));
-        Ok(count.into_pyobject(py)?.into_any().into())
     })
 }
 
@@ -95,7 +104,7 @@ fn readline(this: &Obj<File>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Ob
     let limit = size(limit)?;
     operation(this, py, "BinaryFile.readline", Some(true), move |co, this| async move {
         let len = File::fill_line(&co, &this, limit).await?;
-        Ok(this.taken(co.py(), len))
+        Ok(this.get().taken(co.py(), len))
     })
 }
 
@@ -103,7 +112,7 @@ fn anext(this: &Obj<File>, py: Python<'_>) -> PyResult<Obj> {
     operation(this, py, "BinaryFile.__anext__", Some(true), move |co, this| async move {
         match File::fill_line(&co, &this, None).await? {
             0 => Err(PyStopAsyncIteration::new_err(())),
-            len => Ok(this.taken(co.py(), len)),
+            len => Ok(this.get().taken(co.py(), len)),
         }
     })
 }
@@ -116,10 +125,11 @@ fn readlines(this: &Obj<File>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<O
         let mut lens = Vec::new();
         let mut total = 0;
         loop {
-            let len = match this.line_end(total) {
+            let end = this.get().line_end(total);
+            let len = match end {
                 Some(end) => end - total,
                 None if File::fill(&co, &this, 1).await? > 0 => continue,
-                None => this.unread.borrow().len() - total,
+                None => this.get().unread.borrow().len() - total,
             };
             if len == 0 {
                 break;
@@ -133,16 +143,20 @@ fn readlines(this: &Obj<File>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<O
         let py = co.py();
         let lines = PyList::empty(py);
         for len in lens {
-            lines.append(this.taken(py, len))?;
+            lines.append(this.get().taken(py, len))?;
         }
         Ok(lines.into())
     })
 }
 
 /// Takes data in, and writes it out when there is enough of it.
-pub(super) async fn write_bytes(co: &Co, this: &Obj<File>, data: &[u8]) -> PyResult<()> {
-    this.put(data)?;
-    if this.unwritten() >= this.buffering.get().max(1) { File::write_out(co, this).await } else { Ok(()) }
+pub(super) async fn write_bytes(co: &Co, this: &Local<File>, data: &[u8]) -> PyResult<()> {
+    this.get().put(data)?;
+    if this.get().unwritten() >= this.get().buffering.get().max(1) {
+        File::write_out(co, this).await
+    } else {
+        Ok(())
+    }
 }
 
 fn bytes_to_write(py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
@@ -158,18 +172,20 @@ fn write(this: &Obj<File>, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<
 }
 
 fn writelines(this: &Obj<File>, py: Python<'_>, lines: &Bound<'_, PyAny>) -> PyResult<Obj> {
-    let lines: Obj = lines.into();
-    operation(this, py, "BinaryFile.writelines", Some(false), move |co, this| async move {
-        let lines: Obj = lines.bind(co.py()).try_iter()?.into_any().into();
-        loop {
-            let data = {
-                let py = co.py();
-                match lines.bind(py).try_iter()?.next() {
-                    Some(line) => bytes_to_write(py, &line?)?,
-                    None => return Ok(Obj::none(py)),
-                }
-            };
-            write_bytes(&co, &this, &data).await?;
+    operation(this, py, "BinaryFile.writelines", Some(false), move |co, this| {
+        let lines = co.hold(Obj::from(lines));
+        async move {
+            lines.set(lines.get().bind(co.py()).try_iter()?.into_any().into());
+            loop {
+                let data = {
+                    let py = co.py();
+                    match lines.get().bind(py).try_iter()?.next() {
+                        Some(line) => bytes_to_write(py, &line?)?,
+                        None => return Ok(Obj::none(py)),
+                    }
+                };
+                write_bytes(&co, &this, &data).await?;
+            }
         }
     })
 }
@@ -189,7 +205,7 @@ fn seek(this: &Obj<File>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
 
 fn tell(this: &Obj<File>, py: Python<'_>) -> PyResult<Obj> {
     operation(this, py, "BinaryFile.tell", None, move |co, this| async move {
-        Ok(this.position()?.into_pyobject(co.py())?.into_any().into())
+        Ok(this.get().position()?.into_pyobject(co.py())?.into_any().into())
     })
 }
 
@@ -228,18 +244,22 @@ fn sync(this: &Obj<File>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
 }
 
 fn close(this: &Obj<File>, py: Python<'_>) -> PyResult<Obj> {
-    let this = this.clone();
-    coro::coroutine(py, "BinaryFile.close", move |co| async move {
-        File::close(&co, &this).await?;
-        Ok(Obj::none(co.py()))
+    coro::coroutine(py, "BinaryFile.close", move |co| {
+        let this = co.hold(this);
+        async move {
+            File::close(&co, &this).await?;
+            Ok(Obj::none(co.py()))
+        }
     })
 }
 
 fn enter(this: &Obj<File>, py: Python<'_>) -> PyResult<Obj> {
-    let this = this.clone();
-    coro::coroutine(py, "BinaryFile.__aenter__", move |_co| async move {
-        drop(this.handle()?);
-        Ok(this.into_any())
+    coro::coroutine(py, "BinaryFile.__aenter__", move |co| {
+        let this = co.hold(this);
+        async move {
+            drop(this.get().handle()?);
+            Ok(this.get().into_any())
+        }
     })
 }
 

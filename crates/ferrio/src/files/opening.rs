@@ -17,7 +17,7 @@ use pyo3::types::PyBytes;
 use super::file::{File, unsupported};
 use super::mode::Mode;
 use super::text::{self, Text};
-use crate::coro::{self, Co};
+use crate::coro::{self, Co, Kept, Local};
 use crate::event_loop::{Engine, Loop};
 use crate::exceptions::FromIo;
 
@@ -189,11 +189,11 @@ fn native_loop(py: Python<'_>) -> PyResult<Obj<Loop>> {
 ///
 /// # Errors
 /// What the builtin `open()` raises; what is thrown in.
-pub(super) async fn open(co: &Co, request: &Request) -> PyResult<Obj<File>> {
-    let event_loop = native_loop(co.py())?;
+pub(super) async fn open(co: &Co, request: &Kept<Request>) -> PyResult<Obj<File>> {
+    let event_loop = co.hold(native_loop(co.py())?);
     let handle = descriptor(co, &event_loop, request).await?;
     let metadata = metadata(co, &event_loop, request, &handle).await?;
-    let py = co.py();
+    let (py, request) = (co.py(), request.get());
     let handle = match (&request.target, request.closefd) {
         // Not before it has turned out to be one: what is not open is not ours to close.
         (Target::Descriptor(fd), true) => Arc::new(Handle::adopt(*fd)),
@@ -213,19 +213,19 @@ pub(super) async fn open(co: &Co, request: &Request) -> PyResult<Obj<File>> {
         2.. => request.buffering as usize,
         _ => BUFFERING.max(metadata.block_size as usize),
     };
-    let file = File::new(&event_loop, handle, request.name.clone(), mode, buffering, metadata);
+    let file = File::new(&event_loop.get(), handle, request.name.clone(), mode, buffering, metadata);
     Obj::create(py, ((), file))
 }
 
 /// The open descriptor; not ours to close if it was given.
-async fn descriptor(co: &Co, event_loop: &Obj<Loop>, request: &Request) -> PyResult<Arc<Handle>> {
-    let path = match &request.target {
+async fn descriptor(co: &Co, event_loop: &Local<Loop>, request: &Kept<Request>) -> PyResult<Arc<Handle>> {
+    let path = match &request.get().target {
         Target::Descriptor(fd) => return Ok(Arc::new(Handle::borrowed(*fd))),
         Target::Path(path) => path.clone(),
     };
-    let flags = request.mode.flags();
-    if let Some(opener) = &request.opener {
-        let py = co.py();
+    let flags = request.get().mode.flags();
+    if let Some(opener) = &request.get().opener {
+        let (py, request) = (co.py(), request.get());
         // What os.open would be given.
         let cloexec = py.import("os")?.getattr("O_CLOEXEC")?.extract::<i32>()?;
         let fd = opener.bind(py).call1((&request.name, flags | cloexec))?.extract::<RawFd>()?;
@@ -240,25 +240,25 @@ async fn descriptor(co: &Co, event_loop: &Obj<Loop>, request: &Request) -> PyRes
     match Engine::perform(co, event_loop, operation, None, true).await? {
         Ok(Value::Opened(fd)) => Ok(Arc::new(Handle::owned(fd))),
         Ok(_) => Err(PyOSError::new_err("open gave no descriptor")),
-        Err(err) => Err(request.error(err)),
+        Err(err) => Err(request.get().error(err)),
     }
 }
 
 async fn metadata(
     co: &Co,
-    event_loop: &Obj<Loop>,
-    request: &Request,
+    event_loop: &Local<Loop>,
+    request: &Kept<Request>,
     handle: &Arc<Handle>,
 ) -> PyResult<Metadata> {
     let operation = Operation::Stat { file: Arc::clone(handle) };
     match Engine::perform(co, event_loop, operation, None, false).await? {
         Ok(Value::Metadata(metadata)) if metadata.is_directory() => {
             const EISDIR: i32 = 21;
-            Err(request.error(std::io::Error::from_raw_os_error(EISDIR)))
+            Err(request.get().error(std::io::Error::from_raw_os_error(EISDIR)))
         }
         Ok(Value::Metadata(metadata)) => Ok(metadata),
         Ok(_) => Err(PyOSError::new_err("fstat gave nothing")),
-        Err(err) => Err(request.error(err)),
+        Err(err) => Err(request.get().error(err)),
     }
 }
 
@@ -270,35 +270,47 @@ pub struct Opening {
 
 impl Opening {
     fn coroutine(this: &Obj<Self>, py: Python<'_>, entering: bool) -> PyResult<Obj> {
-        let this = this.clone();
-        coro::coroutine(py, "open", move |co| async move {
-            // Each opens its own file; what is entered twice would close one of them only.
-            let request = this.request.borrow().clone().filter(|_| !entering || this.file.is_none());
-            let Some(request) = request else {
-                return Err(PyRuntimeError::new_err("the file was opened already"));
-            };
-            let file = if request.mode.binary {
-                open(&co, &request).await?.into_any()
-            } else {
-                Text::open(&co, &request).await?.into_any()
-            };
-            if entering {
-                this.file.set(Some(file.clone()));
+        coro::coroutine(py, "open", move |co| {
+            let this = co.hold(this);
+            async move {
+                // Each opens its own file; what is entered twice would close one of them only.
+                let request = {
+                    let this = this.get();
+                    let request = this.request.borrow().clone();
+                    request.filter(|_| !entering || this.file.is_none()).map(|request| co.keep(request))
+                };
+                let Some(request) = request else {
+                    return Err(PyRuntimeError::new_err("the file was opened already"));
+                };
+                let file = if request.get().mode.binary {
+                    open(&co, &request).await?.into_any()
+                } else {
+                    Text::open(&co, &request).await?.into_any()
+                };
+                if entering {
+                    this.get().file.set(Some(file.clone()));
+                }
+                Ok(file)
             }
-            Ok(file)
         })
     }
 
     fn exit(this: &Obj<Self>, py: Python<'_>, _args: Args<'_, '_>) -> PyResult<Obj> {
-        let this = this.clone();
-        coro::coroutine(py, "Opening.__aexit__", move |co| async move {
-            let Some(file) = this.file.take() else { return Ok(Obj::none(co.py())) };
-            match (file.cast::<File>(), file.cast::<Text>()) {
-                (Some(file), _) => File::close(&co, file).await?,
-                (_, Some(text)) => Text::close(&co, text).await?,
-                (None, None) => {}
+        coro::coroutine(py, "Opening.__aexit__", move |co| {
+            let this = co.hold(this);
+            async move {
+                let (file, text) = {
+                    let Some(file) = this.get().file.take() else { return Ok(Obj::none(co.py())) };
+                    let (file, text) = (file.cast::<File>(), file.cast::<Text>());
+                    (file.map(|file| co.hold(file)), text.map(|text| co.hold(text)))
+                };
+                if let Some(file) = file {
+                    File::close(&co, &file).await?;
+                } else if let Some(text) = text {
+                    Text::close(&co, &text).await?;
+                }
+                Ok(Obj::none(co.py()))
             }
-            Ok(Obj::none(co.py()))
         })
     }
 }

@@ -19,7 +19,7 @@ use pyo3::types::{PyBytes, PySlice, PyString};
 use super::file::{File, unsupported};
 use super::methods::write_bytes;
 use super::opening::{self, Request};
-use crate::coro::Co;
+use crate::coro::{Co, Kept, Local};
 
 /// The arguments of `open()` that are only for text.
 #[derive(Clone, Default)]
@@ -118,11 +118,11 @@ impl Text {
     ///
     /// # Errors
     /// What the builtin `open()` raises; what is thrown in.
-    pub(super) async fn open(co: &Co, request: &Request) -> PyResult<Obj<Text>> {
-        let this = Self::blank();
-        {
+    pub(super) async fn open(co: &Co, request: &Kept<Request>) -> PyResult<Obj<Text>> {
+        let this = {
             // Before anything is created or truncated, the arguments are looked at.
-            let py = co.py();
+            let (py, request) = (co.py(), request.get());
+            let this = Self::blank();
             let io = py.import("io")?;
             let Options { encoding, errors, newline } = &request.text;
             let checked = io.getattr("TextIOWrapper")?.call1((
@@ -134,15 +134,16 @@ impl Text {
             this.encoding.set(Some((&checked.getattr("encoding")?).into()));
             this.errors.set(Some((&checked.getattr("errors")?).into()));
             this.newline.set(Newline::of(py, newline.as_ref())?);
-        }
+            co.hold::<Text>(Obj::create(py, ((), this))?)
+        };
         let file = opening::open(co, request).await?;
-        let py = co.py();
+        let (py, this, request) = (co.py(), this.get(), request.get());
         this.line_buffering
             .set(request.buffering_is_by_line() || (request.buffering_is_default() && file.isatty(py)?));
         this.mode.borrow_mut().clone_from(&request.mode_given);
         this.make_codecs(py, &file)?;
         this.file.set(Some(file));
-        Obj::create(py, ((), this))
+        Ok(this)
     }
 
     fn make_codecs(&self, py: Python<'_>, file: &File) -> PyResult<()> {
@@ -214,12 +215,12 @@ impl Text {
     ///
     /// # Errors
     /// `UnicodeDecodeError`; as [`File::fill`].
-    async fn decode_more(co: &Co, this: &Text) -> PyResult<bool> {
-        let file = this.file()?;
-        if file.unread.borrow().len() == 0 {
+    async fn decode_more(co: &Co, this: &Local<Text>) -> PyResult<bool> {
+        let file = co.hold(this.get().file()?);
+        if file.get().unread.borrow().len() == 0 {
             File::fill(co, &file, 1).await?;
         }
-        let py = co.py();
+        let (py, this, file) = (co.py(), this.get(), file.get());
         let (held_back, flags) = this.state(py)?;
         let input = file.unread.borrow_mut().take(usize::MAX, <[u8]>::to_vec);
         let at_end = input.is_empty();
@@ -250,14 +251,14 @@ impl Text {
     ///
     /// # Errors
     /// As [`Text::decode_more`].
-    pub(super) async fn read(co: &Co, this: &Text, count: Option<usize>) -> PyResult<Obj> {
+    pub(super) async fn read(co: &Co, this: &Local<Text>, count: Option<usize>) -> PyResult<Obj> {
         if let Some(count) = count {
-            while this.ahead(co.py())? < count && Self::decode_more(co, this).await? {}
-            return this.take(co.py(), count);
+            while this.get().ahead(co.py())? < count && Self::decode_more(co, this).await? {}
+            return this.get().take(co.py(), count);
         }
-        let file = this.file()?;
+        let file = co.hold(this.get().file()?);
         File::fill_to_end(co, &file).await?;
-        let py = co.py();
+        let (py, this, file) = (co.py(), this.get(), file.get());
         let input = file.unread.borrow_mut().take(usize::MAX, |bytes| PyBytes::new(py, bytes));
         let text = this.decoder(py)?.call_method1(intern!(py, "decode"), (input, true))?;
         let text = this.take(py, usize::MAX)?.bind(py).add(text)?;
@@ -290,19 +291,19 @@ impl Text {
     ///
     /// # Errors
     /// As [`Text::decode_more`].
-    pub(super) async fn line(co: &Co, this: &Text, limit: Option<usize>) -> PyResult<usize> {
+    pub(super) async fn line(co: &Co, this: &Local<Text>, limit: Option<usize>) -> PyResult<usize> {
         let limit = limit.unwrap_or(usize::MAX);
         loop {
-            let py = co.py();
-            if let Some(len) = this.line_len(py)? {
+            if let Some(len) = this.get().line_len(co.py())? {
                 return Ok(len.min(limit));
             }
-            let ahead = this.ahead(py)?;
+            let ahead = this.get().ahead(co.py())?;
             if ahead >= limit {
                 return Ok(limit);
             }
             if !Self::decode_more(co, this).await? {
                 // The end may have let out what the decoder held back.
+                let this = this.get();
                 let ahead = this.ahead(co.py())?;
                 if ahead == 0 {
                     // So that the end of an empty file is its beginning, where a byte order mark belongs.
@@ -317,9 +318,9 @@ impl Text {
     ///
     /// # Errors
     /// As [`Text::decode_more`].
-    pub(super) async fn read_line(co: &Co, this: &Text, limit: Option<usize>) -> PyResult<Obj> {
+    pub(super) async fn read_line(co: &Co, this: &Local<Text>, limit: Option<usize>) -> PyResult<Obj> {
         let len = Self::line(co, this, limit).await?;
-        this.take(co.py(), len)
+        this.get().take(co.py(), len)
     }
 
     /// Encodes text for writing.
@@ -345,10 +346,10 @@ impl Text {
     ///
     /// # Errors
     /// As [`Text::encoded`]; `OSError`; what is thrown in.
-    pub(super) async fn write(co: &Co, this: &Text, text: &Obj) -> PyResult<usize> {
-        let file = this.file()?;
+    pub(super) async fn write(co: &Co, this: &Local<Text>, text: &Local) -> PyResult<usize> {
+        let file = co.hold(this.get().file()?);
         let (data, len, flush) = {
-            let py = co.py();
+            let (py, this, text) = (co.py(), this.get(), text.get());
             let given = text.bind(py);
             let data = this.encoded(py, given)?;
             this.forget_decoded();
@@ -433,17 +434,17 @@ impl Text {
     ///
     /// # Errors
     /// `io.UnsupportedOperation`, `ValueError` for what is no such place; `OSError`; what is thrown in.
-    pub(super) async fn seek(co: &Co, this: &Text, cookie: &Obj, whence: i32) -> PyResult<Obj> {
-        let file = this.file()?;
+    pub(super) async fn seek(co: &Co, this: &Local<Text>, cookie: &Local, whence: i32) -> PyResult<Obj> {
+        let file = co.hold(this.get().file()?);
         File::write_out(co, &file).await?;
-        let cookie = {
-            let py = co.py();
+        let place = {
+            let (py, this, file, cookie) = (co.py(), this.get(), file.get(), cookie.get());
             if !file.seekable.get() {
                 return Err(unsupported(py, "underlying stream is not seekable"));
             }
             let zero = cookie.bind(py).eq(0)?;
-            match whence {
-                0 => Some(cookie.clone()),
+            let place = match whence {
+                0 => Some(cookie),
                 1 if zero => Some(this.tell(py)?),
                 2 if zero => None,
                 1 => return Err(unsupported(py, "can't do nonzero cur-relative seeks")),
@@ -453,11 +454,15 @@ impl Text {
                         "invalid whence ({whence}, should be 0, 1 or 2)"
                     )));
                 }
+            };
+            match place {
+                Some(cookie) => Some((Cookie::of(py, &cookie)?, co.hold(cookie))),
+                None => None,
             }
         };
-        let Some(cookie) = cookie else {
+        let Some((place, cookie)) = place else {
             let end = File::seek_to(co, &file, 0, 2).await?;
-            let py = co.py();
+            let (py, this) = (co.py(), this.get());
             this.forget_decoded();
             if let Some(decoder) = this.decoder.get() {
                 decoder.bind(py).call_method0(intern!(py, "reset"))?;
@@ -465,15 +470,14 @@ impl Text {
             this.set_encoder(py, end == 0)?;
             return Ok(end.into_pyobject(py)?.into_any().into());
         };
-        let place = Cookie::of(co.py(), &cookie)?;
         let offset =
             i64::try_from(place.position).map_err(|_| PyOverflowError::new_err("position too large"))?;
         File::seek_to(co, &file, offset, 0).await?;
-        this.forget_decoded();
+        this.get().forget_decoded();
         if place.skip > 0 {
             File::fill_to(co, &file, place.bytes as usize).await?;
         }
-        let py = co.py();
+        let (py, this, file) = (co.py(), this.get(), file.get());
         if let Some(decoder) = this.decoder.get() {
             let decoder = decoder.bind(py);
             if place.position == 0 && place.flags == 0 {
@@ -496,15 +500,16 @@ impl Text {
             drop(this.snapshot.replace(Some(snapshot)));
         }
         this.set_encoder(py, place.position == 0 && place.flags == 0)?;
-        Ok(cookie)
+        Ok(cookie.get())
     }
 
     /// Closes the file.
     ///
     /// # Errors
     /// As [`File::close`].
-    pub(super) async fn close(co: &Co, this: &Text) -> PyResult<()> {
-        match this.file.get() {
+    pub(super) async fn close(co: &Co, this: &Local<Text>) -> PyResult<()> {
+        let file = this.get().file.get().map(|file| co.hold(file));
+        match file {
             Some(file) => File::close(co, &file).await,
             None => Ok(()),
         }

@@ -11,7 +11,7 @@ use pyo3::types::PyList;
 use super::file::File;
 use super::methods::{length, shown_name, size};
 use super::text::Text;
-use crate::coro::{self, Co};
+use crate::coro::{self, Co, Local};
 
 /// A coroutine that has the turn on the file, which is open and was opened for that.
 fn operation<F>(
@@ -19,30 +19,33 @@ fn operation<F>(
     py: Python<'_>,
     name: &'static str,
     reading: Option<bool>,
-    body: impl FnOnce(Co, Obj<Text>, Obj<File>) -> F + 'static,
+    body: impl FnOnce(Co, Local<Text>) -> F,
 ) -> PyResult<Obj>
 where
-    F: Future<Output = PyResult<Obj>> + 'static,
+    F: Future<Output = PyResult<Obj>> + Send + 'static,
 {
-    let this = this.clone();
-    coro::coroutine(py, name, move |co| async move {
-        let file = this.file()?;
-        let _turn = File::turn(&co, &file).await?;
-        match reading {
-            None => drop(file.handle()?),
-            Some(reading) => file.check(co.py(), reading)?,
+    coro::coroutine(py, name, move |co| {
+        let text = co.hold(this);
+        let body = body(co.clone(), co.hold(this));
+        async move {
+            let file = co.hold(text.get().file()?);
+            let _turn = File::turn(&co, &file).await?;
+            match reading {
+                None => drop(file.get().handle()?),
+                Some(reading) => file.get().check(co.py(), reading)?,
+            }
+            if reading == Some(true) && file.get().writable() {
+                File::write_out(&co, &file).await?;
+            }
+            body.await
         }
-        if reading == Some(true) && file.writable() {
-            File::write_out(&co, &file).await?;
-        }
-        body(co, this, file).await
     })
 }
 
 fn read(this: &Obj<Text>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [n] = args.bind(&Signature::new("read", ["size"]).required(0))?;
     let n = size(n)?;
-    operation(this, py, "TextFile.read", Some(true), move |co, this, _| async move {
+    operation(this, py, "TextFile.read", Some(true), move |co, this| async move {
         Text::read(&co, &this, n).await
     })
 }
@@ -50,16 +53,16 @@ fn read(this: &Obj<Text>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
 fn readline(this: &Obj<Text>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [limit] = args.bind(&Signature::new("readline", ["size"]).required(0))?;
     let limit = size(limit)?;
-    operation(this, py, "TextFile.readline", Some(true), move |co, this, _| async move {
+    operation(this, py, "TextFile.readline", Some(true), move |co, this| async move {
         Text::read_line(&co, &this, limit).await
     })
 }
 
 fn anext(this: &Obj<Text>, py: Python<'_>) -> PyResult<Obj> {
-    operation(this, py, "TextFile.__anext__", Some(true), move |co, this, _| async move {
+    operation(this, py, "TextFile.__anext__", Some(true), move |co, this| async move {
         match Text::line(&co, &this, None).await? {
             0 => Err(PyStopAsyncIteration::new_err(())),
-            len => this.take(co.py(), len),
+            len => this.get().take(co.py(), len),
         }
     })
 }
@@ -67,7 +70,7 @@ fn anext(this: &Obj<Text>, py: Python<'_>) -> PyResult<Obj> {
 fn readlines(this: &Obj<Text>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [hint] = args.bind(&Signature::new("readlines", ["hint"]).required(0))?;
     let hint = size(hint)?.filter(|hint| *hint > 0);
-    operation(this, py, "TextFile.readlines", Some(true), move |co, this, _| async move {
+    operation(this, py, "TextFile.readlines", Some(true), move |co, this| async move {
         let lines = co.hold(Obj::from(PyList::empty(co.py()).into_any()));
         let mut total = 0;
         loop {
@@ -86,23 +89,27 @@ fn readlines(this: &Obj<Text>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<O
 }
 
 fn write(this: &Obj<Text>, py: Python<'_>, text: &Bound<'_, PyAny>) -> PyResult<Obj> {
-    let text: Obj = text.into();
-    operation(this, py, "TextFile.write", Some(false), move |co, this, _| async move {
-        let count = Text::write(&co, &this, &text).await?;
-        Ok(count.into_pyobject(co.py())?.into_any().into())
+    operation(this, py, "TextFile.write", Some(false), move |co, this| {
+        let text = co.hold(Obj::from(text));
+        async move {
+            let count = Text::write(&co, &this, &text).await?;
+            Ok(count.into_pyobject(co.py())?.into_any().into())
+        }
     })
 }
 
 fn writelines(this: &Obj<Text>, py: Python<'_>, lines: &Bound<'_, PyAny>) -> PyResult<Obj> {
-    let lines: Obj = lines.into();
-    operation(this, py, "TextFile.writelines", Some(false), move |co, this, _| async move {
-        let lines: Obj = lines.bind(co.py()).try_iter()?.into_any().into();
-        loop {
-            let line: Obj = match lines.bind(co.py()).try_iter()?.next() {
-                Some(line) => line?.into(),
-                None => return Ok(Obj::none(co.py())),
-            };
-            Text::write(&co, &this, &line).await?;
+    operation(this, py, "TextFile.writelines", Some(false), move |co, this| {
+        let lines = co.hold(Obj::from(lines));
+        async move {
+            lines.set(lines.get().bind(co.py()).try_iter()?.into_any().into());
+            loop {
+                let line = match lines.get().bind(co.py()).try_iter()?.next() {
+                    Some(line) => co.hold(Obj::from(line?)),
+                    None => return Ok(Obj::none(co.py())),
+                };
+                Text::write(&co, &this, &line).await?;
+            }
         }
     })
 }
@@ -111,30 +118,34 @@ fn seek(this: &Obj<Text>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [cookie, whence] = args.bind(&Signature::new("seek", ["cookie", "whence"]).required(1))?;
     let cookie = cookie.map_or_else(|| Obj::none(py), Obj::from);
     let whence = whence.map_or(Ok(0), PyAnyMethods::extract::<i32>)?;
-    operation(this, py, "TextFile.seek", None, move |co, this, _| async move {
-        Text::seek(&co, &this, &cookie, whence).await
+    operation(this, py, "TextFile.seek", None, move |co, this| {
+        let cookie = co.hold(cookie);
+        async move { Text::seek(&co, &this, &cookie, whence).await }
     })
 }
 
 fn tell(this: &Obj<Text>, py: Python<'_>) -> PyResult<Obj> {
-    operation(this, py, "TextFile.tell", None, move |co, this, file| async move {
+    operation(this, py, "TextFile.tell", None, move |co, this| async move {
         // What is appended ends up elsewhere than where we are.
+        let file = co.hold(this.get().file()?);
         File::write_out(&co, &file).await?;
-        this.tell(co.py())
+        this.get().tell(co.py())
     })
 }
 
 fn truncate(this: &Obj<Text>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [len] = args.bind(&Signature::new("truncate", ["size"]).required(0))?;
     let len = length(len)?;
-    operation(this, py, "TextFile.truncate", Some(false), move |co, _, file| async move {
+    operation(this, py, "TextFile.truncate", Some(false), move |co, this| async move {
+        let file = co.hold(this.get().file()?);
         let len = File::truncate_to(&co, &file, len).await?;
         Ok(len.into_pyobject(co.py())?.into_any().into())
     })
 }
 
 fn flush(this: &Obj<Text>, py: Python<'_>) -> PyResult<Obj> {
-    operation(this, py, "TextFile.flush", None, move |co, _, file| async move {
+    operation(this, py, "TextFile.flush", None, move |co, this| async move {
+        let file = co.hold(this.get().file()?);
         File::write_out(&co, &file).await?;
         Ok(Obj::none(co.py()))
     })
@@ -144,25 +155,30 @@ fn sync(this: &Obj<Text>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     const SIGNATURE: Signature<1> = Signature::new("sync", ["data_only"]).positional(0);
     let [data_only] = args.bind(&SIGNATURE)?;
     let data_only = data_only.map_or(Ok(false), PyAnyMethods::is_truthy)?;
-    operation(this, py, "TextFile.sync", None, move |co, _, file| async move {
+    operation(this, py, "TextFile.sync", None, move |co, this| async move {
+        let file = co.hold(this.get().file()?);
         File::sync_all(&co, &file, data_only).await?;
         Ok(Obj::none(co.py()))
     })
 }
 
 fn close(this: &Obj<Text>, py: Python<'_>) -> PyResult<Obj> {
-    let this = this.clone();
-    coro::coroutine(py, "TextFile.close", move |co| async move {
-        Text::close(&co, &this).await?;
-        Ok(Obj::none(co.py()))
+    coro::coroutine(py, "TextFile.close", move |co| {
+        let this = co.hold(this);
+        async move {
+            Text::close(&co, &this).await?;
+            Ok(Obj::none(co.py()))
+        }
     })
 }
 
 fn enter(this: &Obj<Text>, py: Python<'_>) -> PyResult<Obj> {
-    let this = this.clone();
-    coro::coroutine(py, "TextFile.__aenter__", move |_co| async move {
-        drop(this.file()?.handle()?);
-        Ok(this.into_any())
+    coro::coroutine(py, "TextFile.__aenter__", move |co| {
+        let this = co.hold(this);
+        async move {
+            drop(this.get().file()?.handle()?);
+            Ok(this.get().into_any())
+        }
     })
 }
 

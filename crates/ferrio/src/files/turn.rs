@@ -10,7 +10,7 @@ use ferrio_object::Obj;
 use pyo3::prelude::*;
 
 use super::file::File;
-use crate::coro::Co;
+use crate::coro::{Co, Local};
 use crate::event_loop::{Loop, LoopRef};
 use crate::future::{self, Future};
 
@@ -46,20 +46,24 @@ impl Turns {
 }
 
 /// The turn.
-pub(super) struct Turn {
-    file: Obj<File>,
+pub(super) struct Turn<'a> {
+    file: &'a Local<File>,
 }
 
-impl Turn {
+impl<'a> Turn<'a> {
     /// Waits for the turn.
     ///
     /// # Errors
     /// What is thrown in.
-    pub(super) async fn of(co: &Co, event_loop: &Obj<Loop>, file: &Obj<File>) -> PyResult<Turn> {
-        if file.turns.taken.replace(true) {
-            let fut = Future::create(co.py(), LoopRef::Native(event_loop.clone()))?;
-            file.turns.waiting.borrow_mut().push_back(fut.clone());
-            if let Err(err) = co.wait(&fut).await {
+    pub(super) async fn of(co: &Co, event_loop: &Local<Loop>, file: &'a Local<File>) -> PyResult<Turn<'a>> {
+        if file.get().turns.taken.replace(true) {
+            let (wait, fut) = {
+                let fut = Future::create(co.py(), LoopRef::Native(event_loop.get()))?;
+                file.get().turns.waiting.borrow_mut().push_back(fut.clone());
+                (co.wait(&fut), co.hold(fut))
+            };
+            if let Err(err) = wait.await {
+                let (file, fut) = (file.get(), fut.get());
                 if fut.is_done() && !fut.is_cancelled() {
                     // It was given the turn and cancelled at once.
                     file.turns.pass_on(co.py());
@@ -69,16 +73,17 @@ impl Turn {
                 return Err(err);
             }
         }
-        Ok(Turn { file: file.clone() })
+        Ok(Turn { file })
     }
 }
 
-impl Drop for Turn {
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        if self.file.in_flight.get() {
-            self.file.turns.left.set(true);
+        let file = self.file.get();
+        if file.in_flight.get() {
+            file.turns.left.set(true);
         } else {
-            self.file.turns.pass_on(self.file.py());
+            file.turns.pass_on(file.py());
         }
     }
 }

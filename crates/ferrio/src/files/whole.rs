@@ -9,7 +9,8 @@ use super::file::File;
 use super::methods::write_bytes;
 use super::opening::{self, Request};
 use super::text::{Options, Text};
-use crate::coro;
+use crate::coro::{self, Co, Local};
+use crate::exceptions;
 
 fn given(arg: Option<&Bound<'_, PyAny>>) -> Option<Obj> {
     arg.filter(|arg| !arg.is_none()).map(Obj::from)
@@ -20,18 +21,32 @@ fn named(py: Python<'_>, path: Option<&Bound<'_, PyAny>>) -> Obj {
 }
 
 /// The outcome, unless closing failed where nothing else did.
-fn closed(outcome: PyResult<Obj>, closed: PyResult<()>) -> PyResult<Obj> {
-    outcome.and_then(|value| closed.map(|()| value))
+fn closed(co: &Co, outcome: Result<Local, Local>, closed: PyResult<()>) -> PyResult<Obj> {
+    match outcome {
+        Ok(value) => closed.map(|()| value.get()),
+        Err(exc) => Err(ferrio_object::raise(co.py(), &exc.get())),
+    }
+}
+
+/// An outcome that waits for the file to be closed.
+fn held(co: &Co, outcome: PyResult<Obj>) -> Result<Local, Local> {
+    match outcome {
+        Ok(value) => Ok(co.hold(value)),
+        Err(err) => Err(co.hold(exceptions::value_of(co.py(), err))),
+    }
 }
 
 pub(super) fn py_read_bytes(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [path] = args.bind(&Signature::new("read_bytes", ["path"]))?;
     let request = Request::simple(py, named(py, path), "rb", Options::default())?;
-    coro::coroutine(py, "read_bytes", move |co| async move {
-        let file = opening::open(&co, &request).await?;
-        let read = File::fill_to_end(&co, &file).await;
-        let outcome = read.map(|()| file.taken(co.py(), usize::MAX));
-        closed(outcome, File::close(&co, &file).await)
+    coro::coroutine(py, "read_bytes", move |co| {
+        let request = co.keep(request);
+        async move {
+            let file = co.hold(opening::open(&co, &request).await?);
+            let read = File::fill_to_end(&co, &file).await;
+            let outcome = held(&co, read.map(|()| file.get().taken(co.py(), usize::MAX)));
+            closed(&co, outcome, File::close(&co, &file).await)
+        }
     })
 }
 
@@ -41,10 +56,13 @@ pub(super) fn py_read_text(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> 
     let [path, encoding, errors, newline] = args.bind(&SIGNATURE)?;
     let options = Options { encoding: given(encoding), errors: given(errors), newline: given(newline) };
     let request = Request::simple(py, named(py, path), "r", options)?;
-    coro::coroutine(py, "read_text", move |co| async move {
-        let text = Text::open(&co, &request).await?;
-        let outcome = Text::read(&co, &text, None).await;
-        closed(outcome, Text::close(&co, &text).await)
+    coro::coroutine(py, "read_text", move |co| {
+        let request = co.keep(request);
+        async move {
+            let text = co.hold(Text::open(&co, &request).await?);
+            let outcome = held(&co, Text::read(&co, &text, None).await);
+            closed(&co, outcome, Text::close(&co, &text).await)
+        }
     })
 }
 
@@ -52,13 +70,17 @@ pub(super) fn py_write_bytes(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj
     let [path, data] = args.bind(&Signature::new("write_bytes", ["path", "data"]))?;
     let data = Buffer::get(py, &named(py, data), false)?.to_vec(py);
     let request = Request::simple(py, named(py, path), "wb", Options::default())?;
-    coro::coroutine(py, "write_bytes", move |co| async move {
-        let file = opening::open(&co, &request).await?;
-        let outcome = match write_bytes(&co, &file, &data).await {
-            Ok(()) => Ok(data.len().into_pyobject(co.py())?.into_any().into()),
-            Err(err) => Err(err),
-        };
-        closed(outcome, File::close(&co, &file).await)
+    coro::coroutine(py, "write_bytes", move |co| {
+        let request = co.keep(request);
+        async move {
+            let file = co.hold(opening::open(&co, &request).await?);
+            let outcome = match write_bytes(&co, &file, &data).await {
+                Ok(()) => Ok(data.len().into_pyobject(co.py())?.into_any().into()),
+                Err(err) => Err(err),
+            };
+            let outcome = held(&co, outcome);
+            closed(&co, outcome, File::close(&co, &file).await)
+        }
     })
 }
 
@@ -73,12 +95,16 @@ pub(super) fn py_write_text(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj>
     }
     let options = Options { encoding: given(encoding), errors: given(errors), newline: given(newline) };
     let request = Request::simple(py, named(py, path), "w", options)?;
-    coro::coroutine(py, "write_text", move |co| async move {
-        let text = Text::open(&co, &request).await?;
-        let outcome = match Text::write(&co, &text, &data).await {
-            Ok(count) => Ok(count.into_pyobject(co.py())?.into_any().into()),
-            Err(err) => Err(err),
-        };
-        closed(outcome, Text::close(&co, &text).await)
+    coro::coroutine(py, "write_text", move |co| {
+        let (request, data) = (co.keep(request), co.hold(data));
+        async move {
+            let text = co.hold(Text::open(&co, &request).await?);
+            let outcome = match Text::write(&co, &text, &data).await {
+                Ok(count) => Ok(count.into_pyobject(co.py())?.into_any().into()),
+                Err(err) => Err(err),
+            };
+            let outcome = held(&co, outcome);
+            closed(&co, outcome, Text::close(&co, &text).await)
+        }
     })
 }

@@ -11,6 +11,21 @@ pub struct FutureIter {
     fut: ObjCell<Future>,
 }
 
+impl Future {
+    /// What a coroutine that awaits the future makes of being driven: the future's outcome, an error if the driver left
+    /// it with what was yielded, or nothing when the future is to be yielded.
+    #[inline]
+    pub(crate) fn resumed(&self, py: Python<'_>) -> Option<PyResult<Obj>> {
+        if self.is_done() {
+            return Some(self.get_result(py));
+        }
+        if self.blocking.replace(true) {
+            return Some(Err(PyRuntimeError::new_err("await wasn't used with future")));
+        }
+        None
+    }
+}
+
 impl FutureIter {
     /// The iterator over `fut`.
     ///
@@ -25,15 +40,13 @@ impl FutureIter {
     #[inline]
     fn resume(this: &Obj<Self>, py: Python<'_>, _sent: Option<&Bound<'_, PyAny>>) -> PyResult<Sent> {
         let Some(fut) = this.fut.get() else { return Ok(Sent::Return(Obj::none(py))) };
-        if fut.is_done() {
-            this.fut.set(None);
-            return fut.get_result(py).map(Sent::Return);
+        match fut.resumed(py) {
+            None => Ok(Sent::Next(fut.into_any())),
+            Some(outcome) => {
+                this.fut.set(None);
+                outcome.map(Sent::Return)
+            }
         }
-        if fut.blocking.replace(true) {
-            this.fut.set(None);
-            return Err(PyRuntimeError::new_err("await wasn't used with future"));
-        }
-        Ok(Sent::Next(fut.into_any()))
     }
 
     fn throw(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Sent> {

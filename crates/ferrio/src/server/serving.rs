@@ -136,89 +136,108 @@ impl Server {
     }
 
     fn start_serving(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
-        let this = this.clone();
-        coro::coroutine(py, "start_serving", move |co| async move {
-            Self::listen(&this, co.py())?;
-            // asyncio gives the loop one turn here, so that all listeners are in place.
-            co.wait(sleep::yield_once(co.py())?).await
+        coro::coroutine(py, "start_serving", move |co| {
+            let this = co.hold(this);
+            async move {
+                Self::listen(&this.get(), co.py())?;
+                // asyncio gives the loop one turn here, so that all listeners are in place.
+                let wait = co.wait(sleep::yield_once(co.py())?);
+                wait.await
+            }
         })
     }
 
     fn serve_forever(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
-        let this = this.clone();
-        coro::coroutine(py, "serve_forever", move |co| async move {
-            let fut = {
-                let py = co.py();
-                let shown = || Ok::<_, PyErr>(this.bind(py).repr()?.to_string());
-                if this.serving_forever.is_some() {
-                    return Err(PyRuntimeError::new_err(format!(
-                        "server {} is already being awaited on serve_forever()",
-                        shown()?
-                    )));
-                }
-                if this.sockets.is_none() {
-                    return Err(PyRuntimeError::new_err(format!("server {} is closed", shown()?)));
-                }
-                Self::listen(&this, py)?;
-                let fut = Future::create(py, LoopRef::Native(this.get_loop()?))?;
-                this.serving_forever.set(Some(fut.clone()));
-                fut
-            };
-            let outcome = co.wait(fut).await;
-            let Err(err) = outcome else {
-                this.serving_forever.set(None);
-                return outcome;
-            };
-            if exceptions::err_is_cancelled(co.py(), &err) {
-                let closed = Self::close(&this, co.py()).and_then(|()| {
+        coro::coroutine(py, "serve_forever", move |co| {
+            let this = co.hold(this);
+            async move {
+                let wait = co.wait(Self::begin_to_serve(&this.get(), co.py())?);
+                let cancellation = match wait.await {
+                    Err(err) if exceptions::err_is_cancelled(co.py(), &err) => {
+                        co.hold(exceptions::value_of(co.py(), err))
+                    }
+                    outcome => {
+                        this.get().serving_forever.set(None);
+                        return outcome;
+                    }
+                };
+                let closed = Self::close(&this.get(), co.py()).and_then(|()| {
                     // Since gh-123720 (in 3.13 in a later release than 3.13.0). Before, this waited for what may never
                     // come, clients that close.
-                    if cfg!(Py_3_13) { Self::each_client(&this, co.py(), "close") } else { Ok(()) }
+                    if cfg!(Py_3_13) { Self::each_client(&this.get(), co.py(), "close") } else { Ok(()) }
                 });
-                if closed.is_ok() {
-                    let waited = co.wait(Self::wait_closed(&this, co.py())?).await;
-                    // The cancellation is what is passed on, whatever came of waiting.
-                    if let Err(second) = waited {
-                        ferrio_object::swallow(co.py(), second);
+                match closed {
+                    Ok(()) => {
+                        let wait = co.wait(Self::wait_closed(&this.get(), co.py())?);
+                        // The cancellation is what is passed on, whatever came of waiting.
+                        if let Err(second) = wait.await {
+                            ferrio_object::swallow(co.py(), second);
+                        }
                     }
-                } else if let Err(failed) = closed {
-                    ferrio_object::swallow(co.py(), failed);
+                    Err(failed) => ferrio_object::swallow(co.py(), failed),
                 }
+                this.get().serving_forever.set(None);
+                Err(ferrio_object::raise(co.py(), &cancellation.get()))
             }
-            this.serving_forever.set(None);
-            Err(err)
         })
     }
 
+    /// Listens; what is waited for, for ever.
+    fn begin_to_serve(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj<Future>> {
+        let shown = || Ok::<_, PyErr>(this.bind(py).repr()?.to_string());
+        if this.serving_forever.is_some() {
+            return Err(PyRuntimeError::new_err(format!(
+                "server {} is already being awaited on serve_forever()",
+                shown()?
+            )));
+        }
+        if this.sockets.is_none() {
+            return Err(PyRuntimeError::new_err(format!("server {} is closed", shown()?)));
+        }
+        Self::listen(this, py)?;
+        let fut = Future::create(py, LoopRef::Native(this.get_loop()?))?;
+        this.serving_forever.set(Some(fut.clone()));
+        Ok(fut)
+    }
+
     fn wait_closed(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
-        let this = this.clone();
-        coro::coroutine(py, "wait_closed", move |co| async move {
-            let py = co.py();
-            // Before 3.12 a closed server was not waited for, whatever connections it had.
-            if this.waiters.borrow().is_none() || (!cfg!(Py_3_12) && this.sockets.is_none()) {
-                return Ok(Obj::none(py));
+        coro::coroutine(py, "wait_closed", move |co| {
+            let this = co.hold(this);
+            async move {
+                let wait = {
+                    let (py, this) = (co.py(), this.get());
+                    // Before 3.12 a closed server was not waited for, whatever connections it had.
+                    if this.waiters.borrow().is_none() || (!cfg!(Py_3_12) && this.sockets.is_none()) {
+                        return Ok(Obj::none(py));
+                    }
+                    let waiter = Future::create(py, LoopRef::Native(this.get_loop()?))?;
+                    if let Some(waiters) = this.waiters.borrow_mut().as_mut() {
+                        waiters.push(waiter.clone());
+                    }
+                    co.wait(waiter)
+                };
+                wait.await?;
+                Ok(Obj::none(co.py()))
             }
-            let waiter = Future::create(py, LoopRef::Native(this.get_loop()?))?;
-            if let Some(waiters) = this.waiters.borrow_mut().as_mut() {
-                waiters.push(waiter.clone());
-            }
-            co.wait(waiter).await?;
-            Ok(Obj::none(co.py()))
         })
     }
 
     fn aenter(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
-        let this = this.clone();
-        coro::coroutine(py, "__aenter__", move |_co| async move { Ok(this.into_any()) })
+        coro::coroutine(py, "__aenter__", move |co| {
+            let this = co.hold(this);
+            async move { Ok(this.get().into_any()) }
+        })
     }
 
     fn aexit(this: &Obj<Self>, py: Python<'_>, _args: Args<'_, '_>) -> PyResult<Obj> {
-        let this = this.clone();
-        coro::coroutine(py, "__aexit__", move |co| async move {
-            this.bind(co.py()).call_method0("close")?;
-            let waiting: Obj = this.bind(co.py()).call_method0("wait_closed")?.into();
-            co.wait(waiting).await?;
-            Ok(Obj::none(co.py()))
+        coro::coroutine(py, "__aexit__", move |co| {
+            let this = co.hold(this);
+            async move {
+                this.get().bind(co.py()).call_method0("close")?;
+                let wait = co.wait(Obj::from(this.get().bind(co.py()).call_method0("wait_closed")?));
+                wait.await?;
+                Ok(Obj::none(co.py()))
+            }
         })
     }
 

@@ -68,6 +68,8 @@ struct Call {
     kwargs: Option<Obj>,
 }
 
+ferrio_object::traverse!(struct Call { limit, callback, args, kwargs });
+
 impl Call {
     fn limit(&self, py: Python<'_>) -> PyResult<usize> {
         let limit = self.limit.as_ref().map_or(Ok(DEFAULT_LIMIT), |limit| limit_of(limit.bind(py)))?;
@@ -143,43 +145,54 @@ pub(super) fn py_start_unix_server(py: Python<'_>, args: Args<'_, '_>) -> PyResu
 }
 
 fn connect(py: Python<'_>, name: &'static str, method: &'static str, call: Call) -> PyResult<Obj> {
-    coro::coroutine(py, name, move |co| async move {
-        let (event_loop, reader, protocol, connecting) = {
+    coro::coroutine(py, name, move |co| {
+        let call = co.keep(call);
+        async move {
+            let (event_loop, reader, protocol, wait) = {
+                let (py, call) = (co.py(), call.get());
+                let event_loop = running::get_running_loop(py)?;
+                let loop_ref = LoopRef::new(event_loop.bind(py));
+                let reader = StreamReader::create(py, call.limit(py)?, loop_ref.clone())?;
+                let protocol = StreamReaderProtocol::create(py, &reader, None, loop_ref)?;
+                let factory = ProtocolFactory::blank();
+                factory.protocol.set(Some(protocol.as_any().clone()));
+                let factory: Obj<ProtocolFactory> = Obj::create(py, ((), factory))?;
+                let wait = co.wait(call.create(py, method, &event_loop, factory.into_any())?);
+                (co.hold(event_loop), co.hold(reader), co.hold(protocol), wait)
+            };
+            drop(call);
+            let connected = wait.await?;
             let py = co.py();
-            let call = call;
-            let event_loop = running::get_running_loop(py)?;
-            let loop_ref = LoopRef::new(event_loop.bind(py));
-            let reader = StreamReader::create(py, call.limit(py)?, loop_ref.clone())?;
-            let protocol = StreamReaderProtocol::create(py, &reader, None, loop_ref)?;
-            let factory = ProtocolFactory::blank();
-            factory.protocol.set(Some(protocol.as_any().clone()));
-            let factory: Obj<ProtocolFactory> = Obj::create(py, ((), factory))?;
-            let connecting = call.create(py, method, &event_loop, factory.into_any())?;
-            (co.hold(event_loop), co.hold(reader), co.hold(protocol), connecting)
-        };
-        let connected = co.wait(connecting).await?;
-        let py = co.py();
-        let transport = connected.bind(py).get_item(0)?;
-        let (reader, event_loop) = (reader.get(), LoopRef::new(event_loop.get().bind(py)));
-        let writer =
-            StreamWriter::create(py, transport.into(), protocol.get(), Some(reader.clone()), event_loop)?;
-        Ok(PyTuple::new(py, [reader, writer.into_any()])?.into())
+            let transport = connected.bind(py).get_item(0)?;
+            let (reader, event_loop) = (reader.get().into_any(), LoopRef::new(event_loop.get().bind(py)));
+            let writer = StreamWriter::create(
+                py,
+                transport.into(),
+                protocol.get().into_any(),
+                Some(reader.clone()),
+                event_loop,
+            )?;
+            Ok(PyTuple::new(py, [reader, writer.into_any()])?.into())
+        }
     })
 }
 
 fn serve(py: Python<'_>, name: &'static str, method: &'static str, call: Call) -> PyResult<Obj> {
-    coro::coroutine(py, name, move |co| async move {
-        let serving = {
-            let py = co.py();
-            let mut call = call;
-            let event_loop = running::get_running_loop(py)?;
-            let factory = ProtocolFactory::blank();
-            factory.limit.set(call.limit(py)?);
-            factory.callback.set(call.callback.take().filter(|callback| !callback.is_none()));
-            *factory.event_loop.borrow_mut() = Some(LoopRef::new(event_loop.bind(py)));
-            let factory: Obj<ProtocolFactory> = Obj::create(py, ((), factory))?;
-            call.create(py, method, &event_loop, factory.into_any())?
-        };
-        co.wait(serving).await
+    coro::coroutine(py, name, move |co| {
+        let call = co.keep(call);
+        async move {
+            let wait = {
+                let (py, call) = (co.py(), call.get());
+                let event_loop = running::get_running_loop(py)?;
+                let factory = ProtocolFactory::blank();
+                factory.limit.set(call.limit(py)?);
+                factory.callback.set(call.callback.clone().filter(|callback| !callback.is_none()));
+                *factory.event_loop.borrow_mut() = Some(LoopRef::new(event_loop.bind(py)));
+                let factory: Obj<ProtocolFactory> = Obj::create(py, ((), factory))?;
+                co.wait(call.create(py, method, &event_loop, factory.into_any())?)
+            };
+            drop(call);
+            wait.await
+        }
     })
 }

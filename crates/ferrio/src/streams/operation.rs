@@ -10,11 +10,9 @@
 
 use std::cell::{Cell, RefCell};
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell, Sent, WeakList, await_iter, send};
-use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyTypeError, PyValueError};
-use pyo3::intern;
+use ferrio_object::{Class, ClassBuilder, Obj, ObjCell, Sent, await_iter, send};
+use pyo3::exceptions::PyGeneratorExit;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::drain::{self, Drained};
 use super::flow_control::FlowControlMixin;
@@ -22,7 +20,7 @@ use super::read::Read;
 use super::reader::StreamReader;
 use super::replaced;
 use super::writer::StreamWriter;
-use crate::coroutines;
+use crate::coroutines::{self, Native, NativeCoroutine, Phase, executing, just_started, reused};
 use crate::future::Future;
 
 /// Which method was called.
@@ -85,7 +83,6 @@ pub struct StreamOperation {
     /// The waiter that is not ours, whose iterator `awaiting` is.
     waiter: ObjCell,
     read: RefCell<Option<Read>>,
-    weaklist: WeakList,
 }
 
 impl StreamOperation {
@@ -103,37 +100,8 @@ impl StreamOperation {
             awaiting: ObjCell::empty(),
             waiter: ObjCell::empty(),
             read: RefCell::new(None),
-            weaklist: WeakList::new(),
         };
-        Ok(Obj::<StreamOperation>::create(py, ((), contents))?.into_any())
-    }
-
-    #[inline]
-    fn send(this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Sent> {
-        let state = this.state.replace(State::Running);
-        let sent = match state {
-            State::Created if value.is_some_and(|value| !value.is_none()) => {
-                this.state.set(State::Created);
-                return Err(PyTypeError::new_err("can't send non-None value to a just-started coroutine"));
-            }
-            State::Created => this.begin(py),
-            State::Yielded => this.drain_helper(py),
-            State::Waiting => this.woken(py),
-            State::PassingWaiter | State::Passing => {
-                let Some(iterator) = this.awaiting.get() else { return Err(reused()) };
-                let sent = send(py, &iterator, value.map(Obj::from).as_ref());
-                this.passed(py, sent, state)
-            }
-            State::Running => return Err(PyValueError::new_err("coroutine already executing")),
-            State::Closed => {
-                this.state.set(State::Closed);
-                return Err(reused());
-            }
-        };
-        if !matches!(sent, Ok(Sent::Next(_))) {
-            this.finish();
-        }
-        sent
+        Ok(Obj::<StreamOperation>::create(py, (((), Native::new(py)), contents))?.into_any())
     }
 
     #[inline]
@@ -195,11 +163,14 @@ impl StreamOperation {
     #[inline]
     fn woken(&self, py: Python<'_>) -> PyResult<Sent> {
         let Some(waiter) = self.awaiting.take() else { return Err(reused()) };
+        let Some(fut) = waiter.cast_exact::<Future>() else { return Err(reused()) };
+        let Some(outcome) = fut.resumed(py) else {
+            self.awaiting.set(Some(waiter.clone()));
+            self.state.set(State::Waiting);
+            return Ok(Sent::Next(waiter));
+        };
         self.waited(&waiter);
-        match waiter.cast_exact::<Future>() {
-            Some(fut) if fut.is_done() => drop(fut.get_result(py)?),
-            _ => return Err(PyRuntimeError::new_err("await wasn't used with future")),
-        }
+        outcome?;
         self.again(py)
     }
 
@@ -275,22 +246,44 @@ impl StreamOperation {
             Err(err) => Err(err),
         }
     }
+}
 
-    fn throw(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Sent> {
-        let err = coroutines::thrown_error(py, &args)?;
+impl NativeCoroutine for StreamOperation {
+    #[inline]
+    fn phase(&self) -> Phase {
+        match self.state.get() {
+            State::Created => Phase::Created,
+            State::Yielded | State::Waiting | State::PassingWaiter | State::Passing => Phase::Suspended,
+            State::Running => Phase::Running,
+            State::Closed => Phase::Closed,
+        }
+    }
+
+    fn qualname(&self) -> &'static str {
+        self.op.get().name()
+    }
+
+    fn awaited(&self, _py: Python<'_>) -> Option<Obj> {
+        self.awaiting.get()
+    }
+
+    #[inline]
+    fn send(this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Sent> {
         let state = this.state.replace(State::Running);
         let sent = match state {
-            State::Created | State::Yielded | State::Waiting => Err(err),
+            State::Created if value.is_some_and(|value| !value.is_none()) => {
+                this.state.set(State::Created);
+                return Err(just_started());
+            }
+            State::Created => this.begin(py),
+            State::Yielded => this.drain_helper(py),
+            State::Waiting => this.woken(py),
             State::PassingWaiter | State::Passing => {
                 let Some(iterator) = this.awaiting.get() else { return Err(reused()) };
-                let sent = if err.is_instance_of::<PyGeneratorExit>(py) {
-                    close_iterator(py, &iterator).and(Err(err))
-                } else {
-                    coroutines::throw_into(py, &iterator, err)
-                };
+                let sent = send(py, &iterator, value.map(Obj::from).as_ref());
                 this.passed(py, sent, state)
             }
-            State::Running => return Err(PyValueError::new_err("coroutine already executing")),
+            State::Running => return Err(executing()),
             State::Closed => {
                 this.state.set(State::Closed);
                 return Err(reused());
@@ -302,13 +295,30 @@ impl StreamOperation {
         sent
     }
 
-    fn close(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        let closed = match this.state.get() {
-            State::Running => return Err(PyValueError::new_err("coroutine already executing")),
-            State::PassingWaiter | State::Passing => match this.awaiting.get() {
-                Some(iterator) => close_iterator(py, &iterator),
-                None => Ok(()),
-            },
+    fn throw_suspended(this: &Obj<Self>, py: Python<'_>, err: PyErr) -> PyResult<Sent> {
+        let state = this.state.replace(State::Running);
+        let sent = match (state, this.awaiting.get()) {
+            (State::PassingWaiter | State::Passing, Some(iterator)) => {
+                let sent = if err.is_instance_of::<PyGeneratorExit>(py) {
+                    coroutines::close_iterator(py, &iterator).and(Err(err))
+                } else {
+                    coroutines::throw_into(py, &iterator, err)
+                };
+                this.passed(py, sent, state)
+            }
+            _ => Err(err),
+        };
+        if !matches!(sent, Ok(Sent::Next(_))) {
+            this.finish();
+        }
+        sent
+    }
+
+    fn close_suspended(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        let closed = match (this.state.get(), this.awaiting.get()) {
+            (State::PassingWaiter | State::Passing, Some(iterator)) => {
+                coroutines::close_iterator(py, &iterator)
+            }
             _ => Ok(()),
         };
         this.finish();
@@ -328,42 +338,11 @@ impl StreamOperation {
         let read = self.read.take();
         drop(read);
     }
-
-    fn repr(this: &Obj<Self>, _py: Python<'_>) -> String {
-        format!("<coroutine object {} at {:p}>", this.op.get().name(), this.as_ptr())
-    }
-}
-
-fn close_iterator(py: Python<'_>, iterator: &Obj) -> PyResult<()> {
-    if let Some(close) = iterator.bind(py).getattr_opt(intern!(py, "close"))? {
-        close.call0()?;
-    }
-    Ok(())
-}
-
-#[cold]
-fn reused() -> PyErr {
-    PyRuntimeError::new_err("cannot reuse already awaited coroutine")
-}
-
-fn never_awaited(this: &Obj<StreamOperation>, py: Python<'_>) -> PyResult<()> {
-    let kwargs = PyDict::new(py);
-    kwargs.set_item("source", this)?;
-    let message = format!("coroutine '{}' was never awaited", this.op.get().name());
-    crate::library::module(py, "warnings")?.call_method(
-        "warn",
-        (message, py.get_type::<PyRuntimeWarning>()),
-        Some(&kwargs),
-    )?;
-    Ok(())
 }
 
 impl Class for StreamOperation {
-    type Base = Any;
-    ferrio_object::fields!(
-        StreamOperation { op, state, on, given, awaiting, waiter, read, weaklist: WeakList },
-        freelist
-    );
+    type Base = Native;
+    ferrio_object::fields!(StreamOperation { op, state, on, given, awaiting, waiter, read }, freelist);
     const NAME: &'static str = "ferrio._ferrio.stream_coroutine";
     const DOC: &'static str = "A coroutine of a StreamReader or a StreamWriter.";
     const SUBCLASS: bool = false;
@@ -379,7 +358,6 @@ impl Class for StreamOperation {
             awaiting: ObjCell::empty(),
             waiter: ObjCell::empty(),
             read: RefCell::new(None),
-            weaklist: WeakList::new(),
         }
     }
 
@@ -391,55 +369,15 @@ impl Class for StreamOperation {
     }
 
     #[inline]
-    fn wants_finalizer(&self, _base: &()) -> bool {
+    fn wants_finalizer(&self, _base: &Native) -> bool {
         self.state.get() != State::Closed
     }
 
     fn finalize(this: &Obj<Self>, py: Python<'_>) {
-        let outcome = match this.state.get() {
-            State::Created => {
-                this.finish();
-                never_awaited(this, py)
-            }
-            State::Closed | State::Running => Ok(()),
-            _ => Self::close(this, py),
-        };
-        if let Err(err) = outcome {
-            err.write_unraisable(py, Some(this.bind(py)));
-        }
+        coroutines::finalize(this, py);
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
-        class
-            .repr(Self::repr)
-            .await_itself()
-            .iter_itself()
-            .send(Self::send)
-            .throw(Self::throw)
-            .method0("close", Self::close, "close($self, /)\n--\n\nEnd the coroutine where it is suspended.")
-            .getter(
-                "__name__",
-                |this: &Obj<Self>, _py: Python<'_>| {
-                    let name = this.op.get().name();
-                    name.rsplit('.').next().unwrap_or(name)
-                },
-                "",
-            )
-            .getter("__qualname__", |this: &Obj<Self>, _py: Python<'_>| this.op.get().name(), "")
-            .getter("cr_running", |this: &Obj<Self>, _py: Python<'_>| this.state.get() == State::Running, "")
-            .getter(
-                "cr_suspended",
-                |this: &Obj<Self>, _py: Python<'_>| {
-                    matches!(
-                        this.state.get(),
-                        State::Yielded | State::Waiting | State::PassingWaiter | State::Passing
-                    )
-                },
-                "",
-            )
-            .getter("cr_await", |this: &Obj<Self>, _py: Python<'_>| this.awaiting.get(), "")
-            .getter("cr_frame", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
-            .getter("cr_code", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "")
-            .getter("cr_origin", |_this: &Obj<Self>, py: Python<'_>| Obj::none(py), "");
+        coroutines::define(class);
     }
 }

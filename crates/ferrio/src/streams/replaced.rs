@@ -4,8 +4,10 @@
 //! set. An object with a replaced method takes the way in this file, step by step as asyncio goes it; all others
 //! never come here.
 
-use ferrio_object::{Buffer, Class, ClassDef, Obj};
-use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration, PyValueError};
+use std::cell::RefCell;
+
+use ferrio_object::{Buffer, Class, ClassDef, Obj, Wait};
+use pyo3::exceptions::{PyStopAsyncIteration, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
@@ -118,15 +120,12 @@ pub(super) fn read(py: Python<'_>, op: Op, reader: &Obj<StreamReader>, given: Op
 /// The reads of one reader.
 struct Reads {
     co: Co,
-    reader: Local,
+    reader: Local<StreamReader>,
 }
 
 impl Reads {
     fn with<R>(&self, f: impl FnOnce(&StreamReader, Python<'_>) -> PyResult<R>) -> PyResult<R> {
-        match self.reader.get().cast::<StreamReader>() {
-            Some(reader) => f(reader, self.co.py()),
-            None => Err(PyRuntimeError::new_err("the coroutine has been cleared")),
-        }
+        f(&self.reader.get(), self.co.py())
     }
 
     fn call(&self, name: &str, arg: Option<Obj>) -> PyResult<Obj> {
@@ -139,13 +138,13 @@ impl Reads {
         .into())
     }
 
-    async fn wait(&self, name: &str, arg: Option<Obj>) -> PyResult<Obj> {
-        let awaitable = self.call(name, arg)?;
-        self.co.wait(awaitable).await
+    /// What a method of the reader returns, about to be awaited.
+    fn wait(&self, name: &str, arg: Option<Obj>) -> PyResult<Wait<'_>> {
+        Ok(self.co.wait(self.call(name, arg)?))
     }
 
     async fn next(&self) -> PyResult<Obj> {
-        let line = self.wait("readline", None).await?;
+        let line = self.wait("readline", None)?.await?;
         if line.bind(self.co.py()).eq(PyBytes::new(self.co.py(), b""))? {
             return Err(PyStopAsyncIteration::new_err(()));
         }
@@ -153,8 +152,8 @@ impl Reads {
     }
 
     async fn readline(&self) -> PyResult<Obj> {
-        let newline: Obj = PyBytes::new(self.co.py(), b"\n").into();
-        let err = match self.wait("readuntil", Some(newline)).await {
+        let wait = self.wait("readuntil", Some(PyBytes::new(self.co.py(), b"\n").into()))?;
+        let err = match wait.await {
             Ok(line) => return Ok(line),
             Err(err) => err,
         };
@@ -184,26 +183,36 @@ impl Reads {
 
     /// Attempts with `_wait_for_data` in between; `read(-1)` through `read(limit)`.
     async fn attempts(&self, op: Op, given: Option<Local>) -> PyResult<Obj> {
-        let given = given.as_ref().map(Local::get);
-        let mut read = self.with(|reader, py| Read::begin(op, reader, py, given))?;
-        if let Read::All(_) = read {
+        let (read, all) = {
+            let given = given.map(|given| given.get());
+            let read = self.with(|reader, py| Read::begin(op, reader, py, given))?;
+            let all = matches!(read, Read::All(_));
+            (self.co.keep(RefCell::new(read)), all)
+        };
+        if all {
             return self.all().await;
         }
         loop {
-            if let Some(data) = self.with(|reader, py| read.attempt(reader, py))? {
-                self.call("_maybe_resume_transport", None)?;
-                return Ok(data);
-            }
-            let name: Obj = PyString::new(self.co.py(), read.name()).into();
-            self.wait("_wait_for_data", Some(name)).await?;
+            let wait = {
+                let read = read.get();
+                let found = self.with(|reader, py| read.borrow_mut().attempt(reader, py))?;
+                if let Some(data) = found {
+                    self.call("_maybe_resume_transport", None)?;
+                    return Ok(data);
+                }
+                let name = PyString::new(self.co.py(), read.borrow().name()).into();
+                self.wait("_wait_for_data", Some(name))?
+            };
+            wait.await?;
         }
     }
 
     async fn all(&self) -> PyResult<Obj> {
         let mut blocks = Vec::new();
         loop {
-            let limit = self.with(|reader, py| Ok(Obj::from(reader.limit.get().into_pyobject(py)?)))?;
-            let block = self.wait("read", Some(limit)).await?;
+            let limit = self.with(|reader, py| Ok(Obj::from(reader.limit.get().into_pyobject(py)?)));
+            let wait = self.wait("read", Some(limit?))?;
+            let block = wait.await?;
             let py = self.co.py();
             if !block.bind(py).is_truthy()? {
                 return Ok(PyBytes::new(py, &blocks).into());

@@ -165,17 +165,18 @@ impl StreamWriter {
     }
 
     fn wait_closed(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
-        let this = this.clone();
-        coro::coroutine(py, "StreamWriter.wait_closed", move |co| async move {
-            let closed = {
-                let this = this;
-                let protocol = this.get_protocol()?;
-                Obj::from(
-                    protocol.bind(co.py()).call_method1(intern!(co.py(), "_get_close_waiter"), (this,))?,
-                )
-            };
-            co.wait(closed).await?;
-            Ok(Obj::none(co.py()))
+        coro::coroutine(py, "StreamWriter.wait_closed", move |co| {
+            let this = co.hold(this);
+            async move {
+                let wait = {
+                    let (py, this) = (co.py(), this.get());
+                    let protocol = this.get_protocol()?;
+                    let waiter = protocol.bind(py).call_method1(intern!(py, "_get_close_waiter"), (this,))?;
+                    co.wait(Obj::from(waiter))
+                };
+                wait.await?;
+                Ok(Obj::none(co.py()))
+            }
         })
     }
 
@@ -194,16 +195,17 @@ impl StreamWriter {
         kwargs.set_item("ssl_handshake_timeout", handshake)?;
         kwargs.set_item("ssl_shutdown_timeout", shutdown)?;
         let kwargs = Obj::from(kwargs);
-        let this = this.clone();
         coro::coroutine(py, "StreamWriter.start_tls", move |co| {
             let (this, context, kwargs) = (co.hold(this), co.hold(context), co.hold(kwargs));
             async move {
-                let draining: Obj = this.get().bind(co.py()).call_method0(intern!(co.py(), "drain"))?.into();
-                co.wait(draining).await?;
-                let starting = starting_tls(co.py(), &this.get(), &context.get(), &kwargs.get())?;
-                let transport = co.wait(starting).await.map_err(|err| explain_missing(co.py(), err))?;
+                let draining =
+                    this.get().bind(co.py()).call_method0(intern!(co.py(), "drain")).map(Obj::from);
+                let wait = co.wait(draining?);
+                wait.await?;
+                let starting = starting_tls(co.py(), this.get().as_any(), &context.get(), &kwargs.get());
+                let wait = co.wait(starting?);
+                let transport = wait.await.map_err(|err| explain_missing(co.py(), err))?;
                 let writer = this.get();
-                let writer = writer.cast::<StreamWriter>().ok_or_else(not_initialized)?;
                 writer.transport.set(Some(transport.clone()));
                 let protocol = writer.get_protocol()?;
                 protocol.bind(co.py()).call_method1(intern!(co.py(), "_replace_transport"), (transport,))?;

@@ -199,7 +199,7 @@ pub(crate) fn ensure_future(
     obj: &Bound<'_, PyAny>,
     event_loop: Option<&LoopRef>,
 ) -> PyResult<Obj> {
-    let coroutine = is_python_coroutine(Obj::of(obj)) || crate::coroutines::is_native(py, Obj::of(obj));
+    let coroutine = is_python_coroutine(Obj::of(obj)) || crate::coroutines::is_native(Obj::of(obj));
     if coroutine
         && let Some(LoopRef::Native(native)) = event_loop
         && !native.hooked(Hooks::CREATE_TASK)

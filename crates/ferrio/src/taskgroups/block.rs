@@ -132,41 +132,34 @@ impl Operation for Exit {
             this.finish(py, cancellation, exc)?;
             return Ok(Step::Done(swallowed(py)));
         }
-        let this = this.clone();
-        Ok(Step::Wait(coro::coroutine(py, Self::NAME, move |co| async move {
-            // The collector must see these while we are suspended: they are what cycles are made of.
-            let none = Obj::none(co.py());
-            let group = co.hold(&this);
-            drop(this);
+        Ok(Step::Wait(coro::coroutine(py, Self::NAME, move |co| {
+            let none = Obj::none(py);
+            let this = co.hold(this);
             let exc = co.hold(exc.unwrap_or_else(|| none.clone()));
             let cancellation = co.hold(cancellation.unwrap_or(none));
-            let group = || group.get();
-            while let Some(waiter) = waiter(co.py(), &group())? {
-                // The waiter is cancelled as often as the parent is; the children still have to be waited for.
-                let outcome = co.wait(waiter).await;
-                let py = co.py();
-                let held = group();
-                let Some(this) = held.cast::<TaskGroup>() else { return Ok(Obj::none(py)) };
-                this.completed.set(None);
-                if let Err(err) = outcome {
-                    if !exceptions::err_is_cancelled(py, &err) {
-                        return Err(err);
-                    }
-                    if !this.aborting.get() {
-                        cancellation.set(exceptions::value_of(py, err));
-                        this.abort(py)?;
+            async move {
+                loop {
+                    let waiter = waiter(co.py(), &this.get())?.map(|waiter| co.wait(waiter));
+                    let Some(wait) = waiter else { break };
+                    // The waiter is cancelled as often as the parent is; the children still have to be waited for.
+                    let outcome = wait.await;
+                    let (py, this) = (co.py(), this.get());
+                    this.completed.set(None);
+                    if let Err(err) = outcome {
+                        if !exceptions::err_is_cancelled(py, &err) {
+                            return Err(err);
+                        }
+                        if !this.aborting.get() {
+                            cancellation.set(exceptions::value_of(py, err));
+                            this.abort(py)?;
+                        }
                     }
                 }
+                let py = co.py();
+                let some = |obj: Obj| (!obj.is_none()).then_some(obj);
+                this.get().finish(py, some(cancellation.get()), some(exc.get()))?;
+                Ok(swallowed(py))
             }
-            let py = co.py();
-            let held = group();
-            let some = |obj: Obj| (!obj.is_none()).then_some(obj);
-            let cancelled = some(cancellation.get());
-            let raised = some(exc.get());
-            if let Some(this) = held.cast::<TaskGroup>() {
-                this.finish(py, cancelled, raised)?;
-            }
-            Ok(swallowed(py))
         })?))
     }
 }
@@ -178,8 +171,7 @@ fn swallowed(py: Python<'_>) -> Obj {
 }
 
 /// A future that is done when the last child is; nothing if there is no child left.
-fn waiter(py: Python<'_>, group: &Obj) -> PyResult<Option<Obj>> {
-    let Some(this) = group.cast::<TaskGroup>() else { return Ok(None) };
+fn waiter(py: Python<'_>, this: &Obj<TaskGroup>) -> PyResult<Option<Obj>> {
     if this.is_empty() {
         return Ok(None);
     }

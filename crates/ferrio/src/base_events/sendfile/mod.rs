@@ -19,7 +19,7 @@ use pyo3::types::{PyByteArray, PyInt, PyMemoryView, PySlice};
 
 use super::connect::truthy;
 use super::sock;
-use crate::coro::{self, Co};
+use crate::coro::{self, Co, Kept, Local};
 use crate::event_loop::Loop;
 use crate::exceptions::{self, FromIo};
 use crate::library::socket_module;
@@ -42,6 +42,8 @@ struct Part {
     offset: Obj,
     count: Obj,
 }
+
+ferrio_object::traverse!(struct Part { target, file, offset, count });
 
 impl Part {
     fn new(py: Python<'_>, bound: [Option<&Bound<'_, PyAny>>; 4]) -> PyResult<Self> {
@@ -129,17 +131,24 @@ fn sock_sendfile(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResu
     let part = Part::new(py, [target, file, offset, count])?;
     // Unlike for the other methods, the default is to fall back.
     let fallback = fallback.map_or(Ok(true), |fallback| truthy(Some(fallback)))?;
-    let this = this.clone();
-    coro::coroutine(py, "sock_sendfile", move |co| async move {
-        sock::check(&this, co.py(), &part.target)?;
-        check_params(co.py(), &part)?;
-        let native = part.pass_to(&this, co.py(), "_sock_sendfile_native")?;
-        match co.wait(native).await {
-            Err(err) if fallback && is_not_available(co.py(), &err)? => ferrio_object::swallow(co.py(), err),
-            outcome => return outcome,
+    coro::coroutine(py, "sock_sendfile", move |co| {
+        let (this, part) = (co.hold(this), co.keep(part));
+        async move {
+            let wait = {
+                let (py, this, part) = (co.py(), this.get(), part.get());
+                sock::check(&this, py, &part.target)?;
+                check_params(py, &part)?;
+                co.wait(part.pass_to(&this, py, "_sock_sendfile_native")?)
+            };
+            match wait.await {
+                Err(err) if fallback && is_not_available(co.py(), &err)? => {
+                    ferrio_object::swallow(co.py(), err);
+                }
+                outcome => return outcome,
+            }
+            let wait = co.wait(part.get().pass_to(&this.get(), co.py(), "_sock_sendfile_fallback")?);
+            wait.await
         }
-        let through_memory = part.pass_to(&this, co.py(), "_sock_sendfile_fallback")?;
-        co.wait(through_memory).await
     })
 }
 
@@ -161,7 +170,7 @@ fn size_of(py: Python<'_>, file: &Obj) -> PyResult<u64> {
 
 /// How far a file has been sent.
 struct Progress {
-    file: Obj,
+    file: Local,
     offset: u64,
     /// Bytes to send in all, if that was said.
     count: Option<u64>,
@@ -213,7 +222,7 @@ impl Progress {
     /// # Errors
     /// `ValueError` if it is closed.
     fn source(&self, py: Python<'_>) -> PyResult<RawFd> {
-        self.file.bind(py).call_method0(intern!(py, "fileno"))?.extract()
+        self.file.get().bind(py).call_method0(intern!(py, "fileno"))?.extract()
     }
 
     /// Leaves the file where the sending ended: since 3.13 (not in 3.13.0 yet) also if nothing was sent.
@@ -226,70 +235,87 @@ impl Progress {
             .map(drop)
     }
 
-    fn begin(py: Python<'_>, part: &Part) -> PyResult<Option<Self>> {
+    fn begin(co: &Co, part: &Part) -> PyResult<Option<Self>> {
+        let py = co.py();
         let size = size_of(py, &part.file)?;
         let (offset, count) = part.numbers(py)?;
         if count.is_none() && size == 0 {
             return Ok(None);
         }
-        Ok(Some(Progress { file: part.file.clone(), offset, count, sent: 0 }))
+        Ok(Some(Progress { file: co.hold(&part.file), offset, count, sent: 0 }))
     }
 
-    /// Sends until all is sent; `attempt` asks the kernel, `wait` waits for the socket.
-    async fn run(
+    /// Has `attempt` ask the kernel. Whatever ends the sending, the file is left where it ended.
+    fn step(
         &mut self,
-        co: &Co,
+        py: Python<'_>,
         attempt: impl Fn(Python<'_>, &Self) -> PyResult<std::io::Result<usize>>,
-        wait: impl AsyncFn() -> PyResult<()>,
-    ) -> PyResult<Obj> {
-        let outcome = loop {
-            let tried = attempt(co.py(), self).and_then(|tried| self.advance(co.py(), tried));
-            match tried {
-                Ok(Next::Done) => break Ok(()),
-                Ok(Next::Wait) => {}
-                Err(err) => break Err(err),
+    ) -> PyResult<Next> {
+        match attempt(py, self).and_then(|tried| self.advance(py, tried)) {
+            Ok(Next::Wait) => Ok(Next::Wait),
+            ended => {
+                let positioned = self.update_position(py);
+                ended.and_then(|next| positioned.map(|()| next))
             }
-            if let Err(err) = wait().await {
-                break Err(err);
-            }
-        };
-        let py = co.py();
-        let positioned = self.update_position(py);
-        outcome.and(positioned)?;
+        }
+    }
+
+    /// The socket was waited for.
+    fn waited(&self, py: Python<'_>, outcome: PyResult<()>) -> PyResult<()> {
+        if outcome.is_err() {
+            // What went wrong first is what is raised.
+            let positioned = self.update_position(py);
+            return outcome.and(positioned);
+        }
+        Ok(())
+    }
+
+    fn total(&self, py: Python<'_>) -> PyResult<Obj> {
         Ok(self.sent.into_pyobject(py)?.into_any().into())
     }
 }
 
 fn sock_sendfile_native(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let part = Part::new(py, args.bind(&Signature::new("_sock_sendfile_native", PART))?)?;
-    let this = this.clone();
-    coro::coroutine(py, "_sock_sendfile_native", move |co| async move {
-        let Some(mut progress) = Progress::begin(co.py(), &part)? else {
-            return Ok(0_i32.into_pyobject(co.py())?.into_any().into());
-        };
-        let attempt = |py: Python<'_>, progress: &Progress| {
-            let fd: RawFd = part.target.bind(py).call_method0(intern!(py, "fileno"))?.extract()?;
-            let (source, offset, count) =
-                (progress.source(py)?, progress.offset + progress.sent, progress.wanted());
-            // Reading the file can wait for the disk.
-            Ok(py.detach(|| file::send_file(fd, source, offset, count)))
-        };
-        progress
-            .run(&co, attempt, async || sock::ready(&co, &this, &part.target, Interest::WRITABLE).await)
-            .await
+    coro::coroutine(py, "_sock_sendfile_native", move |co| {
+        let (this, sock, part) = (co.hold(this), co.hold(&part.target), co.keep(part));
+        async move {
+            let Some(mut progress) = Progress::begin(&co, &part.get())? else {
+                return Ok(0_i32.into_pyobject(co.py())?.into_any().into());
+            };
+            let attempt = |py: Python<'_>, progress: &Progress| {
+                let fd: RawFd = sock.get().bind(py).call_method0(intern!(py, "fileno"))?.extract()?;
+                let (source, offset, count) =
+                    (progress.source(py)?, progress.offset + progress.sent, progress.wanted());
+                // Reading the file can wait for the disk.
+                Ok(py.detach(|| file::send_file(fd, source, offset, count)))
+            };
+            loop {
+                match progress.step(co.py(), attempt)? {
+                    Next::Done => return progress.total(co.py()),
+                    Next::Wait => {
+                        let ready = sock::ready(&co, &this, &sock, Interest::WRITABLE).await;
+                        progress.waited(co.py(), ready)?;
+                    }
+                }
+            }
+        }
     })
 }
 
 /// The room that a file is read into where the kernel does not do it.
 struct Block {
-    buffer: Obj,
+    buffer: Local,
     len: u64,
+    /// How much was read last.
+    read: u64,
     count: Option<u64>,
     sent: u64,
 }
 
 impl Block {
-    fn begin(py: Python<'_>, part: &Part, most: u64) -> PyResult<(Self, u64)> {
+    fn begin(co: &Co, part: &Part, most: u64) -> PyResult<(Self, u64)> {
+        let py = co.py();
         let (offset, count) = part.numbers(py)?;
         // Before 3.13, and in 3.13.0, an offset of 0 meant wherever the file was.
         let seeks = if cfg!(Py_3_13) { part.file.bind(py).hasattr(intern!(py, "seek"))? } else { offset > 0 };
@@ -298,38 +324,41 @@ impl Block {
         }
         let len = count.map_or(most, |count| count.min(most));
         let buffer = PyByteArray::new_with(py, usize::try_from(len).unwrap_or(usize::MAX), |_| Ok(()))?;
-        Ok((Block { buffer: buffer.into_any().into(), len, count, sent: 0 }, offset))
+        Ok((Block { buffer: co.hold(Obj::from(buffer)), len, read: 0, count, sent: 0 }, offset))
+    }
+
+    /// What was read last.
+    fn piece(&self, py: Python<'_>) -> PyResult<Obj> {
+        self.view(py, self.read)
     }
 
     fn view(&self, py: Python<'_>, len: u64) -> PyResult<Obj> {
-        let view = PyMemoryView::from(self.buffer.bind(py))?;
+        let view = PyMemoryView::from(self.buffer.get().bind(py))?;
         let len = isize::try_from(len).unwrap_or(isize::MAX);
         Ok(view.get_item(PySlice::new(py, 0, len, 1))?.into())
     }
 
-    /// Reads the next piece in the default executor; `None` at the end.
-    async fn read(&mut self, co: &Co, this: &Obj<Loop>, file: &Obj) -> PyResult<Option<Obj>> {
+    /// Reads the next piece in the default executor; false at the end.
+    async fn read(&mut self, co: &Co, this: &Local<Loop>, file: &Local) -> PyResult<bool> {
         if let Some(count) = self.count {
             self.len = self.len.min(count - self.sent);
         }
         if self.len == 0 {
-            return Ok(None);
+            return Ok(false);
         }
-        let reading: Obj = {
+        let wait = {
             let py = co.py();
-            let readinto = file.bind(py).getattr(intern!(py, "readinto"))?;
+            let readinto = file.get().bind(py).getattr(intern!(py, "readinto"))?;
             let args = (py.None(), readinto, self.view(py, self.len)?);
-            this.bind(py).call_method1(intern!(py, "run_in_executor"), args)?.into()
+            co.wait(Obj::from(this.get().bind(py).call_method1(intern!(py, "run_in_executor"), args)?))
         };
-        let read = co.wait(reading).await?;
-        let py = co.py();
-        let read: u64 = if read.is_none() { 0 } else { read.bind(py).extract()? };
-        if read == 0 { Ok(None) } else { self.view(py, read).map(Some) }
+        let read = wait.await?;
+        self.read = if read.is_none() { 0 } else { read.bind(co.py()).extract()? };
+        Ok(self.read > 0)
     }
 
-    fn sent(&mut self, py: Python<'_>, piece: &Obj) -> PyResult<()> {
-        self.sent += piece.bind(py).len()? as u64;
-        Ok(())
+    fn sent(&mut self) {
+        self.sent += self.read;
     }
 
     /// Leaves the file where the sending ended.
@@ -347,22 +376,28 @@ impl Block {
 
 fn sock_sendfile_fallback(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let part = Part::new(py, args.bind(&Signature::new("_sock_sendfile_fallback", PART))?)?;
-    let this = this.clone();
-    coro::coroutine(py, "_sock_sendfile_fallback", move |co| async move {
-        let (mut block, offset) = Block::begin(co.py(), &part, SOCK_BLOCK)?;
-        let outcome = async {
-            while let Some(piece) = block.read(&co, &this, &part.file).await? {
-                let py = co.py();
-                let sending: Obj =
-                    this.bind(py).call_method1(intern!(py, "sock_sendall"), (&part.target, &piece))?.into();
-                co.wait(sending).await?;
-                block.sent(co.py(), &piece)?;
+    coro::coroutine(py, "_sock_sendfile_fallback", move |co| {
+        let (this, sock, file, part) =
+            (co.hold(this), co.hold(&part.target), co.hold(&part.file), co.keep(part));
+        async move {
+            let (mut block, offset) = Block::begin(&co, &part.get(), SOCK_BLOCK)?;
+            let outcome = async {
+                while block.read(&co, &this, &file).await? {
+                    let wait = {
+                        let (py, this) = (co.py(), this.get());
+                        let args = (sock.get(), block.piece(py)?);
+                        let sending = this.bind(py).call_method1(intern!(py, "sock_sendall"), args)?;
+                        co.wait(Obj::from(sending))
+                    };
+                    wait.await?;
+                    block.sent();
+                }
+                Ok(())
             }
-            Ok(())
+            .await;
+            block.update_position(co.py(), &file.get(), offset)?;
+            outcome.and_then(|()| block.total(co.py()))
         }
-        .await;
-        block.update_position(co.py(), &part.file, offset)?;
-        outcome.and_then(|()| block.total(co.py()))
     })
 }
 
@@ -374,74 +409,81 @@ fn sendfile(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Ob
     let [target, file, offset, count, fallback] = args.bind(&SIGNATURE)?;
     let part = Part::new(py, [target, file, offset, count])?;
     let fallback = fallback.map_or(Ok(true), |fallback| truthy(Some(fallback)))?;
-    let this = this.clone();
-    coro::coroutine(py, "sendfile", move |co| async move {
-        let native = {
-            let py = co.py();
-            let transport = part.target.bind(py);
-            if transport.call_method0(intern!(py, "is_closing"))?.is_truthy()? {
-                return Err(PyRuntimeError::new_err("Transport is closing"));
+    coro::coroutine(py, "sendfile", move |co| {
+        let (this, part) = (co.hold(this), co.keep(part));
+        async move {
+            if can_try_native(co.py(), &part.get().target)? {
+                let wait = co.wait(part.get().pass_to(&this.get(), co.py(), "_sendfile_native")?);
+                match wait.await {
+                    Err(err) if fallback && is_not_available(co.py(), &err)? => {
+                        ferrio_object::swallow(co.py(), err);
+                    }
+                    outcome => return outcome,
+                }
             }
-            let mode = transport.getattr_opt("_sendfile_compatible")?;
-            // By name: a transport of stock asyncio's has a mode of stock asyncio's.
-            let mode = mode.map(|mode| mode.getattr("name")).transpose()?;
-            let is = |name: &str| mode.as_ref().map_or(Ok(false), |mode| mode.eq(name));
-            if mode.is_none() || is("UNSUPPORTED")? {
-                let shown = transport.repr()?;
+            if !fallback {
+                let part = part.get();
+                let shown = part.target.bind(co.py()).repr()?;
                 return Err(PyRuntimeError::new_err(format!(
-                    "sendfile is not supported for transport {shown}"
+                    "fallback is disabled and native sendfile is not supported for transport {shown}"
                 )));
             }
-            is("TRY_NATIVE")?
-        };
-        if native {
-            let sending = part.pass_to(&this, co.py(), "_sendfile_native")?;
-            match co.wait(sending).await {
-                Err(err) if fallback && is_not_available(co.py(), &err)? => {
-                    ferrio_object::swallow(co.py(), err);
-                }
-                outcome => return outcome,
-            }
+            let wait = co.wait(part.get().pass_to(&this.get(), co.py(), "_sendfile_fallback")?);
+            wait.await
         }
-        if !fallback {
-            let shown = part.target.bind(co.py()).repr()?;
-            return Err(PyRuntimeError::new_err(format!(
-                "fallback is disabled and native sendfile is not supported for transport {shown}"
-            )));
-        }
-        let through_memory = part.pass_to(&this, co.py(), "_sendfile_fallback")?;
-        co.wait(through_memory).await
     })
+}
+
+/// Whether the kernel may be able to send to the transport.
+///
+/// # Errors
+/// `RuntimeError` if nothing can be sent to it.
+fn can_try_native(py: Python<'_>, transport: &Obj) -> PyResult<bool> {
+    let transport = transport.bind(py);
+    if transport.call_method0(intern!(py, "is_closing"))?.is_truthy()? {
+        return Err(PyRuntimeError::new_err("Transport is closing"));
+    }
+    let mode = transport.getattr_opt("_sendfile_compatible")?;
+    // By name: a transport of stock asyncio's has a mode of stock asyncio's.
+    let mode = mode.map(|mode| mode.getattr("name")).transpose()?;
+    let is = |name: &str| mode.as_ref().map_or(Ok(false), |mode| mode.eq(name));
+    if mode.is_none() || is("UNSUPPORTED")? {
+        let shown = transport.repr()?;
+        return Err(PyRuntimeError::new_err(format!("sendfile is not supported for transport {shown}")));
+    }
+    is("TRY_NATIVE")
 }
 
 fn sendfile_native(_this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let part = Part::new(py, args.bind(&Signature::new("_sendfile_native", PART))?)?;
-    coro::coroutine(py, "_sendfile_native", move |co| async move {
-        let Some(transport) = part.target.cast::<StreamTransport>().cloned() else {
-            return Err(not_available(co.py(), "sendfile syscall is not supported"));
-        };
-        let resume = StreamTransport::is_reading(&transport, co.py());
-        StreamTransport::pause_reading(&transport, co.py())?;
-        let empty = StreamTransport::make_empty_waiter(&transport, co.py());
-        let outcome = match empty {
-            Err(err) => return Err(err),
-            Ok(empty) => match co.wait(empty).await {
-                Ok(_) => transmit(&co, &transport, &part).await,
+    coro::coroutine(py, "_sendfile_native", move |co| {
+        let part = co.keep(part);
+        async move {
+            let Some(transport) =
+                part.get().target.cast::<StreamTransport>().map(|transport| co.hold(transport))
+            else {
+                return Err(not_available(co.py(), "sendfile syscall is not supported"));
+            };
+            let resume = StreamTransport::is_reading(&transport.get(), co.py());
+            StreamTransport::pause_reading(&transport.get(), co.py())?;
+            let wait = co.wait(StreamTransport::make_empty_waiter(&transport.get(), co.py())?);
+            let outcome = match wait.await.map(drop) {
+                Ok(()) => transmit(&co, &transport, &part).await,
                 Err(err) => Err(err),
-            },
-        };
-        StreamTransport::sent_file(&transport)?;
-        if resume {
-            StreamTransport::resume_reading(&transport, co.py())?;
+            };
+            StreamTransport::sent_file(&transport.get())?;
+            if resume {
+                StreamTransport::resume_reading(&transport.get(), co.py())?;
+            }
+            outcome
         }
-        outcome
     })
 }
 
-async fn transmit(co: &Co, transport: &Obj<StreamTransport>, part: &Part) -> PyResult<Obj> {
+async fn transmit(co: &Co, transport: &Local<StreamTransport>, part: &Kept<Part>) -> PyResult<Obj> {
     let progress = {
-        let py = co.py();
-        let sock = transport.bind(py).getattr(intern!(py, "_sock"))?;
+        let (py, part) = (co.py(), part.get());
+        let sock = transport.get().bind(py).getattr(intern!(py, "_sock"))?;
         if sock.is_none() {
             return Err(PyConnectionError::new_err("Connection is closed by peer"));
         }
@@ -452,42 +494,53 @@ async fn transmit(co: &Co, transport: &Obj<StreamTransport>, part: &Part) -> PyR
             count: part.count.clone(),
         };
         check_params(py, &part)?;
-        Progress::begin(py, &part)?
+        Progress::begin(co, &part)?
     };
     let Some(mut progress) = progress else { return Ok(0_i32.into_pyobject(co.py())?.into_any().into()) };
     let attempt = |py: Python<'_>, progress: &Progress| {
         let offset = progress.offset + progress.sent;
-        StreamTransport::send_file(transport, py, progress.source(py)?, offset, progress.wanted())
+        StreamTransport::send_file(&transport.get(), py, progress.source(py)?, offset, progress.wanted())
     };
-    let wait = async || {
-        let room = StreamTransport::wait_for_room(transport, co.py())?;
-        co.wait(room).await.map(drop)
-    };
-    progress.run(co, attempt, wait).await
+    loop {
+        match progress.step(co.py(), attempt)? {
+            Next::Done => return progress.total(co.py()),
+            Next::Wait => {
+                let room = StreamTransport::wait_for_room(&transport.get(), co.py());
+                let waited = match room.map(|room| co.wait(room)) {
+                    Ok(wait) => wait.await.map(drop),
+                    Err(err) => Err(err),
+                };
+                progress.waited(co.py(), waited)?;
+            }
+        }
+    }
 }
 
 fn sendfile_fallback(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let part = Part::new(py, args.bind(&Signature::new("_sendfile_fallback", PART))?)?;
-    let this = this.clone();
-    coro::coroutine(py, "_sendfile_fallback", move |co| async move {
-        let (mut block, offset) = Block::begin(co.py(), &part, TRANSPORT_BLOCK)?;
-        let protocol = SendfileFallback::begin(co.py(), &this, &part.target)?;
-        let outcome = async {
-            while let Some(piece) = block.read(&co, &this, &part.file).await? {
-                if let Some(drained) = SendfileFallback::drained(&protocol, co.py())? {
-                    co.wait(drained).await?;
+    coro::coroutine(py, "_sendfile_fallback", move |co| {
+        let (this, file, part) = (co.hold(this), co.hold(&part.file), co.keep(part));
+        async move {
+            let (mut block, offset) = Block::begin(&co, &part.get(), TRANSPORT_BLOCK)?;
+            let protocol = co.hold(SendfileFallback::begin(co.py(), &this.get(), &part.get().target)?);
+            let outcome = async {
+                while block.read(&co, &this, &file).await? {
+                    let drained = SendfileFallback::drained(&protocol.get(), co.py())?;
+                    if let Some(wait) = drained.map(|drained| co.wait(drained)) {
+                        wait.await?;
+                    }
+                    let py = co.py();
+                    part.get().target.bind(py).call_method1(intern!(py, "write"), (block.piece(py)?,))?;
+                    block.sent();
                 }
-                let py = co.py();
-                part.target.bind(py).call_method1(intern!(py, "write"), (&piece,))?;
-                block.sent(py, &piece)?;
+                Ok(())
             }
-            Ok(())
+            .await;
+            let positioned = block.update_position(co.py(), &file.get(), offset);
+            SendfileFallback::restore(&protocol.get(), co.py())?;
+            positioned?;
+            outcome.and_then(|()| block.total(co.py()))
         }
-        .await;
-        let positioned = block.update_position(co.py(), &part.file, offset);
-        SendfileFallback::restore(&protocol, co.py())?;
-        positioned?;
-        outcome.and_then(|()| block.total(co.py()))
     })
 }
 

@@ -1,15 +1,19 @@
 //! `asyncio.iscoroutine` and `iscoroutinefunction`, as the running Python's own asyncio has them; and what is done with
 //! any coroutine: those written in Rust are recognised, and errors are thrown in.
 
+mod native;
+
 use std::cell::RefCell;
 
-use ferrio_object::{
-    Args, Class, ClassDef, GilStatic, Obj, Sent, Signature, is_generator, is_python_coroutine,
-};
+use ferrio_object::{Args, ClassDef, GilStatic, Obj, Sent, Signature, is_generator, is_python_coroutine};
 use pyo3::exceptions::{PyBaseException, PyDeprecationWarning, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
+
+pub(crate) use native::{
+    Native, NativeCoroutine, Phase, define, executing, finalize, is_native, just_started, reused,
+};
 
 /// Types found to be coroutines, kept alive so that no other type takes their address. asyncio stops at 100 as well,
 /// for programs that make types without end.
@@ -19,47 +23,25 @@ const MOST_KNOWN: usize = 100;
 /// The kinds of coroutine that are written in Rust. Each room adds its own: they stand above this file.
 static NATIVE: GilStatic<RefCell<Vec<Kind>>> = GilStatic::new(RefCell::new(Vec::new()));
 
-/// A kind of coroutine that is written in Rust.
-#[derive(Clone, Copy)]
-pub(crate) struct Kind {
-    /// Whether a coroutine of this kind has ended; `None` for any other object.
-    pub(crate) closed: fn(&Obj) -> Option<bool>,
-    /// Throws an error into a coroutine of this kind; where there is none, its method is called.
-    pub(crate) throw: Option<Throw>,
-}
-
-type Throw = fn(&Obj, Python<'_>, PyErr) -> PyResult<Sent>;
+/// A kind of coroutine that is written in Rust: throws an error into `obj`, if it is of this kind.
+type Kind = fn(obj: &Obj, py: Python<'_>, err: &Obj) -> Option<PyResult<Sent>>;
 
 /// Adds the class of a kind of coroutine to the extension, and makes it known.
 ///
 /// # Errors
 /// `MemoryError`.
-pub(crate) fn add_class<T: Class>(module: &Bound<'_, PyModule>, kind: Kind) -> PyResult<()> {
-    NATIVE.get(module.py()).borrow_mut().push(kind);
+pub(crate) fn add_class<T: NativeCoroutine>(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    NATIVE.get(module.py()).borrow_mut().push(|obj, py, exc| {
+        obj.cast_exact::<T>().map(|coro| native::throw_error(coro, py, ferrio_object::raise(py, exc)))
+    });
     ClassDef::add::<T>(module)
-}
-
-/// Whether `obj` is a coroutine of ours, whichever kind.
-#[inline]
-pub(crate) fn is_native(py: Python<'_>, obj: &Obj) -> bool {
-    is_closed(py, obj).is_some()
-}
-
-/// Whether a coroutine of ours has ended; `None` for any other object.
-#[inline]
-pub(crate) fn is_closed(py: Python<'_>, obj: &Obj) -> Option<bool> {
-    NATIVE.get(py).borrow().iter().find_map(|kind| (kind.closed)(obj))
-}
-
-fn kind_of(py: Python<'_>, obj: &Obj) -> Option<Kind> {
-    NATIVE.get(py).borrow().iter().find(|kind| (kind.closed)(obj).is_some()).copied()
 }
 
 /// Whether `obj` is a coroutine: what a task can drive.
 #[inline]
 pub(crate) fn is_coroutine(py: Python<'_>, bound: &Bound<'_, PyAny>) -> PyResult<bool> {
     let obj = Obj::of(bound);
-    if is_python_coroutine(obj) || is_native(py, obj) {
+    if is_python_coroutine(obj) || is_native(obj) {
         return Ok(true);
     }
     is_coroutine_like(py, bound)
@@ -172,8 +154,17 @@ pub(crate) fn thrown_error(py: Python<'_>, args: &Args<'_, '_>) -> PyResult<PyEr
 /// What comes out of it.
 pub(crate) fn throw_into(py: Python<'_>, target: &Obj, err: PyErr) -> PyResult<Sent> {
     let exc = crate::exceptions::value_of(py, err);
-    if let Some(throw) = kind_of(py, target).and_then(|kind| kind.throw) {
-        return throw(target, py, ferrio_object::raise(py, &exc));
+    if is_native(target) {
+        // What is thrown runs Python code: the list is not borrowed meanwhile.
+        let mut next = 0;
+        loop {
+            let kind = NATIVE.get(py).borrow().get(next).copied();
+            let Some(kind) = kind else { break };
+            if let Some(thrown) = kind(target, py, &exc) {
+                return thrown;
+            }
+            next += 1;
+        }
     }
     let Some(throw) = target.bind(py).getattr_opt(intern!(py, "throw"))? else {
         return Err(ferrio_object::raise(py, &exc));
@@ -182,6 +173,17 @@ pub(crate) fn throw_into(py: Python<'_>, target: &Obj, err: PyErr) -> PyResult<S
         Ok(yielded) => Ok(Sent::Next(yielded.into())),
         Err(err) => stop_value(py, err).map(Sent::Return),
     }
+}
+
+/// Closes what is awaited, if it can be closed.
+///
+/// # Errors
+/// What its `close` raises.
+pub(crate) fn close_iterator(py: Python<'_>, iterator: &Obj) -> PyResult<()> {
+    if let Some(close) = iterator.bind(py).getattr_opt(intern!(py, "close"))? {
+        close.call0()?;
+    }
+    Ok(())
 }
 
 /// The value of a `StopIteration`; any other error stays one.
@@ -197,6 +199,7 @@ fn stop_value(py: Python<'_>, err: PyErr) -> PyResult<Obj> {
 /// # Errors
 /// `MemoryError`.
 pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ClassDef::add::<Native>(module)?;
     ClassDef::function(
         module,
         "iscoroutine",
