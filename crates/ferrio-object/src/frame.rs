@@ -86,7 +86,7 @@ unsafe impl Traverse for Frame {
             match &*awaiting {
                 Awaiting::Nothing => {}
                 Awaiting::Fresh(obj) | Awaiting::Yielded(obj) | Awaiting::Iterator(obj) => {
-                    obj.traverse(visit)
+                    obj.traverse(visit);
                 }
             }
         }
