@@ -76,5 +76,5 @@ pub use shared::{GilShared, GilStatic};
 pub use spare_bytes::SpareBytes;
 pub use stop_iteration::clear_recycled;
 pub use trampoline::IntoResult;
-pub use traverse::{Field, HoldsNothing, Sharing, Traverse, Visit, clear_each, traverse_each};
+pub use traverse::{Field, HoldsNothing, Sharing, Traverse, Vacate, Visit, clear_each, traverse_each};
 pub use wakeup_fd::swap_wakeup_fd;

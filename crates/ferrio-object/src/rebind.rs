@@ -3,20 +3,37 @@
 //! The interpreter calls a C method without detours only on objects of exactly the class that the method's descriptor
 //! belongs to (`CALL_METHOD_DESCRIPTOR_*` in CPython's `bytecodes.c`). Where everybody uses one Python subclass, that is
 //! a tenth of a short call.
+//!
+//! A method that a program puts on a base in between must not be hidden by that. So the bases are watched
+//! (`PyType_Watch`, since 3.12): as soon as one of them changes, the class loses what it was given. Python 3.11 cannot
+//! watch types, and its classes are given nothing.
 
+#[cfg(Py_3_12)]
+use std::cell::{Cell, RefCell};
+#[cfg(Py_3_12)]
+use std::ffi::c_int;
 use std::ptr;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyString, PyType};
 
 use crate::builder::Class;
 use crate::class_def::ClassDef;
+use crate::obj::Obj;
+#[cfg(Py_3_12)]
+use crate::shared::GilStatic;
+
+/// A class with methods of its own that are one of ours.
+struct Rebound {
+    class: Obj,
+    names: Vec<Obj>,
+}
 
 impl ClassDef {
-    /// Gives `class`, which is derived from `T`'s class, descriptors of its own for the methods of these names. They
-    /// are the same methods ([`ClassDef::is_same_method`]).
+    /// Gives `class`, which is derived from `T`'s class, descriptors of its own for the methods of these names: they
+    /// are the same methods. It keeps them until one of the classes between the two, or `T`'s, changes.
     ///
     /// # Errors
     /// `TypeError` if `class` is not derived from `T`'s or a name is no method of `T`'s own; `MemoryError`.
@@ -27,6 +44,7 @@ impl ClassDef {
         if !class.is_subclass(base)? {
             return Err(PyTypeError::new_err(format!("{class} is not derived from {}", T::NAME)));
         }
+        let mut methods = Vec::new();
         for name in names {
             let Some(def) = definition(&base.getattr("__dict__")?.get_item(name)?) else {
                 return Err(PyTypeError::new_err(format!("{name} is no method of {}", T::NAME)));
@@ -37,17 +55,124 @@ impl ClassDef {
                 let method = ffi::PyDescr_NewMethod(class.as_type_ptr(), def);
                 Bound::from_owned_ptr_or_err(py, method)?
             };
-            class.setattr(*name, method)?;
+            methods.push((PyString::intern(py, name), method));
         }
+        if !watch(class, base)? {
+            return Ok(());
+        }
+        let rebound = Rebound { class: class.into(), names: Vec::new() };
+        let names = methods.iter().map(|(name, _)| Obj::from(name)).collect();
+        for (name, method) in &methods {
+            class.setattr(name, method)?;
+        }
+        note(py, Rebound { names, ..rebound });
         Ok(())
     }
+}
 
-    /// Whether two attributes, looked up on classes, are one method of a class of ours.
-    #[must_use]
-    pub fn is_same_method(one: &Bound<'_, PyAny>, other: &Bound<'_, PyAny>) -> bool {
-        one.is(other)
-            || matches!((definition(one), definition(other)), (Some(one), Some(other)) if one == other)
+/// Has the interpreter report changes of `base` and of what lies between it and `class`; false if it cannot.
+fn watch(class: &Bound<'_, PyType>, base: &Bound<'_, PyType>) -> PyResult<bool> {
+    #[cfg(Py_3_12)]
+    {
+        let py = class.py();
+        let Some(watcher) = watcher(py) else { return Ok(false) };
+        for between in class.mro() {
+            let between = between.cast_into::<PyType>()?;
+            // SAFETY: attached; a watcher of ours and a type.
+            if !between.is(class) && unsafe { ffi_watch::PyType_Watch(watcher, between.as_ptr()) } < 0 {
+                return Err(PyErr::fetch(py));
+            }
+            if between.is(base) {
+                break;
+            }
+        }
+        Ok(true)
     }
+    #[cfg(not(Py_3_12))]
+    {
+        let _ = (class, base);
+        Ok(false)
+    }
+}
+
+#[cfg(Py_3_12)]
+mod ffi_watch {
+    use std::ffi::c_int;
+
+    use pyo3::ffi;
+
+    // Exported since 3.12; PyO3 does not name them.
+    unsafe extern "C" {
+        pub(super) fn PyType_AddWatcher(callback: unsafe extern "C" fn(*mut ffi::PyObject) -> c_int)
+        -> c_int;
+        pub(super) fn PyType_Watch(watcher: c_int, ty: *mut ffi::PyObject) -> c_int;
+    }
+}
+
+#[cfg(Py_3_12)]
+static REBOUND: GilStatic<RefCell<Vec<Rebound>>> = GilStatic::new(RefCell::new(Vec::new()));
+
+fn note(py: Python<'_>, rebound: Rebound) {
+    #[cfg(Py_3_12)]
+    REBOUND.get(py).borrow_mut().push(rebound);
+    #[cfg(not(Py_3_12))]
+    {
+        let _ = py;
+        drop(rebound);
+    }
+}
+
+/// The number that the interpreter has given us, one of eight for all extensions together; `None` if there is none left.
+#[cfg(Py_3_12)]
+fn watcher(py: Python<'_>) -> Option<c_int> {
+    static WATCHER: GilStatic<Cell<Option<c_int>>> = GilStatic::new(Cell::new(None));
+    let cell = WATCHER.get(py);
+    if cell.get().is_none() {
+        // SAFETY: attached; a function of the right shape.
+        let watcher = unsafe { ffi_watch::PyType_AddWatcher(modified) };
+        if watcher < 0 {
+            crate::error::swallow(py, PyErr::fetch(py));
+            return None;
+        }
+        cell.set(Some(watcher));
+    }
+    cell.get()
+}
+
+/// Called when a watched type is about to change, or has just changed: the versions differ. It may change other types,
+/// not this one.
+#[cfg(Py_3_12)]
+unsafe extern "C" fn modified(ty: *mut ffi::PyObject) -> c_int {
+    // SAFETY: the interpreter calls it attached.
+    let py = unsafe { Python::assume_attached() };
+    let (derived, others) = REBOUND.get(py).take().into_iter().partition::<Vec<_>, _>(|rebound| {
+        let class = rebound.class.as_ptr();
+        // SAFETY: two types.
+        !ptr::eq(class, ty) && unsafe { ffi::PyType_IsSubtype(class.cast(), ty.cast()) != 0 }
+    });
+    REBOUND.get(py).borrow_mut().extend(others);
+    crate::error::with_saved_error(py, || {
+        for Rebound { class, names } in derived {
+            for name in names {
+                // SAFETY: attached; a type that the interpreter has not begun to change, and a name.
+                unsafe {
+                    let entry = ffi::PyObject_GetAttr(class.as_ptr(), name.as_ptr());
+                    if entry.is_null() {
+                        ffi::PyErr_Clear();
+                        continue;
+                    }
+                    let entry = Obj::<crate::obj::Any>::from_owned(entry);
+                    // A program may have put something of its own there meanwhile.
+                    if is_rebound(class.as_ptr().cast(), entry.as_ptr())
+                        && ffi::PyObject_SetAttr(class.as_ptr(), name.as_ptr(), ptr::null_mut()) < 0
+                    {
+                        ffi::PyErr_Clear();
+                    }
+                }
+            }
+        }
+    });
+    0
 }
 
 /// Whether an entry of `class`'s dict is a descriptor of one of our methods that was made for this very class.

@@ -23,6 +23,7 @@ use pyo3::types::PyString;
 
 use crate::builder::{Class, ClassBuilder, slot};
 use crate::class::{self, Layout};
+use crate::class_def::ClassDef;
 use crate::obj::{Any, Obj};
 use crate::rebind::is_rebound;
 use crate::shared::GilStatic;
@@ -52,6 +53,16 @@ impl MethodSet {
             index += 1;
         }
         panic!("a method that is not in the list")
+    }
+
+    /// The first so many of a list.
+    ///
+    /// # Panics
+    /// For more than 31.
+    #[must_use]
+    pub const fn first(count: usize) -> Self {
+        assert!(count < 32, "more methods than bits");
+        MethodSet((1 << count) - 1)
     }
 
     /// Those of both.
@@ -120,6 +131,12 @@ impl<T: Replaceable> Obj<T> {
         self.replaced().0 & which.0 != 0
     }
 
+    /// Whether any of the methods of the class is another.
+    #[inline]
+    pub fn replaces_any(&self) -> bool {
+        self.replaced() != MethodSet::NONE
+    }
+
     #[inline]
     fn replaced(&self) -> MethodSet {
         let version = version(self.type_ptr());
@@ -180,6 +197,14 @@ impl<T: Replaceable> Obj<T> {
         remembered.dict_len.set(self.dict_len());
         remembered.now.set(replaced);
         replaced
+    }
+}
+
+impl ClassDef {
+    /// Whether a method of a class itself is another than its own.
+    #[inline]
+    pub fn replaces_any<T: Replaceable>(py: Python<'_>) -> bool {
+        T::methods().of_type(py, class::type_ptr::<T>(), false) != MethodSet::NONE
     }
 }
 

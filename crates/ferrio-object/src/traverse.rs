@@ -64,13 +64,18 @@ pub unsafe trait Traverse {
 
     /// Lets go of what can be let go of through a shared reference. No borrow is held while something is dropped.
     fn clear(&self) {}
+}
 
-    /// What a cell is left with when its contents are let go of; `None` if they have to stay.
+/// What a cell is left with when the value in it is let go of. Part of [`Traverse`] in all but name: a trait of its own,
+/// so that `dyn Traverse` is possible. A field with a cell that holds a type without such a value does not compile,
+/// unless it is `kept`.
+#[doc(hidden)]
+pub trait Vacate: Sized {
+    /// Whether [`Vacate::vacant`] returns something, or there is nothing to let go of.
+    const CAN_BE_VACANT: bool = false;
+
     #[must_use]
-    fn vacant() -> Option<Self>
-    where
-        Self: Sized,
-    {
+    fn vacant() -> Option<Self> {
         None
     }
 }
@@ -125,6 +130,10 @@ unsafe impl<T: Layout> Traverse for ObjCell<T> {
     fn clear(&self) {
         self.set(None);
     }
+}
+
+impl<T: Layout> Vacate for ObjCell<T> {
+    const CAN_BE_VACANT: bool = true;
 
     fn vacant() -> Option<Self> {
         Some(ObjCell::empty())
@@ -139,7 +148,7 @@ unsafe impl<T> Traverse for Py<T> {
 }
 
 // SAFETY: what is in the cell is looked at by code that runs nothing else and changes nothing.
-unsafe impl<T: Traverse> Traverse for Cell<T> {
+unsafe impl<T: Traverse + Vacate> Traverse for Cell<T> {
     #[inline]
     fn traverse(&self, visit: &mut Visit<'_>) {
         // SAFETY: a cell gives out no references, so that none to its contents is alive but this one; it is gone
@@ -148,6 +157,7 @@ unsafe impl<T: Traverse> Traverse for Cell<T> {
     }
 
     fn clear(&self) {
+        const { assert!(T::CAN_BE_VACANT, "no value to leave in the cell: `default` in `traverse!`, or `kept`") };
         if let Some(vacant) = T::vacant() {
             drop(self.replace(vacant));
         }
@@ -155,7 +165,7 @@ unsafe impl<T: Traverse> Traverse for Cell<T> {
 }
 
 // SAFETY: as for what is in the cell.
-unsafe impl<T: Traverse> Traverse for RefCell<T> {
+unsafe impl<T: Traverse + Vacate> Traverse for RefCell<T> {
     #[inline]
     fn traverse(&self, visit: &mut Visit<'_>) {
         if let Ok(contents) = self.try_borrow() {
@@ -164,6 +174,7 @@ unsafe impl<T: Traverse> Traverse for RefCell<T> {
     }
 
     fn clear(&self) {
+        const { assert!(T::CAN_BE_VACANT, "no value to leave in the cell: `default` in `traverse!`, or `kept`") };
         let Some(vacant) = T::vacant() else { return };
         let old = self.try_borrow_mut().map(|mut contents| std::mem::replace(&mut *contents, vacant));
         drop(old);
@@ -200,6 +211,10 @@ unsafe impl<T: Traverse> Traverse for Option<T> {
             contents.clear();
         }
     }
+}
+
+impl<T> Vacate for Option<T> {
+    const CAN_BE_VACANT: bool = true;
 
     fn vacant() -> Option<Self> {
         Some(None)
@@ -217,6 +232,14 @@ unsafe impl<T: Traverse> Traverse for Box<T> {
     }
 }
 
+impl<T: Layout> Vacate for Obj<T> {}
+impl<T> Vacate for Py<T> {}
+impl<T> Vacate for Box<T> {}
+impl<T, U> Vacate for (T, U) {}
+impl<T, const N: usize> Vacate for [T; N] {}
+impl<T> Vacate for Sharing<T> {}
+impl Vacate for Erased {}
+
 macro_rules! containers {
     ($($(#[$meta:meta])* [$($param:tt)*] $container:ty, $values:ident, $empty:expr;)*) => {$(
         // SAFETY: each element once, and each by its own rules.
@@ -231,6 +254,10 @@ macro_rules! containers {
             fn clear(&self) {
                 self.$values().for_each(Traverse::clear);
             }
+        }
+
+        impl<$($param)*> Vacate for $container {
+            const CAN_BE_VACANT: bool = true;
 
             fn vacant() -> Option<Self> {
                 Some($empty)
@@ -259,6 +286,10 @@ unsafe impl<A: Array<Item: Traverse>> Traverse for SmallVec<A> {
     fn clear(&self) {
         self.iter().for_each(Traverse::clear);
     }
+}
+
+impl<A: Array> Vacate for SmallVec<A> {
+    const CAN_BE_VACANT: bool = true;
 
     fn vacant() -> Option<Self> {
         Some(SmallVec::new())
@@ -344,6 +375,11 @@ macro_rules! holds_nothing {
             #[inline]
             fn traverse(&self, _visit: &mut Visit<'_>) {}
         }
+
+        impl Vacate for $plain {
+            /// Nothing to let go of.
+            const CAN_BE_VACANT: bool = true;
+        }
     )*};
 }
 // For pairs with one of them in it; a field of its own would not need it.
@@ -377,7 +413,9 @@ macro_rules! traverse {
                 let Self { $($field),* } = self;
                 $($crate::__field!(clear, $field $($kind)?);)*
             }
+        }
 
+        impl $crate::Vacate for $name {
             $($crate::traverse!(@vacant $option);)*
         }
     };
@@ -413,11 +451,15 @@ macro_rules! traverse {
                     })*
                 }
             }
+        }
 
+        impl $crate::Vacate for $name {
             $($crate::traverse!(@vacant $option);)*
         }
     };
     (@vacant default) => {
+        const CAN_BE_VACANT: bool = true;
+
         fn vacant() -> Option<Self> {
             Some(Self::default())
         }

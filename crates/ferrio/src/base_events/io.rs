@@ -94,6 +94,9 @@ pub(super) fn dispatch(
                     None => {}
                     // The reader may have removed the writer.
                     Some(Waiter::Handle(handle)) if handle.cancelled.get() => {}
+                    Some(Waiter::Handle(handle)) if handle.replaces_any() => {
+                        Handle::run_by_name(&handle, py)?;
+                    }
                     Some(Waiter::Handle(handle)) => Handle::run(&handle, py)?,
                     Some(Waiter::Transport(transport)) => tell_transport(&transport, py, side)?,
                     Some(Waiter::Futures(futures)) => {

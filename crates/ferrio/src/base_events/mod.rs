@@ -36,14 +36,13 @@ use ferrio_core::driver::Events;
 use ferrio_core::registry::Registry;
 use ferrio_core::timers::Timers;
 use ferrio_core::turn_queue::TurnQueue;
-use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell};
+use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Replaced};
 use pyo3::prelude::*;
-use pyo3::types::PyString;
 
 use sendfile::SendfileFallback;
 
 use crate::event_loop::held_writes::HeldWrites;
-use crate::event_loop::{Calls, Engine, Hooks, Loop, Pace, Registrations, Signals, Sockets};
+use crate::event_loop::{Calls, Engine, Loop, Pace, Registrations, Signals, Sockets};
 
 fn init(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
     const SIGNATURE: ferrio_object::Signature<1> =
@@ -53,37 +52,11 @@ fn init(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
     this.open()?;
     crate::library::loop_opened(py)?;
     py.import("ferrio")?.call_method0("_settle")?;
-    let native = ClassDef::type_object::<Loop>(py);
-    let class = this.bind(py).get_type();
-    let mut hooks = this.hooks.get();
-    for (name, hook) in Hooks::NAMES {
-        let name = PyString::intern(py, name);
-        if !ClassDef::is_same_method(&class.getattr(&name)?, &native.bind(py).getattr(&name)?) {
-            hooks = hooks.with(hook);
-        }
-    }
-    this.hooks.set(hooks);
     if let Some(selector) = selector.filter(|selector| !selector.is_none()) {
         set_selector(this, py, Some(selector))?;
     }
     this.debug.set(crate::debug::is_debug_mode(py)?);
     Ok(())
-}
-
-fn setattr(
-    this: &Obj<Loop>,
-    _py: Python<'_>,
-    name: &Bound<'_, PyAny>,
-    _value: Option<&Bound<'_, PyAny>>,
-) -> PyResult<bool> {
-    if let Ok(name) = name.cast::<PyString>() {
-        let name = name.to_str()?;
-        if let Some((_, hook)) = Hooks::NAMES.iter().find(|(known, _)| *known == name) {
-            // Set or deleted again: from here on the attribute is looked up.
-            this.hooks.set(this.hooks.get().with(*hook));
-        }
-    }
-    Ok(false)
 }
 
 fn get_selector(this: &Obj<Loop>, py: Python<'_>) -> PyResult<Obj> {
@@ -104,7 +77,7 @@ fn set_selector(this: &Obj<Loop>, _py: Python<'_>, value: Option<&Bound<'_, PyAn
         None => true,
     };
     if !standard {
-        this.hooks.set(this.hooks.get().with(Hooks::SELECTOR));
+        this.own_selector.set(true);
     }
     Ok(())
 }
@@ -120,7 +93,8 @@ impl Class for Loop {
         sources: each(|sources, see| sources.iter().for_each(|(_, source)| see(source)), Registry::drain),
         watched,
         registrations,
-        hooks,
+        replaced,
+        own_selector,
         debug,
         closed,
         stopping,
@@ -160,7 +134,8 @@ impl Class for Loop {
             sources: RefCell::new(Registry::default()),
             watched: RefCell::new(HashMap::new()),
             registrations: Registrations::default(),
-            hooks: Cell::new(Hooks::NONE),
+            replaced: Replaced::unknown(),
+            own_selector: Cell::new(false),
             debug: Cell::new(false),
             closed: Cell::new(false),
             stopping: Cell::new(false),
@@ -199,7 +174,7 @@ impl Class for Loop {
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
-        class.init(init).setattr(setattr).getset("_selector", get_selector, set_selector, "");
+        class.init(init).replaceable().getset("_selector", get_selector, set_selector, "");
         doctor::define(class);
         lifecycle::define(class);
         schedule::define(class);

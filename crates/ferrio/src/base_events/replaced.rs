@@ -12,17 +12,17 @@ use pyo3::types::PyList;
 use super::{io, turn};
 use crate::event_loop::{Hooks, Loop, Ready, Timer};
 
-const REPLACES_TURN: Hooks = Hooks::TIME.with(Hooks::SELECTOR).with(Hooks::PROCESS_EVENTS);
+const REPLACES_TURN: ferrio_object::MethodSet = Hooks::TIME.or(Hooks::PROCESS_EVENTS);
 
 /// Whether this module has to run the turns.
 #[inline]
 pub(super) fn any(this: &Obj<Loop>) -> bool {
-    this.hooked(REPLACES_TURN)
+    this.own_selector.get() || this.replaces(REPLACES_TURN)
 }
 
 /// `loop.time()`, asked in Python if replaced.
 pub(super) fn time(this: &Obj<Loop>, py: Python<'_>) -> PyResult<f64> {
-    if this.hooked(Hooks::TIME) {
+    if this.replaces(Hooks::TIME) {
         this.bind(py).call_method0(intern!(py, "time"))?.extract()
     } else {
         Ok(clock::monotonic())
@@ -31,7 +31,7 @@ pub(super) fn time(this: &Obj<Loop>, py: Python<'_>) -> PyResult<f64> {
 
 /// One iteration.
 pub(super) fn run_once(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
-    if !this.hooked(Hooks::SELECTOR) && !this.hooked(Hooks::TIME) {
+    if !this.own_selector.get() && !this.replaces(Hooks::TIME) {
         turn::run_once(this, py)?;
         return Ok(());
     }

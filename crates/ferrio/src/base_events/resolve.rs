@@ -24,13 +24,14 @@ use crate::transports::host_text;
 
 /// Whether Python's function `name` of the socket module may be bypassed.
 fn may(this: &Obj<Loop>, py: Python<'_>, name: &str) -> PyResult<bool> {
-    const REPLACED: Hooks = Hooks::RUN_IN_EXECUTOR
-        .with(Hooks::RUN_ONCE)
-        .with(Hooks::SELECTOR)
-        .with(Hooks::TIME)
-        .with(Hooks::PROCESS_EVENTS);
+    const REPLACED: ferrio_object::MethodSet =
+        Hooks::RUN_IN_EXECUTOR.or(Hooks::RUN_ONCE).or(Hooks::TIME).or(Hooks::PROCESS_EVENTS);
     // After the executor's end, resolving is refused; the executor has the words for that.
-    if this.custom_executor.get() || this.executor_shutdown_called.get() || this.hooked(REPLACED) {
+    if this.custom_executor.get()
+        || this.executor_shutdown_called.get()
+        || this.own_selector.get()
+        || this.replaces(REPLACED)
+    {
         return Ok(false);
     }
     let socket = socket_module(py)?;

@@ -88,7 +88,7 @@ fn call_soon_threadsafe(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) ->
     }
     let handle = make_handle(this, py, call.callback, call.args, call.context)?;
     this.push(|| Ready::Call(handle.clone()));
-    if this.hooked(Hooks::WRITE_TO_SELF) {
+    if this.replaces(Hooks::WRITE_TO_SELF) {
         this.bind(py).call_method0(intern!(py, "_write_to_self"))?;
     } else {
         this.wake();
@@ -106,7 +106,7 @@ fn call_later(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<
     if delay.is_none() {
         return Err(PyTypeError::new_err("delay must not be None"));
     }
-    if this.hooked(Hooks::CALL_AT) || this.hooked(Hooks::TIME) {
+    if this.replaces(Hooks::CALL_AT) || this.replaces(Hooks::TIME) {
         let now = this.bind(py).call_method0(intern!(py, "time"))?;
         let when = now.add(delay)?;
         let rest = std::iter::once(when).chain(args.iter().skip(1).cloned());

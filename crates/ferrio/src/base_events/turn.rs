@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ferrio_core::clock;
 use ferrio_core::driver::Events;
-use ferrio_object::{ClassBuilder, Obj, Raised};
+use ferrio_object::{ClassBuilder, ClassDef, Obj, Raised};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -19,9 +19,10 @@ use pyo3::types::PyDict;
 
 use super::signals::Guard;
 use super::{ahead, io, replaced};
-use crate::event_loop::{Handle, Hooks, Loop, Ready, Timer, held_writes, running};
+use crate::event_loop::{Handle, HandleArgs, Hooks, Loop, Ready, Timer, held_writes, make_handle, running};
 use crate::exceptions::{self, FromIo};
 use crate::native_fn::NativeFn;
+use crate::task::StepCallable;
 use crate::taskgroups::TaskGroup;
 use crate::timeouts::Timeout;
 use crate::transports::StreamTransport;
@@ -147,6 +148,9 @@ fn run_items(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     if this.debug.get() {
         return run_ready_watched(this, py, count);
     }
+    if ClassDef::replaces_any::<Handle>(py) {
+        return run_ready_by_handles(this, py, count);
+    }
     if ahead > 0 {
         run_ahead(this, py, ahead)?;
     }
@@ -191,13 +195,35 @@ fn run_apart(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised
     if this.held.wait_for_step() { held_writes::step_returned(this, py, ran) } else { ran }
 }
 
+/// As [`run_ready`], where `Handle._run` was replaced.
+#[cold]
+fn run_ready_by_handles(this: &Obj<Loop>, py: Python<'_>, count: usize) -> PyResult<()> {
+    for _ in 0..count {
+        let Some(item) = this.ready.borrow_mut().pop_front() else { break };
+        run_by_handle(this, py, item).map_err(|raised| raised.take(py))?;
+    }
+    Ok(())
+}
+
+/// Tasks are stepped by handles too with asyncio: what counts or times callbacks by `_run` sees those.
+fn run_by_handle(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised> {
+    let Ready::Step(task) = item else { return run_apart(this, py, item) };
+    let step = StepCallable::queued(py, &task)?;
+    let handle = make_handle(this, py, step, HandleArgs::None, task.context(py)?)?;
+    let outcome = Handle::run_by_name(&handle, py);
+    handle.empty();
+    let ran = outcome.map_err(Raised::from);
+    if this.held.wait_for_step() { held_writes::step_returned(this, py, ran) } else { ran }
+}
+
 /// As [`run_ready`], timing each item and telling of the slow ones.
 fn run_ready_watched(this: &Obj<Loop>, py: Python<'_>, count: usize) -> PyResult<()> {
     for _ in 0..count {
         let Some(item) = this.ready.borrow_mut().pop_front() else { break };
         let shown = Shown::of(&item);
         let before = clock::monotonic();
-        run_apart(this, py, item).map_err(|raised| raised.take(py))?;
+        let run = if ClassDef::replaces_any::<Handle>(py) { run_by_handle } else { run_apart };
+        run(this, py, item).map_err(|raised| raised.take(py))?;
         let took = clock::monotonic() - before;
         if took >= this.slow_callback_duration.get() {
             shown.warn_slow(py, took)?;
@@ -265,6 +291,13 @@ fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised> {
         Ready::Call(handle) => {
             if handle.cancelled.get() {
                 return Ok(());
+            }
+            if handle.replaces_any() {
+                let outcome = Handle::run_by_name(&handle, py);
+                if !this.debug.get() {
+                    handle.empty();
+                }
+                return Ok(outcome?);
             }
             // The report on slow callbacks of debug mode still wants to show it.
             if this.debug.get() { Ok(Handle::run(&handle, py)?) } else { Handle::run_out(&handle, py) }
@@ -337,7 +370,7 @@ fn run_forever(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
 
 fn run_turns(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     loop {
-        if this.hooked(Hooks::RUN_ONCE) {
+        if this.replaces(Hooks::RUN_ONCE) {
             this.bind(py).call_method0(intern!(py, "_run_once"))?;
         } else {
             turn(this, py)?;

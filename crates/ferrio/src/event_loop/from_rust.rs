@@ -54,8 +54,8 @@ pub(crate) fn resolve_later(
     resolve: impl FnOnce(Python<'_>) -> PyResult<Obj>,
 ) -> PyResult<Alarm> {
     if let LoopRef::Native(native) = event_loop {
-        let replaced = Hooks::CALL_LATER.with(Hooks::CALL_AT).with(Hooks::TIME);
-        if !native.hooked(replaced) && !native.debug.get() {
+        let replaced = Hooks::CALL_LATER.or(Hooks::CALL_AT).or(Hooks::TIME);
+        if !native.replaces(replaced) && !native.debug.get() {
             native.check_closed()?;
             let when = clock::monotonic() + delay.extract::<f64>()?;
             let key = native.set_timer(when, Timer::Resolve(fut.clone()));

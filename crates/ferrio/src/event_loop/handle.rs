@@ -7,7 +7,8 @@
 use std::cell::Cell;
 
 use ferrio_object::{
-    Any, Args, Class, ClassBuilder, Obj, ObjCell, Raised, Signature, ThreadState, WeakList, vectorcall_drop,
+    Any, Args, Class, ClassBuilder, Methods, Obj, ObjCell, Raised, Replaceable, Signature, ThreadState,
+    WeakList, vectorcall_drop,
 };
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -200,6 +201,15 @@ impl Handle {
         Ok(())
     }
 
+    /// `handle._run()`, where that is not ours. Whoever replaced it mostly calls the original.
+    ///
+    /// # Errors
+    /// What it raises.
+    #[cold]
+    pub(crate) fn run_by_name(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        this.bind(py).call_method0(intern!(py, "_run")).map(drop)
+    }
+
     /// Calls the callback in its context, and keeps it: in debug mode the handle may have to be shown afterwards, and
     /// those of `add_reader` and the like are called again and again. An exception goes to the loop's handler.
     ///
@@ -352,6 +362,15 @@ impl Handle {
     }
 }
 
+const NAMES: [&str; 1] = ["_run"];
+
+impl Replaceable for Handle {
+    fn methods() -> &'static Methods {
+        static METHODS: Methods = Methods::new(&NAMES);
+        &METHODS
+    }
+}
+
 impl Class for Handle {
     type Base = Any;
     ferrio_object::fields!(
@@ -398,6 +417,7 @@ impl Class for Handle {
                 |this: &Obj<Self>, py: Python<'_>| this.context(py),
                 "get_context($self, /)\n--\n\nThe context it is called in (since 3.12).",
             )
+            .replaceable()
             .method0("_run", Self::py_run, "_run($self, /)\n--\n\nCall it.")
             .method0("_repr_info", Self::repr_info_list, "")
             .getset(

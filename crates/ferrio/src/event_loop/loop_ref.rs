@@ -50,7 +50,7 @@ impl LoopRef {
     #[inline]
     pub(crate) fn direct(&self) -> Option<&Obj<Loop>> {
         match self {
-            LoopRef::Native(native) if !native.hooked(Hooks::CALL_SOON) => Some(native),
+            LoopRef::Native(native) if !native.replaces(Hooks::CALL_SOON) => Some(native),
             _ => None,
         }
     }
@@ -58,9 +58,9 @@ impl LoopRef {
     /// The loop, if its timers are ours and nothing in the way of them has been replaced.
     #[inline]
     pub(crate) fn native_clock(&self) -> Option<&Obj<Loop>> {
-        const REPLACED: Hooks = Hooks::CALL_SOON.with(Hooks::CALL_AT).with(Hooks::TIME);
+        const REPLACED: ferrio_object::MethodSet = Hooks::CALL_SOON.or(Hooks::CALL_AT).or(Hooks::TIME);
         match self {
-            LoopRef::Native(native) if !native.hooked(REPLACED) => Some(native),
+            LoopRef::Native(native) if !native.replaces(REPLACED) => Some(native),
             _ => None,
         }
     }
@@ -118,7 +118,7 @@ impl LoopRef {
     #[inline]
     pub(crate) fn create_future(&self, py: Python<'_>) -> PyResult<Obj> {
         match self {
-            LoopRef::Native(native) if !native.hooked(Hooks::CREATE_FUTURE) => {
+            LoopRef::Native(native) if !native.replaces(Hooks::CREATE_FUTURE) => {
                 Ok(Future::create(py, self.clone())?.into_any())
             }
             other => Ok(other.as_any().bind(py).call_method0(intern!(py, "create_future"))?.into()),
@@ -132,7 +132,7 @@ impl LoopRef {
     #[inline]
     pub(crate) fn get_debug(&self, py: Python<'_>) -> PyResult<bool> {
         match self {
-            LoopRef::Native(native) if !native.hooked(Hooks::GET_DEBUG) => Ok(native.debug.get()),
+            LoopRef::Native(native) if !native.replaces(Hooks::GET_DEBUG) => Ok(native.debug.get()),
             other => other.as_any().bind(py).call_method0(intern!(py, "get_debug"))?.is_truthy(),
         }
     }

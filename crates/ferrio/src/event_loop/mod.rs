@@ -30,7 +30,7 @@ use ferrio_core::driver::{Driver, Events, Token, Waker};
 use ferrio_core::registry::Registry;
 use ferrio_core::timers::{TimerKey, Timers};
 use ferrio_core::turn_queue::TurnQueue;
-use ferrio_object::{ClassDef, Erased, Obj, ObjCell, ThreadState};
+use ferrio_object::{ClassDef, Erased, Obj, ObjCell, Replaced, ThreadState};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -116,7 +116,10 @@ pub struct Loop {
     pub(crate) sources: RefCell<Registry<Source>>,
     pub(crate) watched: RefCell<HashMap<RawFd, Token>>,
     pub(crate) registrations: Registrations,
-    pub(crate) hooks: Cell<Hooks>,
+    /// Which of the methods in `hooks.rs` are others than ours.
+    pub(crate) replaced: Replaced,
+    /// A selector that does something else than the driver was put in.
+    pub(crate) own_selector: Cell<bool>,
     pub(crate) debug: Cell<bool>,
     pub(crate) closed: Cell<bool>,
     pub(crate) stopping: Cell<bool>,
@@ -196,12 +199,6 @@ impl Loop {
         {
             waker.wake();
         }
-    }
-
-    /// Whether a method of asyncio's that is called on the hot path has been replaced on this loop.
-    #[inline]
-    pub(crate) fn hooked(&self, hook: Hooks) -> bool {
-        self.hooks.get().contains(hook)
     }
 
     /// The driver.

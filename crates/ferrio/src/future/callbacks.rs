@@ -34,7 +34,9 @@ ferrio_object::traverse!(enum Callback {
 });
 
 /// All of them, in order. Nearly every future has none or one.
+#[derive(Default)]
 pub(crate) enum Callbacks {
+    #[default]
     None,
     One(Callback),
     Many(Vec<Callback>),
@@ -45,7 +47,8 @@ ferrio_object::traverse!(
         None,
         One(one),
         Many(all),
-    }
+    },
+    default
 );
 
 impl Callbacks {

@@ -54,7 +54,7 @@ impl LoopBound {
     pub(crate) fn waiter(&self, py: Python<'_>, primitive: &Obj) -> PyResult<Obj<Future>> {
         let event_loop = self.get_loop(py, primitive)?;
         if let LoopRef::Native(native) = &event_loop
-            && !native.hooked(Hooks::CREATE_FUTURE)
+            && !native.replaces(Hooks::CREATE_FUTURE)
         {
             return Future::create(py, event_loop);
         }

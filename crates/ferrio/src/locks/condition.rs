@@ -8,13 +8,13 @@
 //! `release()` and `locked()` will do.
 
 use ferrio_object::{
-    Any, Args, Class, ClassBuilder, DictSlot, Obj, ObjCell, Signature, WeakList, vectorcall,
+    Any, Args, Class, ClassBuilder, DictSlot, MethodSet, Methods, Obj, ObjCell, Replaceable, Replaced,
+    Signature, WeakList, vectorcall,
 };
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::context::Replaced;
 use super::line::{Line, Waiters};
 use super::{Lock, LoopBound, describe, waiters};
 use crate::coro::{Given, Memory, Operation, Step, ready, ready_with, truth};
@@ -37,9 +37,21 @@ const RELEASE: usize = 1;
 const LOCKED: usize = 2;
 const LOCK_METHODS: [&str; 3] = ["acquire", "release", "locked"];
 
-const METHODS: [&str; 2] = ["wait", "notify"];
-const WAIT: u32 = 0;
-const NOTIFY: u32 = 1;
+const NAMES: [&str; 2] = ["wait", "notify"];
+const WAIT: MethodSet = MethodSet::named(&NAMES, "wait");
+const NOTIFY: MethodSet = MethodSet::named(&NAMES, "notify");
+
+impl Replaceable for Condition {
+    fn methods() -> &'static Methods {
+        static METHODS: Methods = Methods::new(&NAMES);
+        &METHODS
+    }
+
+    #[inline]
+    fn remembered(&self) -> Option<&Replaced> {
+        Some(&self.replaced)
+    }
+}
 
 impl Condition {
     fn new(lock: ObjCell) -> Self {
@@ -48,7 +60,7 @@ impl Condition {
             own: [ObjCell::empty(), ObjCell::empty(), ObjCell::empty()],
             line: Line::new(),
             bound: LoopBound::new(),
-            replaced: Replaced::new(),
+            replaced: Replaced::unknown(),
             dict: DictSlot::new(),
             weaklist: WeakList::new(),
         }
@@ -65,11 +77,10 @@ impl Condition {
 
     /// The lock, if it is one of ours and nothing stands between us and it.
     #[inline]
-    fn native(&self, py: Python<'_>) -> PyResult<Option<Obj<Lock>>> {
-        let Some(lock) = self.lock.get() else { return Ok(None) };
-        let Ok(lock) = lock.cast_into::<Lock>() else { return Ok(None) };
-        let direct = self.own.iter().all(ObjCell::is_none) && Lock::is_plain(&lock, py)?;
-        Ok(direct.then_some(lock))
+    fn native(&self) -> Option<Obj<Lock>> {
+        let lock = self.lock.get()?.cast_into::<Lock>().ok()?;
+        let direct = self.own.iter().all(ObjCell::is_none) && Lock::is_plain(&lock);
+        direct.then_some(lock)
     }
 
     /// `self.acquire`, `self.release` or `self.locked`.
@@ -83,7 +94,7 @@ impl Condition {
 
     #[inline]
     fn is_locked(&self, py: Python<'_>) -> PyResult<bool> {
-        match self.native(py)? {
+        match self.native() {
             Some(lock) => Ok(lock.locked.get()),
             None => vectorcall(py, &self.lock_method(py, LOCKED)?, &[])?.bind(py).is_truthy(),
         }
@@ -95,7 +106,7 @@ impl Condition {
     /// What its `release()` raises.
     #[inline]
     pub(super) fn release(&self, py: Python<'_>) -> PyResult<()> {
-        match self.native(py)? {
+        match self.native() {
             Some(lock) => Lock::release(&lock, py),
             None => vectorcall(py, &self.lock_method(py, RELEASE)?, &[]).map(drop),
         }
@@ -143,7 +154,7 @@ impl Condition {
     }
 
     fn notify_all(this: &Obj<Condition>, py: Python<'_>) -> PyResult<()> {
-        if this.replaced.has(this, py, &METHODS, NOTIFY)? {
+        if this.replaces(NOTIFY) {
             this.bind(py).call_method1(intern!(py, "notify"), (this.line.len(),))?;
             return Ok(());
         }
@@ -172,16 +183,6 @@ impl Condition {
     fn repr(this: &Obj<Condition>, py: Python<'_>) -> PyResult<String> {
         let state = if this.is_locked(py)? { "locked" } else { "unlocked" };
         describe(py, this.as_any(), &format!("{state}{}", waiters(&this.line)))
-    }
-
-    fn setattr(
-        this: &Obj<Condition>,
-        py: Python<'_>,
-        name: &Bound<'_, PyAny>,
-        _value: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<bool> {
-        this.replaced.note(this, py, &METHODS, name)?;
-        Ok(false)
     }
 }
 
@@ -217,14 +218,13 @@ fn reacquire(
     failure: Option<Obj>,
     predicate: Option<Obj>,
 ) -> PyResult<Step> {
-    let attempt = match this.native(py) {
-        Ok(Some(lock)) => Lock::take_or_join(&lock, py)
+    let attempt = match this.native() {
+        Some(lock) => Lock::take_or_join(&lock, py)
             .map(|joined| joined.map(|(waiter, ticket)| (waiter, ticket << stage::BITS | stage::LOCK))),
-        Ok(None) => this
+        None => this
             .lock_method(py, ACQUIRE)
             .and_then(|acquire| vectorcall(py, &acquire, &[]))
             .map(|acquiring| Some((acquiring, stage::FOREIGN_LOCK))),
-        Err(err) => Err(err),
     };
     match attempt {
         Ok(None) => waited(this, py, failure, predicate),
@@ -267,7 +267,7 @@ fn ask(this: &Obj<Condition>, py: Python<'_>, predicate: Obj) -> PyResult<Step> 
     if result.bind(py).is_truthy()? {
         return Ok(Step::Done(result));
     }
-    if this.replaced.has(this, py, &METHODS, WAIT)? {
+    if this.replaces(WAIT) {
         let waiting = this.bind(py).call_method0(intern!(py, "wait"))?;
         let memory = Memory { kept: [None, Some(predicate)], number: stage::FOREIGN_WAIT };
         return Ok(Step::Park(waiting.into(), memory));
@@ -353,7 +353,7 @@ impl Operation for Enter {
     const NAME: &'static str = "Condition.__aenter__";
 
     fn begin(this: &Obj<Condition>, py: Python<'_>, _given: Given) -> PyResult<Step> {
-        let Some(lock) = this.native(py)? else {
+        let Some(lock) = this.native() else {
             let acquiring = vectorcall(py, &this.lock_method(py, ACQUIRE)?, &[])?;
             return Ok(Step::Park(acquiring, Memory::number(stage::FOREIGN_LOCK)));
         };
@@ -417,7 +417,7 @@ impl Class for Condition {
         class
             .init(Self::init)
             .repr(Self::repr)
-            .setattr(Self::setattr)
+            .replaceable()
             .method0("wait", Self::wait, "wait($self, /)\n--\n\nCoroutine: wait to be notified; True.\n\n\
                 The lock must be taken; it is free during the wait and taken again at the end, also of a wait that\n\
                 is cancelled. May end without a notification, so look at the state again. Raises RuntimeError if\n\

@@ -5,12 +5,13 @@
 
 use std::cell::Cell;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, WeakList};
+use ferrio_object::{
+    Any, Args, Class, ClassBuilder, DictSlot, MethodSet, Methods, Obj, Replaceable, Replaced, WeakList,
+};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::context::Replaced;
 use super::line::{self, Line, Waiters};
 use super::{LoopBound, describe, waiters};
 use crate::coro::{Given, Memory, Operation, Step, ready, truth};
@@ -26,10 +27,22 @@ pub struct Lock {
     weaklist: WeakList,
 }
 
-const METHODS: [&str; 3] = ["acquire", "release", "locked"];
-const ACQUIRE: u32 = 0;
-const RELEASE: u32 = 1;
-const LOCKED: u32 = 2;
+const NAMES: [&str; 3] = ["acquire", "release", "locked"];
+const ACQUIRE: MethodSet = MethodSet::named(&NAMES, "acquire");
+const RELEASE: MethodSet = MethodSet::named(&NAMES, "release");
+const LOCKED: MethodSet = MethodSet::named(&NAMES, "locked");
+
+impl Replaceable for Lock {
+    fn methods() -> &'static Methods {
+        static METHODS: Methods = Methods::new(&NAMES);
+        &METHODS
+    }
+
+    #[inline]
+    fn remembered(&self) -> Option<&Replaced> {
+        Some(&self.replaced)
+    }
+}
 
 impl Lock {
     fn new() -> Self {
@@ -37,7 +50,7 @@ impl Lock {
             locked: Cell::new(false),
             line: Line::new(),
             bound: LoopBound::new(),
-            replaced: Replaced::new(),
+            replaced: Replaced::unknown(),
             dict: DictSlot::new(),
             weaklist: WeakList::new(),
         }
@@ -52,13 +65,9 @@ impl Lock {
     }
 
     /// Whether acquire, release and locked are the ones below.
-    ///
-    /// # Errors
-    /// What looking into the class raises.
     #[inline]
-    pub(super) fn is_plain(this: &Obj<Lock>, py: Python<'_>) -> PyResult<bool> {
-        let has = |index| this.replaced.has(this, py, &METHODS, index);
-        Ok(!(has(ACQUIRE)? || has(RELEASE)? || has(LOCKED)?))
+    pub(super) fn is_plain(this: &Obj<Lock>) -> bool {
+        !this.replaces(ACQUIRE.or(RELEASE).or(LOCKED))
     }
 
     /// Takes the lock if that needs no waiting; else stands in line: the future to wait for, and the ticket.
@@ -154,16 +163,6 @@ impl Lock {
         let state = if this.locked.get() { "locked" } else { "unlocked" };
         describe(py, this.as_any(), &format!("{state}{}", waiters(&this.line)))
     }
-
-    fn setattr(
-        this: &Obj<Lock>,
-        py: Python<'_>,
-        name: &Bound<'_, PyAny>,
-        _value: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<bool> {
-        this.replaced.note(this, py, &METHODS, name)?;
-        Ok(false)
-    }
 }
 
 struct Acquire;
@@ -197,7 +196,7 @@ impl Operation for Enter {
 
     #[inline]
     fn begin(this: &Obj<Lock>, py: Python<'_>, _given: Given) -> PyResult<Step> {
-        if this.replaced.has(this, py, &METHODS, ACQUIRE)? {
+        if this.replaces(ACQUIRE) {
             let acquiring = this.bind(py).call_method0(intern!(py, "acquire"))?;
             return Ok(Step::Park(acquiring.into(), Memory::number(NOT_IN_LINE)));
         }
@@ -225,7 +224,7 @@ impl Operation for Exit {
 
     #[inline]
     fn begin(this: &Obj<Lock>, py: Python<'_>, _given: Given) -> PyResult<Step> {
-        if this.replaced.has(this, py, &METHODS, RELEASE)? {
+        if this.replaces(RELEASE) {
             this.bind(py).call_method0(intern!(py, "release"))?;
         } else {
             Lock::release(this, py)?;
@@ -251,7 +250,7 @@ impl Class for Lock {
         class
             .init(Self::init)
             .repr(Self::repr)
-            .setattr(Self::setattr)
+            .replaceable()
             .method0("locked", |this: &Obj<Self>, _py: Python<'_>| this.locked.get(),
                 "locked($self, /)\n--\n\nWhether the lock is taken.")
             .method0("acquire", Self::acquire, "acquire($self, /)\n--\n\nCoroutine: take the lock.\n\n\

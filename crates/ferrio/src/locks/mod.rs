@@ -10,7 +10,6 @@
 mod barrier;
 mod bound;
 mod condition;
-mod context;
 mod event;
 mod line;
 mod lock;
@@ -19,7 +18,6 @@ mod semaphore;
 pub(crate) use barrier::Barrier;
 pub(crate) use bound::LoopBound;
 pub(crate) use condition::Condition;
-pub(crate) use context::Replaced;
 pub(crate) use event::Event;
 pub(crate) use line::{Line, Waiters, is_cancelled, wake};
 pub(crate) use lock::Lock;

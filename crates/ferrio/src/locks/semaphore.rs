@@ -6,13 +6,15 @@
 
 use std::cell::Cell;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, Signature, WeakList};
+use ferrio_object::{
+    Any, Args, Class, ClassBuilder, DictSlot, MethodSet, Methods, Obj, Replaceable, Replaced, Signature,
+    WeakList,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyFloat;
 
-use super::context::Replaced;
 use super::line::{self, Line, Waiters};
 use super::{LoopBound, describe, waiters};
 use crate::coro::{Given, Memory, Operation, Step, ready, truth};
@@ -33,10 +35,22 @@ pub struct Semaphore {
 /// The value of `Semaphore(math.inf)`.
 const UNLIMITED: i64 = i64::MAX;
 
-const METHODS: [&str; 3] = ["acquire", "release", "locked"];
-const ACQUIRE: u32 = 0;
-const RELEASE: u32 = 1;
-const LOCKED: u32 = 2;
+const NAMES: [&str; 3] = ["acquire", "release", "locked"];
+const ACQUIRE: MethodSet = MethodSet::named(&NAMES, "acquire");
+const RELEASE: MethodSet = MethodSet::named(&NAMES, "release");
+const LOCKED: MethodSet = MethodSet::named(&NAMES, "locked");
+
+impl Replaceable for Semaphore {
+    fn methods() -> &'static Methods {
+        static METHODS: Methods = Methods::new(&NAMES);
+        &METHODS
+    }
+
+    #[inline]
+    fn remembered(&self) -> Option<&Replaced> {
+        Some(&self.replaced)
+    }
+}
 
 impl Semaphore {
     fn new() -> Self {
@@ -45,7 +59,7 @@ impl Semaphore {
             bound_value: Cell::new(None),
             line: Line::new(),
             bound: LoopBound::new(),
-            replaced: Replaced::new(),
+            replaced: Replaced::unknown(),
             dict: DictSlot::new(),
             weaklist: WeakList::new(),
         }
@@ -84,7 +98,7 @@ impl Semaphore {
 
     #[inline]
     fn take_or_join(this: &Obj<Semaphore>, py: Python<'_>) -> PyResult<Option<(Obj, u64)>> {
-        let locked = if this.replaced.has(this, py, &METHODS, LOCKED)? {
+        let locked = if this.replaces(LOCKED) {
             this.bind(py).call_method0(intern!(py, "locked"))?.is_truthy()?
         } else {
             this.is_locked(py)?
@@ -173,16 +187,6 @@ impl Semaphore {
         };
         describe(py, this.as_any(), &format!("{state}{}", waiters(&this.line)))
     }
-
-    fn setattr(
-        this: &Obj<Semaphore>,
-        py: Python<'_>,
-        name: &Bound<'_, PyAny>,
-        _value: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<bool> {
-        this.replaced.note(this, py, &METHODS, name)?;
-        Ok(false)
-    }
 }
 
 /// A number of places as it was given: an int, or infinity.
@@ -243,7 +247,7 @@ impl Operation for Enter {
 
     #[inline]
     fn begin(this: &Obj<Semaphore>, py: Python<'_>, _given: Given) -> PyResult<Step> {
-        if this.replaced.has(this, py, &METHODS, ACQUIRE)? {
+        if this.replaces(ACQUIRE) {
             let acquiring = this.bind(py).call_method0(intern!(py, "acquire"))?;
             return Ok(Step::Park(acquiring.into(), Memory::number(NOT_IN_LINE)));
         }
@@ -276,7 +280,7 @@ impl Operation for Exit {
 
     #[inline]
     fn begin(this: &Obj<Semaphore>, py: Python<'_>, _given: Given) -> PyResult<Step> {
-        if this.replaced.has(this, py, &METHODS, RELEASE)? {
+        if this.replaces(RELEASE) {
             this.bind(py).call_method0(intern!(py, "release"))?;
         } else {
             Semaphore::release(this, py)?;
@@ -310,7 +314,7 @@ impl Class for Semaphore {
         class
             .init(Self::init)
             .repr(Self::repr)
-            .setattr(Self::setattr)
+            .replaceable()
             .method0(
                 "locked",
                 |this: &Obj<Self>, py: Python<'_>| this.is_locked(py),

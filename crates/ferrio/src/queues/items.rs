@@ -29,12 +29,19 @@ enum Store {
     Missing(Obj),
 }
 
+impl Default for Store {
+    fn default() -> Self {
+        Store::Ring(VecDeque::new())
+    }
+}
+
 ferrio_object::traverse!(
     enum Store {
         Ring(ring),
         Python(held),
         Missing(held),
-    }
+    },
+    default
 );
 
 /// Room for more items than this is given back when the last one is taken out: so many may come only once.

@@ -6,7 +6,8 @@
 use std::cell::{Cell, OnceCell};
 
 use ferrio_object::{
-    Any, Args, Class, ClassBuilder, DictSlot, GilStatic, Obj, ObjCell, Signature, Traverse, WeakList,
+    Any, Args, Class, ClassBuilder, DictSlot, GilStatic, MethodSet, Methods, Obj, ObjCell, Replaceable,
+    Replaced, Signature, Traverse, WeakList,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
@@ -17,7 +18,7 @@ use super::items::Items;
 use super::kinds::order_of;
 use super::wait;
 use crate::exceptions;
-use crate::locks::{Event, Line, LoopBound, Replaced, Waiters};
+use crate::locks::{Event, Line, LoopBound, Waiters};
 
 /// The contents of a `Queue`.
 pub struct Queue {
@@ -45,17 +46,29 @@ enum Limit {
     Foreign,
 }
 
-const METHODS: [&str; 9] =
+const NAMES: [&str; 9] =
     ["_init", "_put", "_get", "_format", "qsize", "empty", "full", "put_nowait", "get_nowait"];
-const INIT: u32 = 0;
-const PUT: u32 = 1;
-const GET: u32 = 2;
-const FORMAT: u32 = 3;
-const QSIZE: u32 = 4;
-const EMPTY: u32 = 5;
-const FULL: u32 = 6;
-const PUT_NOWAIT: u32 = 7;
-const GET_NOWAIT: u32 = 8;
+const INIT: MethodSet = MethodSet::named(&NAMES, "_init");
+const PUT: MethodSet = MethodSet::named(&NAMES, "_put");
+const GET: MethodSet = MethodSet::named(&NAMES, "_get");
+const FORMAT: MethodSet = MethodSet::named(&NAMES, "_format");
+const QSIZE: MethodSet = MethodSet::named(&NAMES, "qsize");
+const EMPTY: MethodSet = MethodSet::named(&NAMES, "empty");
+const FULL: MethodSet = MethodSet::named(&NAMES, "full");
+const PUT_NOWAIT: MethodSet = MethodSet::named(&NAMES, "put_nowait");
+const GET_NOWAIT: MethodSet = MethodSet::named(&NAMES, "get_nowait");
+
+impl Replaceable for Queue {
+    fn methods() -> &'static Methods {
+        static METHODS: Methods = Methods::new(&NAMES);
+        &METHODS
+    }
+
+    #[inline]
+    fn remembered(&self) -> Option<&Replaced> {
+        Some(&self.replaced)
+    }
+}
 
 impl Queue {
     fn new() -> Self {
@@ -69,15 +82,10 @@ impl Queue {
             finished: ObjCell::empty(),
             shut_down: Cell::new(false),
             bound: LoopBound::new(),
-            replaced: Replaced::new(),
+            replaced: Replaced::unknown(),
             dict: DictSlot::new(),
             weaklist: WeakList::new(),
         }
-    }
-
-    #[inline]
-    fn has(this: &Obj<Queue>, py: Python<'_>, method: u32) -> PyResult<bool> {
-        this.replaced.has(this, py, &METHODS, method)
     }
 
     pub(super) fn init(this: &Obj<Queue>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
@@ -91,7 +99,7 @@ impl Queue {
         this.finished.set(None);
         this.shut_down.set(false);
         this.items.start(py, order_of(this));
-        if Self::has(this, py, INIT)? {
+        if this.replaces(INIT) {
             this.items.leave_to(this.bind(py).get_type().into());
             this.bind(py).call_method1(intern!(py, "_init"), (maxsize,))?;
         }
@@ -126,7 +134,7 @@ impl Queue {
     /// What a subclass raises.
     #[inline]
     pub(super) fn is_empty(this: &Obj<Queue>, py: Python<'_>) -> PyResult<bool> {
-        if Self::has(this, py, EMPTY)? {
+        if this.replaces(EMPTY) {
             return this.bind(py).call_method0(intern!(py, "empty"))?.is_truthy();
         }
         this.items.is_empty(py)
@@ -138,7 +146,7 @@ impl Queue {
     /// What a subclass raises.
     #[inline]
     pub(super) fn is_full(this: &Obj<Queue>, py: Python<'_>) -> PyResult<bool> {
-        if Self::has(this, py, FULL)? {
+        if this.replaces(FULL) {
             return this.bind(py).call_method0(intern!(py, "full"))?.is_truthy();
         }
         Self::full(this, py)
@@ -148,7 +156,7 @@ impl Queue {
     fn full(this: &Obj<Queue>, py: Python<'_>) -> PyResult<bool> {
         match this.limit.get() {
             Limit::None => Ok(false),
-            Limit::Items(limit) if !Self::has(this, py, QSIZE)? => Ok(this.items.len(py)? >= limit),
+            Limit::Items(limit) if !this.replaces(QSIZE) => Ok(this.items.len(py)? >= limit),
             Limit::Items(_) | Limit::Foreign => {
                 let size = this.bind(py).call_method0(intern!(py, "qsize"))?;
                 let Some(maxsize) = this.maxsize.get() else { return Ok(false) };
@@ -166,7 +174,7 @@ impl Queue {
     /// As [`Queue::put_nowait`].
     #[inline]
     pub(super) fn put_item(this: &Obj<Queue>, py: Python<'_>, item: Obj) -> PyResult<Obj> {
-        if Self::has(this, py, PUT_NOWAIT)? {
+        if this.replaces(PUT_NOWAIT) {
             return Ok(this.bind(py).call_method1(intern!(py, "put_nowait"), (item,))?.into());
         }
         Self::put_nowait(this, py, item)?;
@@ -185,7 +193,7 @@ impl Queue {
         if Self::is_full(this, py)? {
             return Err(raise(py, Exception::Full));
         }
-        if Self::has(this, py, PUT)? {
+        if this.replaces(PUT) {
             this.bind(py).call_method1(intern!(py, "_put"), (item,))?;
         } else {
             this.items.put(py, this.items.order(), item)?;
@@ -203,7 +211,7 @@ impl Queue {
     /// As [`Queue::get_nowait`].
     #[inline]
     pub(super) fn get_item(this: &Obj<Queue>, py: Python<'_>) -> PyResult<Obj> {
-        if Self::has(this, py, GET_NOWAIT)? {
+        if this.replaces(GET_NOWAIT) {
             return Ok(this.bind(py).call_method0(intern!(py, "get_nowait"))?.into());
         }
         Self::get_nowait(this, py)
@@ -211,7 +219,7 @@ impl Queue {
 
     #[inline]
     fn take(this: &Obj<Queue>, py: Python<'_>) -> PyResult<Obj> {
-        if Self::has(this, py, GET)? {
+        if this.replaces(GET) {
             return Ok(this.bind(py).call_method0(intern!(py, "_get"))?.into());
         }
         this.items.get(py, this.items.order())
@@ -305,7 +313,7 @@ impl Queue {
     }
 
     fn shown(this: &Obj<Queue>, py: Python<'_>) -> PyResult<String> {
-        if Self::has(this, py, FORMAT)? {
+        if this.replaces(FORMAT) {
             return this.bind(py).call_method0(intern!(py, "_format"))?.extract();
         }
         Self::format(this, py)
@@ -319,16 +327,6 @@ impl Queue {
     fn str(this: &Obj<Queue>, py: Python<'_>) -> PyResult<String> {
         let name = this.bind(py).get_type().name()?;
         Ok(format!("<{name} {}>", Self::shown(this, py)?))
-    }
-
-    fn setattr(
-        this: &Obj<Queue>,
-        py: Python<'_>,
-        name: &Bound<'_, PyAny>,
-        _value: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<bool> {
-        this.replaced.note(this, py, &METHODS, name)?;
-        Ok(false)
     }
 
     /// The `item` of `put(item)` and `put_nowait(item)`.
@@ -405,7 +403,7 @@ impl Class for Queue {
             .init(Self::init)
             .repr(Self::repr)
             .str(Self::str)
-            .setattr(Self::setattr)
+            .replaceable()
             .generic()
             .method(
                 "put",

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, Signature, WeakList};
+use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, Replaced, Signature, WeakList};
 use pyo3::exceptions::{PyAssertionError, PyConnectionResetError, PyNotImplementedError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -10,7 +10,6 @@ use pyo3::types::PyList;
 
 use super::attributes::{event_loop, flag};
 use super::operation::{Op, StreamOperation};
-use super::replaced;
 use crate::event_loop::{LoopRef, running};
 use crate::future_likes;
 
@@ -19,9 +18,8 @@ pub struct FlowControlMixin {
     pub(super) event_loop: RefCell<Option<LoopRef>>,
     pub(super) paused: Cell<bool>,
     pub(super) lost: Cell<bool>,
-    /// Whether methods that transports call have been replaced (`replaced.rs`), and whether `_drain_helper` has.
-    pub(super) replaced: Cell<bool>,
-    pub(super) drain_replaced: Cell<bool>,
+    /// Which methods have been replaced (`replaced.rs`).
+    pub(super) replaced: Replaced,
     waiters: RefCell<Vec<Obj>>,
     dict: DictSlot,
     weaklist: WeakList,
@@ -34,8 +32,7 @@ impl FlowControlMixin {
             event_loop: RefCell::new(event_loop),
             paused: Cell::new(false),
             lost: Cell::new(false),
-            replaced: Cell::new(false),
-            drain_replaced: Cell::new(false),
+            replaced: Replaced::unknown(),
             waiters: RefCell::new(Vec::new()),
             dict: DictSlot::new(),
             weaklist: WeakList::new(),
@@ -46,23 +43,10 @@ impl FlowControlMixin {
         const SIGNATURE: Signature<1> = Signature::new("FlowControlMixin", ["loop"]).required(0);
         let [event_loop] = args.bind(&SIGNATURE)?;
         this.initialize(running::loop_or_current(py, event_loop)?);
-        if this.is_exact() {
-            return Ok(());
-        }
-        this.find_replaced(this, py)
-    }
-
-    /// Finds out what the class of a derived instance replaces.
-    ///
-    /// # Errors
-    /// What a metaclass raises.
-    pub(super) fn find_replaced<T: Class>(&self, this: &Obj<T>, py: Python<'_>) -> PyResult<()> {
-        self.replaced.set(self.replaced.get() || replaced::by_class(py, this, &replaced::PROTOCOL)?);
-        self.drain_replaced.set(self.drain_replaced.get() || replaced::by_class(py, this, &replaced::DRAIN)?);
         Ok(())
     }
 
-    /// `__init__`, without looking for replaced methods.
+    /// `__init__`.
     pub(crate) fn initialize(&self, event_loop: LoopRef) {
         let old = self.event_loop.replace(Some(event_loop));
         drop(old);
@@ -175,20 +159,6 @@ impl FlowControlMixin {
     fn get_close_waiter(_this: &Obj<Self>, _py: Python<'_>, _stream: &Bound<'_, PyAny>) -> PyResult<()> {
         Err(PyNotImplementedError::new_err("_get_close_waiter"))
     }
-
-    fn setattr(
-        this: &Obj<Self>,
-        _py: Python<'_>,
-        name: &Bound<'_, PyAny>,
-        _value: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<bool> {
-        if replaced::is_named(name, &replaced::PROTOCOL)? {
-            this.replaced.set(true);
-        } else if replaced::is_named(name, &replaced::DRAIN)? {
-            this.drain_replaced.set(true);
-        }
-        Ok(false)
-    }
 }
 
 impl Class for FlowControlMixin {
@@ -198,7 +168,6 @@ impl Class for FlowControlMixin {
         paused,
         lost,
         replaced,
-        drain_replaced,
         waiters,
         dict: DictSlot,
         weaklist: WeakList
@@ -215,7 +184,7 @@ impl Class for FlowControlMixin {
     fn define(class: &mut ClassBuilder<Self>) {
         class
             .init(Self::init)
-            .setattr(Self::setattr)
+            .replaceable()
             .method0("pause_writing", Self::pause_writing,
                 "pause_writing($self, /)\n--\n\nThe transport's buffer is over its high-water mark.")
             .method0("resume_writing", Self::resume_writing,

@@ -122,7 +122,7 @@ impl StreamOperation {
             Op::DrainHelper => self.wait_until_drained(py, &on),
             _ => {
                 let Some(reader) = on.cast::<StreamReader>() else { return Err(reused()) };
-                if reader.replaced.get() && op != Op::WaitForData {
+                if reader.replaces_any() && op != Op::WaitForData {
                     let body = replaced::read(py, op, reader, self.given.take())?;
                     return self.pass(py, &body, State::Passing);
                 }

@@ -13,6 +13,7 @@ use pyo3::types::{PyDict, PyWeakrefMethods, PyWeakrefReference};
 use super::attributes::{cell, flag};
 use super::flow_control::FlowControlMixin;
 use super::reader::StreamReader;
+use super::replaced;
 use super::writer::StreamWriter;
 use crate::event_loop::{LoopRef, running};
 use crate::future::Future;
@@ -92,9 +93,6 @@ impl StreamReaderProtocol {
         this.callback.set(callback.map(Obj::from));
         this.closed.set(Some(event_loop.create_future(py)?));
         this.base().initialize(event_loop);
-        if !this.is_exact() {
-            this.base().find_replaced(this, py)?;
-        }
         Ok(())
     }
 
@@ -303,7 +301,7 @@ impl StreamReaderProtocol {
 /// The reader, if it is ours and nothing about it has been replaced.
 #[inline]
 pub(super) fn plain(reader: &Obj) -> Option<&Obj<StreamReader>> {
-    reader.cast::<StreamReader>().filter(|ours| !ours.replaced.get())
+    reader.cast::<StreamReader>().filter(|ours| !ours.replaces_any())
 }
 
 fn weak(reader: &Bound<'_, PyAny>) -> PyResult<Obj> {
@@ -343,7 +341,7 @@ impl StreamReaderProtocol {
     /// What it raises.
     #[inline]
     pub(crate) fn feed(this: &Obj<Self>, py: Python<'_>, data: &[u8]) -> PyResult<bool> {
-        if !this.base().replaced.get()
+        if !this.base().replaces(replaced::CALLED)
             && let Some(reader) = this.reader(py)
             && let Some(reader) = plain(&reader)
         {
@@ -358,7 +356,7 @@ impl StreamReaderProtocol {
     /// # Errors
     /// What it raises.
     pub(crate) fn feed_whole(this: &Obj<Self>, py: Python<'_>, data: &Obj) -> PyResult<bool> {
-        if !this.base().replaced.get()
+        if !this.base().replaces(replaced::CALLED)
             && let Some(reader) = this.reader(py)
             && let Some(reader) = plain(&reader)
         {

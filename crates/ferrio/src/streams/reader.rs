@@ -4,7 +4,8 @@ use std::cell::{Cell, RefCell};
 
 use ferrio_core::read_buffer::ReadBuffer;
 use ferrio_object::{
-    Any, Args, Buffer, Class, ClassBuilder, DictSlot, Hint, Obj, ObjCell, Signature, WeakList, bytes_of,
+    Any, Args, Buffer, Class, ClassBuilder, DictSlot, Hint, Obj, ObjCell, Replaced, Signature, WeakList,
+    bytes_of,
 };
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError, PyRuntimeError, PyValueError};
 use pyo3::intern;
@@ -13,7 +14,7 @@ use pyo3::types::PyBytes;
 
 use super::operation::{Op, StreamOperation};
 use super::writer::StreamWriter;
-use super::{DEFAULT_LIMIT, attributes, replaced};
+use super::{DEFAULT_LIMIT, attributes};
 use crate::event_loop::{LoopRef, running};
 use crate::future::Future;
 use crate::future_likes;
@@ -35,7 +36,7 @@ pub struct StreamReader {
     pub(super) eof: Cell<bool>,
     pub(super) paused: Cell<bool>,
     /// Which methods that asyncio calls through `self` have been replaced (`replaced.rs`).
-    pub(super) replaced: Cell<bool>,
+    pub(super) replaced: Replaced,
     /// The future that the one task that waits for bytes waits for.
     pub(super) waiter: ObjCell,
     /// The operation that waits, and the writer of the same connection, which mostly comes next.
@@ -81,9 +82,6 @@ impl StreamReader {
             return Err(PyValueError::new_err("Limit cannot be <= 0"));
         }
         let event_loop = running::loop_or_current(py, event_loop)?;
-        if !this.is_exact() {
-            this.replaced.set(this.replaced.get() || replaced::by_class(py, this, &replaced::READER)?);
-        }
         this.initialize(py, limit, event_loop)
     }
 
@@ -459,7 +457,7 @@ impl Class for StreamReader {
             limit: Cell::new(DEFAULT_LIMIT),
             eof: Cell::new(false),
             paused: Cell::new(false),
-            replaced: Cell::new(false),
+            replaced: Replaced::unknown(),
             waiter: ObjCell::empty(),
             operation: Hint::none(),
             writer: Hint::none(),
@@ -474,7 +472,7 @@ impl Class for StreamReader {
     fn define(class: &mut ClassBuilder<Self>) {
         class
             .init(Self::init)
-            .setattr(replaced::reader_setattr)
+            .replaceable()
             .aiter_itself()
             .anext(Self::anext)
             .method1("feed_data", Self::feed_data,

@@ -1,17 +1,17 @@
 //! Methods that asyncio calls through `self`, and which a subclass or an instance may have replaced.
 //!
-//! What a class replaces is found out once, when the object is made; what is set on an instance is noticed when it is
-//! set. An object with a replaced method takes the way in this file, step by step as asyncio goes it; all others
-//! never come here.
+//! An object with a replaced method takes the way in this file, step by step as asyncio goes it; all others never come
+//! here.
 
 use std::cell::RefCell;
 
-use ferrio_object::{Buffer, Class, ClassDef, Obj, Wait};
+use ferrio_object::{Buffer, MethodSet, Methods, Obj, Replaceable, Replaced, Wait};
 use pyo3::exceptions::{PyStopAsyncIteration, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
+use super::flow_control::FlowControlMixin;
 use super::operation::Op;
 use super::read::Read;
 use super::reader::StreamReader;
@@ -20,7 +20,7 @@ use crate::coro::{self, Co, Local};
 use crate::exceptions;
 
 /// What is called through a reader.
-pub(super) const READER: [&str; 11] = [
+const READER: [&str; 11] = [
     "read",
     "readline",
     "readuntil",
@@ -34,11 +34,9 @@ pub(super) const READER: [&str; 11] = [
     "_maybe_resume_transport",
 ];
 
-/// What a writer calls through a protocol.
-pub(super) const DRAIN: [&str; 1] = ["_drain_helper"];
-
-/// What a transport calls through a protocol, and what the protocol calls through itself then.
-pub(super) const PROTOCOL: [&str; 7] = [
+/// What a transport calls through a protocol, what the protocol calls through itself then, and last what a writer calls
+/// through it.
+const PROTOCOL: [&str; 8] = [
     "connection_made",
     "connection_lost",
     "data_received",
@@ -46,46 +44,34 @@ pub(super) const PROTOCOL: [&str; 7] = [
     "pause_writing",
     "resume_writing",
     "_stream_reader",
+    "_drain_helper",
 ];
+pub(super) const DRAIN: MethodSet = MethodSet::named(&PROTOCOL, "_drain_helper");
+/// All but that one.
+pub(super) const CALLED: MethodSet = MethodSet::first(PROTOCOL.len() - 1);
 
-/// Whether the class of `this` has one of `names` from somewhere else than `T`.
-///
-/// # Errors
-/// What a metaclass raises.
-pub(super) fn by_class<T: Class>(py: Python<'_>, this: &Obj<T>, names: &[&str]) -> PyResult<bool> {
-    let native = ClassDef::type_object::<T>(py);
-    let class = this.bind(py).get_type();
-    for name in names {
-        let name = PyString::intern(py, name);
-        let ours = native.bind(py).getattr_opt(&name)?;
-        let theirs = class.getattr_opt(&name)?;
-        match (ours, theirs) {
-            (Some(ours), Some(theirs)) if theirs.is(&ours) => {}
-            (None, None) => {}
-            _ => return Ok(true),
-        }
+impl Replaceable for StreamReader {
+    fn methods() -> &'static Methods {
+        static METHODS: Methods = Methods::new(&READER);
+        &METHODS
     }
-    Ok(false)
-}
 
-pub(super) fn is_named(name: &Bound<'_, PyAny>, names: &[&str]) -> PyResult<bool> {
-    match name.cast::<PyString>() {
-        Ok(name) => Ok(names.contains(&name.to_str()?)),
-        Err(_) => Ok(false),
+    #[inline]
+    fn remembered(&self) -> Option<&Replaced> {
+        Some(&self.replaced)
     }
 }
 
-/// Notices a method that is set on a reader.
-pub(super) fn reader_setattr(
-    this: &Obj<StreamReader>,
-    _py: Python<'_>,
-    name: &Bound<'_, PyAny>,
-    _value: Option<&Bound<'_, PyAny>>,
-) -> PyResult<bool> {
-    if is_named(name, &READER)? {
-        this.replaced.set(true);
+impl Replaceable for FlowControlMixin {
+    fn methods() -> &'static Methods {
+        static METHODS: Methods = Methods::new(&PROTOCOL);
+        &METHODS
     }
-    Ok(false)
+
+    #[inline]
+    fn remembered(&self) -> Option<&Replaced> {
+        Some(&self.replaced)
+    }
 }
 
 /// `writer._protocol._drain_helper()`.

@@ -15,6 +15,7 @@ use super::flow_control::FlowControlMixin;
 use super::operation::{Op, StreamOperation};
 use super::protocol::StreamReaderProtocol;
 use super::reader::StreamReader;
+use super::replaced;
 use crate::event_loop::LoopRef;
 use crate::transports::StreamTransport;
 use crate::{coro, future_likes};
@@ -91,7 +92,7 @@ impl StreamWriter {
     #[inline]
     pub(super) fn plain_protocol(&self) -> Option<Obj<FlowControlMixin>> {
         let protocol = self.protocol.get()?.cast_into::<FlowControlMixin>().ok()?;
-        (!protocol.drain_replaced.get()).then_some(protocol)
+        (!protocol.replaces(replaced::DRAIN)).then_some(protocol)
     }
 
     /// `transport.is_closing()`.

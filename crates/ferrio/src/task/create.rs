@@ -202,7 +202,7 @@ pub(crate) fn ensure_future(
     let coroutine = is_python_coroutine(Obj::of(obj)) || crate::coroutines::is_native(Obj::of(obj));
     if coroutine
         && let Some(LoopRef::Native(native)) = event_loop
-        && !native.hooked(Hooks::CREATE_TASK)
+        && !native.replaces(Hooks::CREATE_TASK)
         && native.task_factory.is_none()
         && !native.is_closed()
     {
@@ -288,7 +288,7 @@ pub(crate) fn py_create_task(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj
     }
     let event_loop = LoopRef::new(running::get_running_loop(py)?.bind(py));
     if let LoopRef::Native(native) = &event_loop
-        && !native.hooked(Hooks::CREATE_TASK)
+        && !native.replaces(Hooks::CREATE_TASK)
         && native.task_factory.is_none()
         && let Some(coro) = args.get(0)
     {

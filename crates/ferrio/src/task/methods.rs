@@ -162,7 +162,7 @@ impl Class for Task {
             must_cancel,
             cancel_requests,
             log_destroy_pending,
-            name,
+            name: kept,
             membership: Membership
         },
         freelist

@@ -9,17 +9,31 @@ use super::{Task, step};
 pub struct StepCallable {
     task: ObjCell<Task>,
     exc: ObjCell,
+    /// It stands for a step out of the ready queue, which finds out for itself what is thrown in.
+    queued: bool,
 }
 
 impl StepCallable {
     pub(crate) fn create(py: Python<'_>, task: &Obj<Task>, exc: Option<Obj>) -> PyResult<Obj> {
-        let contents = StepCallable { task: ObjCell::new(task.clone()), exc: exc.into() };
+        let contents = StepCallable { task: ObjCell::new(task.clone()), exc: exc.into(), queued: false };
+        Ok(Obj::<StepCallable>::create(py, ((), contents))?.into_any())
+    }
+
+    /// A step out of the ready queue.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn queued(py: Python<'_>, task: &Obj<Task>) -> PyResult<Obj> {
+        let contents = StepCallable { task: ObjCell::new(task.clone()), exc: ObjCell::empty(), queued: true };
         Ok(Obj::<StepCallable>::create(py, ((), contents))?.into_any())
     }
 
     fn call(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
         args.none("TaskStepMethWrapper")?;
         let Some(task) = this.task.get() else { return Ok(()) };
+        if this.queued {
+            return step::wake_here(&task, py).map_err(|raised| raised.take(py));
+        }
         step::run(&task, py, this.exc.get().map(|exc| ferrio_object::raise(py, &exc)))
             .map_err(|raised| raised.take(py))
     }
@@ -27,14 +41,14 @@ impl StepCallable {
 
 impl Class for StepCallable {
     type Base = Any;
-    ferrio_object::fields!(StepCallable { task, exc });
+    ferrio_object::fields!(StepCallable { task, exc, queued });
     const NAME: &'static str = "_asyncio.TaskStepMethWrapper";
     const DOC: &'static str = "";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
 
     fn blank() -> Self {
-        StepCallable { task: ObjCell::empty(), exc: ObjCell::empty() }
+        StepCallable { task: ObjCell::empty(), exc: ObjCell::empty(), queued: false }
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

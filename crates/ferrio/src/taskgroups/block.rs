@@ -177,7 +177,7 @@ fn waiter(py: Python<'_>, this: &Obj<TaskGroup>) -> PyResult<Option<Obj>> {
     }
     let event_loop = this.get_loop()?;
     let waiter: Obj = match &event_loop {
-        LoopRef::Native(native) if !native.hooked(Hooks::CREATE_FUTURE) => {
+        LoopRef::Native(native) if !native.replaces(Hooks::CREATE_FUTURE) => {
             Future::create(py, event_loop.clone())?.into_any()
         }
         other => other.as_any().bind(py).call_method0(intern!(py, "create_future"))?.into(),

@@ -35,7 +35,7 @@ struct Children {
     count: usize,
 }
 
-ferrio_object::traverse!(struct Children { places, free, count });
+ferrio_object::traverse!(struct Children { places, free, count }, default);
 
 impl Children {
     fn insert(&mut self, child: Obj) -> u32 {
@@ -253,7 +253,9 @@ impl TaskGroup {
         let event_loop = this.get_loop()?;
         let task = match &event_loop {
             LoopRef::Native(native)
-                if !native.hooked(Hooks::CREATE_TASK) && native.task_factory.is_none() && args.len() == 1 =>
+                if !native.replaces(Hooks::CREATE_TASK)
+                    && native.task_factory.is_none()
+                    && args.len() == 1 =>
             {
                 native.check_closed()?;
                 task::create_from_call(py, event_loop.clone(), &coro, args)?.into_any()

@@ -42,7 +42,9 @@ impl State {
 }
 
 /// A deadline on the loop's clock.
+#[derive(Default)]
 enum When {
+    #[default]
     Never,
     /// Seconds, computed here.
     At(f64),
@@ -55,7 +57,8 @@ ferrio_object::traverse!(
         Never,
         At(when),
         Given(given),
-    }
+    },
+    default
 );
 
 /// The contents of a `Timeout`.

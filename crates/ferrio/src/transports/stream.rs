@@ -14,11 +14,14 @@ use std::rc::Rc;
 use ferrio_core::driver::{Address, Interest, Token, socket};
 use ferrio_core::write_queue::{FlowControl, WriteQueue};
 use ferrio_core::write_timing::{Habit, WriteTiming};
-use ferrio_object::{Any, Args, Class, ClassBuilder, Erased, GilStatic, Obj, ObjCell, Signature};
+use ferrio_object::{
+    Any, Args, Class, ClassBuilder, Erased, GilStatic, Methods, Obj, ObjCell, Replaceable, Replaced,
+    Signature,
+};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString};
+use pyo3::types::{PyBytes, PyList};
 
 use super::attached::{Attached, Cause};
 use super::chunk::Chunk;
@@ -63,13 +66,25 @@ pub struct StreamTransport {
     pub(super) paused: Cell<bool>,
     /// Where the next read goes.
     pub(super) room: Cell<Room>,
-    /// Whether methods that streams call may mean something else than ours: a derived class, or one set on the instance.
-    replaced: Cell<bool>,
+    /// Which of the methods that streams call mean something else than ours.
+    replaced: Replaced,
 }
 
 /// What streams call on a transport.
 const CALLED: [&str; 7] =
     ["write", "writelines", "close", "is_closing", "pause_reading", "resume_reading", "get_extra_info"];
+
+impl Replaceable for StreamTransport {
+    fn methods() -> &'static Methods {
+        static METHODS: Methods = Methods::new(&CALLED);
+        &METHODS
+    }
+
+    #[inline]
+    fn remembered(&self) -> Option<&Replaced> {
+        Some(&self.replaced)
+    }
+}
 
 /// What a transport is made of.
 pub(crate) struct Opening<'a> {
@@ -163,29 +178,13 @@ impl StreamTransport {
             extra: given(extra),
             server: given(server),
         };
-        this.replaced.set(!std::ptr::eq(this.type_ptr().cast(), python_class(py)?.as_ptr()));
         Self::begin(this, py, event_loop, opening)
     }
 
     /// The transport to call natively, if `obj` is one of ours with nothing replaced.
     #[inline]
     pub(crate) fn plain(obj: &Obj) -> Option<&Obj<Self>> {
-        obj.cast::<Self>().filter(|ours| !ours.replaced.get())
-    }
-
-    /// Notices a method that is set on the instance.
-    fn setattr(
-        this: &Obj<Self>,
-        _py: Python<'_>,
-        name: &Bound<'_, PyAny>,
-        _value: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<bool> {
-        if let Ok(name) = name.cast::<PyString>()
-            && CALLED.contains(&name.to_str()?)
-        {
-            this.replaced.set(true);
-        }
-        Ok(false)
+        obj.cast::<Self>().filter(|ours| !ours.replaces_any())
     }
 
     fn begin(this: &Obj<Self>, py: Python<'_>, event_loop: &Obj<Loop>, opening: Opening<'_>) -> PyResult<()> {
@@ -445,7 +444,7 @@ impl Class for StreamTransport {
             eof: Cell::new(false),
             paused: Cell::new(false),
             room: Cell::default(),
-            replaced: Cell::new(false),
+            replaced: Replaced::unknown(),
         }
     }
 
@@ -460,7 +459,7 @@ impl Class for StreamTransport {
     fn define(class: &mut ClassBuilder<Self>) {
         class
             .init(Self::init)
-            .setattr(Self::setattr)
+            .replaceable()
             .repr(Self::repr)
             .method(
                 "get_extra_info",
