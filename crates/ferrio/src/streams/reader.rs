@@ -14,7 +14,7 @@ use pyo3::types::PyBytes;
 
 use super::operation::{Op, StreamOperation};
 use super::writer::StreamWriter;
-use super::{DEFAULT_LIMIT, attributes};
+use super::{DEFAULT_LIMIT, attributes, replaced};
 use crate::event_loop::{LoopRef, running};
 use crate::future::Future;
 use crate::future_likes;
@@ -308,6 +308,14 @@ impl StreamReader {
     }
 
     fn feed_data(this: &Obj<Self>, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        if this.replaces(replaced::WAKE) && data.is_truthy()? {
+            return replaced::wake_by_name(this, py, || Self::feed_any(this, py, data));
+        }
+        Self::feed_any(this, py, data)
+    }
+
+    #[inline]
+    fn feed_any(this: &Obj<Self>, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let data = Obj::from(data);
         if let Some(bytes) = bytes_of(&data) {
             return this.feed(py, bytes);
@@ -321,6 +329,9 @@ impl StreamReader {
     }
 
     fn feed_eof(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        if this.replaces(replaced::WAKE) {
+            return replaced::wake_by_name(this, py, || this.end(py));
+        }
         this.end(py)
     }
 

@@ -34,6 +34,8 @@ const READER: [&str; 11] = [
     "_maybe_resume_transport",
 ];
 
+pub(super) const WAKE: MethodSet = MethodSet::named(&READER, "_wakeup_waiter");
+
 /// What a transport calls through a protocol, what the protocol calls through itself then, and last what a writer calls
 /// through it.
 const PROTOCOL: [&str; 8] = [
@@ -72,6 +74,23 @@ impl Replaceable for FlowControlMixin {
     fn remembered(&self) -> Option<&Replaced> {
         Some(&self.replaced)
     }
+}
+
+/// Does `feed`, which wakes who waits, and has `reader._wakeup_waiter()` wake them instead.
+///
+/// # Errors
+/// What either raises.
+#[cold]
+pub(super) fn wake_by_name(
+    reader: &Obj<StreamReader>,
+    py: Python<'_>,
+    feed: impl FnOnce() -> PyResult<()>,
+) -> PyResult<()> {
+    let waiter = reader.waiter.take();
+    let outcome = feed();
+    reader.waiter.set(waiter);
+    outcome?;
+    reader.bind(py).call_method0(intern!(py, "_wakeup_waiter")).map(drop)
 }
 
 /// `writer._protocol._drain_helper()`.
