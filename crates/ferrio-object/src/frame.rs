@@ -3,7 +3,7 @@
 //! A Rust future is opaque to the garbage collector. So no Python reference may live in one while it is suspended: what
 //! has to survive an await is in the frame, which the coroutine object shows to the collector, and the future has a
 //! [`Local`] (for an object) or a [`Kept`] (for a Rust value with objects in it), which only know where. The compiler holds this rule: [`Suspended::new`] asks for a future that is `Send`,
-//! and [`Obj`](crate::Obj), `Bound` and `Python` are not, so that one of them across an await is an error. [`Co`],
+//! and [`Obj`], `Bound` and `Python` are not, so that one of them across an await is an error. [`Co`],
 //! [`Local`] and [`Kept`] are `Send` without a promise of ours: they share the frame through [`GilShared`], which shows it to
 //! attached threads and leaks it on others, and ask the interpreter before they say that the thread is attached.
 //!
