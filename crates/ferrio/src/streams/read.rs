@@ -1,6 +1,8 @@
 //! What `read`, `readline`, `readuntil` and `readexactly` do: how a read begins, and one attempt at it on what is in
 //! the buffer. An attempt that finds too little is repeated after more bytes have come.
 
+use std::cell::RefCell;
+
 use ferrio_core::read_buffer::{LimitOverrun, ReadBuffer, Search, SearchState, check_separators};
 use ferrio_object::{Buffer, Obj, restore_context};
 use pyo3::exceptions::{PyOverflowError, PyStopAsyncIteration, PyTypeError, PyValueError};
@@ -48,6 +50,17 @@ ferrio_object::traverse!(enum Read {
     Until { separators, search },
     Data { name, waited },
 });
+
+/// A read under way in a coroutine's frame, which drops it whole.
+pub(super) struct Reading {
+    pub(super) read: RefCell<Read>,
+}
+
+ferrio_object::traverse!(
+    struct Reading {
+        read: kept,
+    }
+);
 
 /// What ends a message.
 pub(super) enum Separators {

@@ -13,7 +13,7 @@ use pyo3::types::{PyBytes, PyString};
 
 use super::flow_control::FlowControlMixin;
 use super::operation::Op;
-use super::read::Read;
+use super::read::{Read, Reading};
 use super::reader::StreamReader;
 use super::writer::StreamWriter;
 use crate::coro::{self, Co, Local};
@@ -192,7 +192,7 @@ impl Reads {
             let given = given.map(|given| given.get());
             let read = self.with(|reader, py| Read::begin(op, reader, py, given))?;
             let all = matches!(read, Read::All(_));
-            (self.co.keep(RefCell::new(read)), all)
+            (self.co.keep(Reading { read: RefCell::new(read) }), all)
         };
         if all {
             return self.all().await;
@@ -200,12 +200,12 @@ impl Reads {
         loop {
             let wait = {
                 let read = read.get();
-                let found = self.with(|reader, py| read.borrow_mut().attempt(reader, py))?;
+                let found = self.with(|reader, py| read.read.borrow_mut().attempt(reader, py))?;
                 if let Some(data) = found {
                     self.call("_maybe_resume_transport", None)?;
                     return Ok(data);
                 }
-                let name = PyString::new(self.co.py(), read.borrow().name()).into();
+                let name = PyString::new(self.co.py(), read.read.borrow().name()).into();
                 self.wait("_wait_for_data", Some(name))?
             };
             wait.await?;
