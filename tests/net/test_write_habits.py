@@ -217,7 +217,7 @@ def held(impl, asyncio, monkeypatch):
     `held(rounds, setting)` takes for each connection a list of rounds; each round is how many writes it makes, or a
     callable that is called with the transport and makes them.
     """
-    if impl == "asyncio":
+    if impl == "stock":
         pytest.skip("asyncio holds nothing back")
 
     class Answering(asyncio.Protocol):

@@ -323,7 +323,7 @@ def test_streams_send_before_drain_returns(clean_run, asyncio, gather):
 
 
 def test_a_value_that_is_none_is_refused(impl, asyncio, monkeypatch):
-    if impl == "asyncio":
+    if impl == "stock":
         pytest.skip("asyncio has no such setting")
     monkeypatch.setenv(GATHER, "yes")
     with pytest.raises(ValueError, match=GATHER):

@@ -169,6 +169,7 @@ fn finish<'py, T: Class>(
     }
     if fields::dict::<T>().is_some() {
         offset_member("__dictoffset__", T::dict_offset().unwrap_or_default());
+        // Behind what the class defines itself: of two with one name the interpreter takes the first.
         class.getset.push(ffi::PyGetSetDef {
             name: leak("__dict__"),
             get: Some(ffi::PyObject_GenericGetDict),

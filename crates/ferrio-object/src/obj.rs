@@ -12,6 +12,7 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use pyo3::{Borrowed, ffi};
 
 use crate::builder::Class;
@@ -253,6 +254,29 @@ impl<T: Class> Obj<T> {
         // SAFETY: `Bound` is a non-null object pointer with zero-sized markers, as `Obj` is; the check shows that
         // the contents are a `T`.
         class::is_instance::<T>(any.as_ptr()).then(|| unsafe { &*std::ptr::from_ref(any).cast::<Obj<T>>() })
+    }
+
+    /// The dict of the instance; made if there was none.
+    ///
+    /// # Errors
+    /// `AttributeError` if the class has none, `MemoryError`.
+    pub fn instance_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        // SAFETY: attached; a valid object; a new reference or null with an error set.
+        let dict = unsafe {
+            let dict = ffi::PyObject_GenericGetDict(self.as_ptr(), std::ptr::null_mut());
+            Bound::from_owned_ptr_or_err(py, dict)?
+        };
+        Ok(dict.cast_into()?)
+    }
+
+    /// Puts another dict in the place of the instance's.
+    ///
+    /// # Errors
+    /// `TypeError` for what is no dict.
+    pub fn set_instance_dict(&self, py: Python<'_>, dict: &Bound<'_, PyAny>) -> PyResult<()> {
+        // SAFETY: attached; two valid objects.
+        let set = unsafe { ffi::PyObject_GenericSetDict(self.as_ptr(), dict.as_ptr(), std::ptr::null_mut()) };
+        if set < 0 { Err(PyErr::fetch(py)) } else { Ok(()) }
     }
 
     /// The object seen as its base class.

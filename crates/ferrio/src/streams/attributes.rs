@@ -11,8 +11,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PySlice};
 
 use super::DEFAULT_LIMIT;
+use super::dict_state::DictState;
 use super::reader::{StreamReader, limit_of};
 use crate::event_loop::LoopRef;
+
+impl DictState for StreamReader {}
 
 impl StreamReader {
     /// Takes over what is in the bytearray that was given out.
@@ -106,13 +109,17 @@ macro_rules! cell {
     ($class:expr, $ty:ty, $name:literal, $field:ident) => {
         $class.getset(
             $name,
-            |this: &ferrio_object::Obj<$ty>, _py: pyo3::Python<'_>| this.$field.get(),
+            |this: &ferrio_object::Obj<$ty>, py: pyo3::Python<'_>| -> pyo3::PyResult<_> {
+                <$ty as super::dict_state::DictState>::take_over(this, py)?;
+                Ok(this.$field.get())
+            },
             |this: &ferrio_object::Obj<$ty>,
-             _py: pyo3::Python<'_>,
+             py: pyo3::Python<'_>,
              value: Option<&pyo3::Bound<'_, pyo3::PyAny>>| {
                 use pyo3::types::PyAnyMethods;
+                <$ty as super::dict_state::DictState>::take_over(this, py)?;
                 this.$field.set(value.filter(|value| !value.is_none()).map(ferrio_object::Obj::from));
-                Ok(())
+                <$ty as super::dict_state::DictState>::write_back(this, py)
             },
             "",
         )
@@ -124,13 +131,17 @@ macro_rules! flag {
     ($class:expr, $ty:ty, $name:literal, $field:ident) => {
         $class.getset(
             $name,
-            |this: &ferrio_object::Obj<$ty>, _py: pyo3::Python<'_>| this.$field.get(),
+            |this: &ferrio_object::Obj<$ty>, py: pyo3::Python<'_>| -> pyo3::PyResult<_> {
+                <$ty as super::dict_state::DictState>::take_over(this, py)?;
+                Ok(this.$field.get())
+            },
             |this: &ferrio_object::Obj<$ty>,
-             _py: pyo3::Python<'_>,
+             py: pyo3::Python<'_>,
              value: Option<&pyo3::Bound<'_, pyo3::PyAny>>| {
                 use pyo3::types::PyAnyMethods;
+                <$ty as super::dict_state::DictState>::take_over(this, py)?;
                 this.$field.set(value.map_or(Ok(false), |value| value.is_truthy())?);
-                Ok(())
+                <$ty as super::dict_state::DictState>::write_back(this, py)
             },
             "",
         )
@@ -142,15 +153,17 @@ macro_rules! event_loop {
     ($class:expr, $ty:ty) => {
         $class.getset(
             "_loop",
-            |this: &ferrio_object::Obj<$ty>, _py: pyo3::Python<'_>| {
-                this.event_loop.borrow().as_ref().map(|event_loop| event_loop.as_any().clone())
+            |this: &ferrio_object::Obj<$ty>, py: pyo3::Python<'_>| -> pyo3::PyResult<_> {
+                <$ty as super::dict_state::DictState>::take_over(this, py)?;
+                Ok(this.event_loop.borrow().as_ref().map(|event_loop| event_loop.as_any().clone()))
             },
             |this: &ferrio_object::Obj<$ty>,
-             _py: pyo3::Python<'_>,
+             py: pyo3::Python<'_>,
              value: Option<&pyo3::Bound<'_, pyo3::PyAny>>| {
+                <$ty as super::dict_state::DictState>::take_over(this, py)?;
                 let old = this.event_loop.replace(value.map(crate::event_loop::LoopRef::new));
                 drop(old);
-                Ok(())
+                <$ty as super::dict_state::DictState>::write_back(this, py)
             },
             "",
         )

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::attributes::{event_loop, flag};
+use super::dict_state;
 use super::operation::{Op, StreamOperation};
 use crate::event_loop::{LoopRef, running};
 use crate::future_likes;
@@ -20,6 +21,8 @@ pub struct FlowControlMixin {
     pub(super) lost: Cell<bool>,
     /// Which methods have been replaced (`replaced.rs`).
     pub(super) replaced: Replaced,
+    /// Whether the state is in the instance's dict too (`dict_state.rs`).
+    pub(super) in_dict: Cell<bool>,
     waiters: RefCell<Vec<Obj>>,
     dict: DictSlot,
     weaklist: WeakList,
@@ -33,6 +36,7 @@ impl FlowControlMixin {
             paused: Cell::new(false),
             lost: Cell::new(false),
             replaced: Replaced::unknown(),
+            in_dict: Cell::new(false),
             waiters: RefCell::new(Vec::new()),
             dict: DictSlot::new(),
             weaklist: WeakList::new(),
@@ -149,7 +153,7 @@ impl FlowControlMixin {
     }
 
     fn py_connection_lost(this: &Obj<Self>, py: Python<'_>, exc: &Bound<'_, PyAny>) -> PyResult<()> {
-        this.connection_lost(py, (!exc.is_none()).then_some(exc))
+        dict_state::with(this, py, || this.connection_lost(py, (!exc.is_none()).then_some(exc)))
     }
 
     fn drain_helper(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
@@ -168,6 +172,7 @@ impl Class for FlowControlMixin {
         paused,
         lost,
         replaced,
+        in_dict,
         waiters,
         dict: DictSlot,
         weaklist: WeakList
@@ -185,9 +190,10 @@ impl Class for FlowControlMixin {
         class
             .init(Self::init)
             .replaceable()
-            .method0("pause_writing", Self::pause_writing,
+            .getset("__dict__", dict_state::get, dict_state::set, "")
+            .method0("pause_writing", |this: &Obj<Self>, py: Python<'_>| dict_state::with(this, py, || Self::pause_writing(this, py)),
                 "pause_writing($self, /)\n--\n\nThe transport's buffer is over its high-water mark.")
-            .method0("resume_writing", Self::resume_writing,
+            .method0("resume_writing", |this: &Obj<Self>, py: Python<'_>| dict_state::with(this, py, || Self::resume_writing(this, py)),
                 "resume_writing($self, /)\n--\n\nThe transport's buffer has drained.")
             .method1("connection_lost", Self::py_connection_lost,
                 "connection_lost($self, exc, /)\n--\n\nThe connection is gone; drains end, with `exc` if there is one.")

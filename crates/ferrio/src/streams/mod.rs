@@ -11,6 +11,7 @@
 //! * `writer.rs`, `flow_control.rs`, `protocol.rs` (and what transports call on it), `open.rs`.
 
 mod attributes;
+mod dict_state;
 mod drain;
 mod flow_control;
 mod open;

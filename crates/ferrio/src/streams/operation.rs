@@ -14,6 +14,7 @@ use ferrio_object::{Class, ClassBuilder, Obj, ObjCell, Sent, await_iter, send};
 use pyo3::exceptions::PyGeneratorExit;
 use pyo3::prelude::*;
 
+use super::dict_state::DictState;
 use super::drain::{self, Drained};
 use super::flow_control::FlowControlMixin;
 use super::read::Read;
@@ -203,6 +204,7 @@ impl StreamOperation {
 
     fn wait_until_drained(&self, py: Python<'_>, protocol: &Obj) -> PyResult<Sent> {
         let Some(protocol) = protocol.cast::<FlowControlMixin>() else { return Err(reused()) };
+        FlowControlMixin::take_over(protocol, py)?;
         match protocol.drain_waiter(py)? {
             None => Ok(Sent::Return(Obj::none(py))),
             Some(waiter) => self.wait(py, waiter),

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyWeakrefMethods, PyWeakrefReference};
 
 use super::attributes::{cell, flag};
+use super::dict_state::{self, DictState};
 use super::flow_control::FlowControlMixin;
 use super::reader::StreamReader;
 use super::replaced;
@@ -24,10 +25,10 @@ use crate::{future_likes, native_fn, task};
 pub struct StreamReaderProtocol {
     /// A weak reference to the reader.
     reader_ref: ObjCell,
-    strong_reader: ObjCell,
+    pub(super) strong_reader: ObjCell,
     reject_connection: Cell<bool>,
     /// The writer, which asyncio's protocol holds before 3.13 and which is therefore not reported as unclosed there.
-    writer: ObjCell,
+    pub(super) writer: ObjCell,
     task: ObjCell,
     transport: ObjCell,
     pub(super) callback: ObjCell,
@@ -289,12 +290,18 @@ impl StreamReaderProtocol {
         Ok(!this.over_ssl.get())
     }
 
-    fn get_close_waiter(this: &Obj<Self>, _py: Python<'_>, _stream: &Bound<'_, PyAny>) -> Option<Obj> {
-        this.closed.get()
+    fn get_close_waiter(
+        this: &Obj<Self>,
+        py: Python<'_>,
+        _stream: &Bound<'_, PyAny>,
+    ) -> PyResult<Option<Obj>> {
+        Self::take_over(this, py)?;
+        Ok(this.closed.get())
     }
 
-    fn get_reader(this: &Obj<Self>, py: Python<'_>) -> Option<Obj> {
-        this.reader(py)
+    fn get_reader(this: &Obj<Self>, py: Python<'_>) -> PyResult<Option<Obj>> {
+        Self::take_over(this, py)?;
+        Ok(this.reader(py))
     }
 }
 
@@ -342,6 +349,7 @@ impl StreamReaderProtocol {
     #[inline]
     pub(crate) fn feed(this: &Obj<Self>, py: Python<'_>, data: &[u8]) -> PyResult<bool> {
         if !this.base().replaces(replaced::CALLED)
+            && !this.base().in_dict.get()
             && let Some(reader) = this.reader(py)
             && let Some(reader) = plain(&reader)
         {
@@ -357,6 +365,7 @@ impl StreamReaderProtocol {
     /// What it raises.
     pub(crate) fn feed_whole(this: &Obj<Self>, py: Python<'_>, data: &Obj) -> PyResult<bool> {
         if !this.base().replaces(replaced::CALLED)
+            && !this.base().in_dict.get()
             && let Some(reader) = this.reader(py)
             && let Some(reader) = plain(&reader)
         {
@@ -420,16 +429,16 @@ impl Class for StreamReaderProtocol {
     fn define(class: &mut ClassBuilder<Self>) {
         class
             .init(Self::init)
-            .method1("connection_made", Self::connection_made,
+            .method1("connection_made", |this: &Obj<Self>, py: Python<'_>, transport: &Bound<'_, PyAny>| dict_state::with(this, py, || Self::connection_made(this, py, transport)),
                 "connection_made($self, transport, /)\n--\n\nThe connection is there: the callback is called.")
-            .method1("connection_lost", Self::connection_lost,
+            .method1("connection_lost", |this: &Obj<Self>, py: Python<'_>, exc: &Bound<'_, PyAny>| dict_state::with(this, py, || Self::connection_lost(this, py, exc)),
                 "connection_lost($self, exc, /)\n--\n\nThe connection is gone: reads end, or fail with `exc`.")
-            .method1("data_received", Self::data_received,
+            .method1("data_received", |this: &Obj<Self>, py: Python<'_>, data: &Bound<'_, PyAny>| dict_state::with(this, py, || Self::data_received(this, py, data)),
                 "data_received($self, data, /)\n--\n\nBytes for the reader.")
-            .method0("eof_received", Self::eof_received,
+            .method0("eof_received", |this: &Obj<Self>, py: Python<'_>| dict_state::with(this, py, || Self::eof_received(this, py)),
                 "eof_received($self, /)\n--\n\nThe other end sends no more; True (keep our end open) but over TLS.")
-            .method1("_replace_transport", Self::replace_transport, "_replace_transport($self, transport, /)\n--\n\n")
-            .method1("_replace_writer", Self::replace_writer, "_replace_writer($self, writer, /)\n--\n\n")
+            .method1("_replace_transport", |this: &Obj<Self>, py: Python<'_>, transport: &Bound<'_, PyAny>| dict_state::with(this, py, || Self::replace_transport(this, py, transport)), "_replace_transport($self, transport, /)\n--\n\n")
+            .method1("_replace_writer", |this: &Obj<Self>, py: Python<'_>, writer: &Bound<'_, PyAny>| dict_state::with(this, py, || Self::replace_writer(this, py, writer)), "_replace_writer($self, writer, /)\n--\n\n")
             .method1("_get_close_waiter", Self::get_close_waiter, "_get_close_waiter($self, stream, /)\n--\n\n")
             .getter("_stream_reader", Self::get_reader, "");
         flag!(class, StreamReaderProtocol, "_reject_connection", reject_connection);

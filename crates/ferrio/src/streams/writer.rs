@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::attributes::{cell, event_loop, is_closed};
+use super::dict_state::DictState;
 use super::flow_control::FlowControlMixin;
 use super::operation::{Op, StreamOperation};
 use super::protocol::StreamReaderProtocol;
@@ -31,6 +32,8 @@ pub struct StreamWriter {
     dict: DictSlot,
     weaklist: WeakList,
 }
+
+impl DictState for StreamWriter {}
 
 impl StreamWriter {
     /// A writer.
@@ -92,7 +95,7 @@ impl StreamWriter {
     #[inline]
     pub(super) fn plain_protocol(&self) -> Option<Obj<FlowControlMixin>> {
         let protocol = self.protocol.get()?.cast_into::<FlowControlMixin>().ok()?;
-        (!protocol.replaces(replaced::DRAIN)).then_some(protocol)
+        (!protocol.replaces(replaced::DRAIN) && !protocol.in_dict.get()).then_some(protocol)
     }
 
     /// `transport.is_closing()`.
