@@ -69,7 +69,7 @@ pub fn write_vectored(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     }
 }
 
-/// [`write`] for what is `Unsupported` there, of at most [`WRITE_MAX`] bytes. `WouldBlock` also after an interruption by
+/// [`write()`] for what is `Unsupported` there, of at most [`WRITE_MAX`] bytes. `WouldBlock` also after an interruption by
 /// a signal.
 pub fn write_waiting(fd: RawFd, data: &[u8]) -> io::Result<usize> {
     if !is_ready(fd, libc::POLLOUT)? {
