@@ -5,13 +5,12 @@ their own (sleep, wait_for, streams), operations that usually end at once (locks
 """
 
 import contextlib
-import importlib
 import socket
 
 import implementation
 import pytest
 
-library = importlib.import_module(implementation.chosen())
+library = implementation.package(implementation.chosen())
 
 PAIR = socket.socketpair()
 PAIR[0].setblocking(False)

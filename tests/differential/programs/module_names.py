@@ -104,28 +104,7 @@ async def never_awaited():
     asyncio.wait_for(asyncio.get_running_loop().create_future(), 1)
 
 
-@scenario(
-    differs="a compiled coroutine has no frame, by which inspect would know that it was created",
-    expected=[
-        ["event", "CORO_CLOSED"],
-        [
-            "event",
-            "send a value first",
-            "raised",
-            {"exception": "TypeError", "message": "can't send non-None value to a just-started coroutine"},
-        ],
-        ["event", True, "CORO_SUSPENDED"],
-        ["event", "throw", "raised", {"exception": "ValueError", "message": "thrown"}],
-        ["event", "CORO_CLOSED"],
-        [
-            "event",
-            "finished",
-            "raised",
-            {"exception": "RuntimeError", "message": "cannot reuse already awaited coroutine"},
-        ],
-        ["event", "close", "returned", None],
-    ],
-)
+@scenario
 async def coroutine_objects():
     coro = asyncio.Queue().get()
     emit(inspect.getcoroutinestate(coro))

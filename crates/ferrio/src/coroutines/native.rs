@@ -4,9 +4,12 @@
 //! in each phase, and the warning of a coroutine that was never awaited are written here once, as CPython has them for
 //! `async def`.
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, Sent, WeakList};
+use std::cell::RefCell;
+
+use ferrio_object::{Any, Args, Class, ClassBuilder, GilStatic, Obj, ObjCell, Sent, ThreadState, WeakList};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 /// Where a coroutine stands in its life.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,14 +22,70 @@ pub(crate) enum Phase {
 
 /// The base of every native coroutine's class. That it is the base is what marks the class ([`is_native`]).
 pub struct Native {
+    /// `cr_origin`, where origins are tracked.
+    origin: ObjCell,
     weaklist: WeakList,
 }
 
 impl Native {
     #[inline]
-    pub(crate) fn new(_py: Python<'_>) -> Native {
-        Native { weaklist: WeakList::new() }
+    pub(crate) fn new(py: Python<'_>) -> Native {
+        let depth = ThreadState::origin_tracking_depth(py);
+        let origin = if depth > 0 { made_here(py, depth) } else { None };
+        Native { origin: origin.into(), weaklist: WeakList::new() }
     }
+}
+
+#[cold]
+fn made_here(py: Python<'_>, depth: i32) -> Option<Obj> {
+    // Only memory can be short; the coroutine itself is not to fail by that.
+    ferrio_object::origin(py, depth).map_err(|err| ferrio_object::swallow(py, err)).ok()
+}
+
+/// The code objects that stand for native coroutines, by qualified name.
+static CODES: GilStatic<RefCell<Vec<(&'static str, Obj)>>> = GilStatic::new(RefCell::new(Vec::new()));
+
+/// `cr_code`: no code runs, it tells tools what the coroutine is called and that it is one.
+fn code(py: Python<'_>, qualname: &'static str) -> PyResult<Obj> {
+    let known =
+        CODES.get(py).borrow().iter().find(|(name, _)| *name == qualname).map(|(_, code)| code.clone());
+    if let Some(code) = known {
+        return Ok(code);
+    }
+    let builtins = crate::library::module(py, "builtins")?;
+    let module = builtins.call_method1("compile", ("async def coroutine(): pass", FILE_NAME, "exec"))?;
+    let code = module.getattr("co_consts")?.get_item(0)?;
+    let kwargs = PyDict::new(py);
+    kwargs.set_item("co_name", bare(qualname))?;
+    kwargs.set_item("co_qualname", qualname)?;
+    let code = Obj::from(code.call_method("replace", (), Some(&kwargs))?);
+    CODES.get(py).borrow_mut().push((qualname, code.clone()));
+    Ok(code)
+}
+
+/// `co_filename`: no file, as what `exec` runs has none.
+const FILE_NAME: &str = "<ferrio>";
+
+/// `cr_frame`: nothing once the coroutine has ended.
+fn frame<T: NativeCoroutine>(this: &Obj<T>, py: Python<'_>) -> PyResult<Option<Obj>> {
+    if this.phase() == Phase::Closed {
+        return Ok(None);
+    }
+    let code = code(py, this.qualname())?;
+    let globals = PyDict::new(py);
+    globals.set_item("__name__", "ferrio")?;
+    globals.set_item("__builtins__", crate::library::module(py, "builtins")?)?;
+    ferrio_object::standing_frame(py, code.bind(py).cast()?, &globals).map(Some)
+}
+
+fn bare(qualname: &str) -> &str {
+    qualname.rsplit('.').next().unwrap_or(qualname)
+}
+
+/// `__class__`: what `isinstance` asks when the type's word is not enough, so that native coroutines are
+/// `types.CoroutineType` to `inspect` and everybody else.
+fn coroutine_type<T: NativeCoroutine>(_this: &Obj<T>, py: Python<'_>) -> PyResult<Obj> {
+    Ok(crate::library::module(py, "types")?.getattr("CoroutineType")?.into())
 }
 
 /// Whether `obj` is a coroutine of ours, whichever kind.
@@ -152,21 +211,15 @@ pub(crate) fn define<T: NativeCoroutine>(class: &mut ClassBuilder<T>) {
         .send(T::send)
         .throw(throw::<T>)
         .method0("close", close::<T>, "close($self, /)\n--\n\nEnd the coroutine where it is suspended.")
-        .getter(
-            "__name__",
-            |this: &Obj<T>, _py: Python<'_>| {
-                let name = this.qualname();
-                name.rsplit('.').next().unwrap_or(name)
-            },
-            "",
-        )
+        .getter("__name__", |this: &Obj<T>, _py: Python<'_>| bare(this.qualname()), "")
         .getter("__qualname__", |this: &Obj<T>, _py: Python<'_>| this.qualname(), "")
         .getter("cr_running", |this: &Obj<T>, _py: Python<'_>| this.phase() == Phase::Running, "")
         .getter("cr_suspended", |this: &Obj<T>, _py: Python<'_>| this.phase() == Phase::Suspended, "")
         .getter("cr_await", |this: &Obj<T>, py: Python<'_>| this.awaited(py), "")
-        .getter("cr_frame", |_this: &Obj<T>, py: Python<'_>| Obj::none(py), "")
-        .getter("cr_code", |_this: &Obj<T>, py: Python<'_>| Obj::none(py), "")
-        .getter("cr_origin", |_this: &Obj<T>, py: Python<'_>| Obj::none(py), "");
+        .getter("cr_frame", frame::<T>, "")
+        .getter("cr_code", |this: &Obj<T>, py: Python<'_>| code(py, this.qualname()), "")
+        .getter("cr_origin", |this: &Obj<T>, _py: Python<'_>| this.base().origin.get(), "")
+        .getter("__class__", coroutine_type::<T>, "");
 }
 
 #[cold]
@@ -191,7 +244,7 @@ pub(crate) fn just_started() -> PyErr {
 
 impl Class for Native {
     type Base = Any;
-    ferrio_object::fields!(Native { weaklist: WeakList });
+    ferrio_object::fields!(Native { origin, weaklist: WeakList });
     const NAME: &'static str = "ferrio._ferrio.native_coroutine";
     const DOC: &'static str = "The base of ferrio's own coroutines.";
     // Some kinds hold no reference to anything but strings and do without.
@@ -200,7 +253,7 @@ impl Class for Native {
     const NEW: bool = false;
 
     fn blank() -> Self {
-        Native { weaklist: WeakList::new() }
+        Native { origin: ObjCell::empty(), weaklist: WeakList::new() }
     }
 
     fn define(_class: &mut ClassBuilder<Self>) {}
