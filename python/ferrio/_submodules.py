@@ -37,6 +37,11 @@ SUBMODULES = frozenset(
     }
 )
 
+# Those that `import asyncio` leaves in `sys.modules`.
+IMPORTED_WITH_ASYNCIO = SUBMODULES - {"proactor_events"}
+if sys.version_info < (3, 14):
+    IMPORTED_WITH_ASYNCIO -= {"graph"}
+
 # Those that asyncio does not have: they are never installed under its name.
 OWN = frozenset({"extras", "files"})
 

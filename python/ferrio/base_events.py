@@ -5,12 +5,61 @@ The extension looks up two things here when it needs them: `Server`, so that wha
 """
 
 from ._lazy import attributes
-from ._native import _Loop, _run_until_complete_cb, _SendfileFallbackProtocol, _Server
+from ._native import (
+    _check_ssl_socket,
+    _format_handle,
+    _format_pipe,
+    _interleave_addrinfos,
+    _ipaddr_info,
+    _Loop,
+    _run_until_complete_cb,
+    _SendfileFallbackProtocol,
+    _Server,
+    _set_nodelay,
+    _set_reuseport,
+)
 from .events import AbstractEventLoop, AbstractServer
 
 __all__ = ("BaseEventLoop", "Server")
 
-__getattr__ = attributes(__name__, "logger", "socket", "threading", "time")
+__getattr__ = attributes(
+    __name__,
+    "logger",
+    "collections",
+    "concurrent",
+    "constants",
+    "coroutines",
+    "errno",
+    "events",
+    "exceptions",
+    "functools",
+    "futures",
+    "heapq",
+    "itertools",
+    "os",
+    "protocols",
+    "socket",
+    "ssl",
+    "sslproto",
+    "staggered",
+    "stat",
+    "subprocess",
+    "sys",
+    "tasks",
+    "threading",
+    "time",
+    "timeouts",
+    "traceback",
+    "transports",
+    "trsock",
+    "warnings",
+    "weakref",
+)
+
+# For who reads them: the loop here neither waits by them nor keeps cancelled timers.
+MAXIMUM_SELECT_TIMEOUT = 24 * 3600  # seconds
+_MIN_SCHEDULED_TIMER_HANDLES = 100
+_MIN_CANCELLED_TIMER_HANDLES_FRACTION = 0.5
 
 
 class BaseEventLoop(_Loop, AbstractEventLoop):

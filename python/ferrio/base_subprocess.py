@@ -5,4 +5,6 @@ from ._native import BaseSubprocessTransport, ReadSubprocessPipeProto, WriteSubp
 
 __all__ = ()
 
-__getattr__ = attributes(__name__, "logger")
+__getattr__ = attributes(
+    __name__, "collections", "os", "protocols", "signal", "subprocess", "sys", "transports", "warnings"
+)

@@ -1,3 +1,8 @@
-"""asyncio keeps the repr of tasks in a module of this name; here the extension has it, and there is nothing to show."""
+"""Tasks as text, and their stacks; native."""
+
+from ._lazy import attributes
+from ._native import _task_get_stack, _task_print_stack, _task_repr, _task_repr_info
 
 __all__ = ()
+
+__getattr__ = attributes(__name__, "base_futures", "coroutines", "linecache", "reprlib", "traceback")

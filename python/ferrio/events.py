@@ -35,7 +35,9 @@ __all__ = (
     "set_event_loop_policy",
 )
 
-__getattr__ = attributes(__name__, "threading")
+__getattr__ = attributes(
+    __name__, "contextvars", "format_helpers", "signal", "socket", "subprocess", "threading"
+)
 
 # A handle of ours needs no other class to be safe in other threads; stock has two since 3.14, for free threading.
 _ThreadSafeHandle = Handle

@@ -1,5 +1,6 @@
 """How callbacks and the places where things were made are shown; native."""
 
+from ._lazy import attributes
 from ._native import (
     _format_args_and_kwargs,
     _format_callback,
@@ -9,3 +10,5 @@ from ._native import (
 )
 
 __all__ = ()
+
+__getattr__ = attributes(__name__, "constants", "functools", "inspect", "reprlib", "sys", "traceback")

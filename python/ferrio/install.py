@@ -7,7 +7,8 @@ their globals; these get ferrio's attributes, so that both objects give the same
 
 import sys
 
-from ._submodules import SUBMODULES
+from ._later import put_in_place
+from ._submodules import IMPORTED_WITH_ASYNCIO, SUBMODULES
 
 _PACKAGE = __name__.rpartition(".")[0]
 
@@ -46,6 +47,15 @@ def install():
             sys.modules[f"asyncio.{name}"] = loaded
         elif f"asyncio.{name}" in stock:
             sys.modules[f"asyncio.{name}"] = _ours(name)
+        elif name in IMPORTED_WITH_ASYNCIO:
+            module = put_in_place(f"{_PACKAGE}.{name}")
+            sys.modules[f"asyncio.{name}"] = module
+            setattr(package, name, module)
+    if "concurrent.futures" not in sys.modules:
+        # With asyncio comes `concurrent.futures` under its bare package: `import asyncio, concurrent`.
+        if "concurrent" not in sys.modules:
+            put_in_place("concurrent")
+        vars(sys.modules["concurrent"])["futures"] = put_in_place("concurrent.futures")
     sys.modules["_asyncio"] = _ours("_asyncio")
     sys.meta_path.insert(0, _Finder())
     _follow_into_children()
@@ -130,6 +140,9 @@ class _InstallWhenUnpickled:
             f"import {_PACKAGE}\n"
             f"{_PACKAGE}.install()\n"
         )
+        if f"{_PACKAGE}.cli.foreign" in sys.modules:
+            # The parent is run by `ferrio run`, which tells of loops that are not ferrio's.
+            code += f"from {_PACKAGE}.cli.foreign import watch\nwatch()\n"
         return exec, (code, {})
 
 

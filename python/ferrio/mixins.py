@@ -6,6 +6,9 @@ asyncio's own locks and queues are native here; the class is for those who build
 from _thread import allocate_lock
 
 from . import events
+from ._lazy import attributes
+
+__getattr__ = attributes(__name__, "threading")
 
 _global_lock = allocate_lock()
 

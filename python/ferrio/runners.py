@@ -1,5 +1,21 @@
 """Runner and run(); native."""
 
-from ._native import Runner, run
+from ._lazy import attributes
+from ._native import Runner, _cancel_all_tasks, run
 
 __all__ = ("Runner", "run")
+
+__getattr__ = attributes(
+    __name__,
+    "constants",
+    "contextvars",
+    "coroutines",
+    "enum",
+    "events",
+    "exceptions",
+    "functools",
+    "signal",
+    "sys",
+    "tasks",
+    "threading",
+)

@@ -10,7 +10,26 @@ from .base_events import BaseEventLoop
 
 __all__ = ("BaseSelectorEventLoop",)
 
-__getattr__ = attributes(__name__, "logger", "socket")
+__getattr__ = attributes(
+    __name__,
+    "logger",
+    "collections",
+    "constants",
+    "errno",
+    "events",
+    "functools",
+    "futures",
+    "itertools",
+    "os",
+    "protocols",
+    "selectors",
+    "socket",
+    "ssl",
+    "sslproto",
+    "trsock",
+    "warnings",
+    "weakref",
+)
 
 # `writelines()` of a socket transport goes through one system call here as it does where sockets have `sendmsg()`.
 _HAS_SENDMSG = True

@@ -5,4 +5,15 @@ from ._native import SSLProtocol, _SSLProtocolTransport
 
 __all__ = ()
 
-__getattr__ = attributes(__name__, "logger")
+__getattr__ = attributes(
+    __name__,
+    "logger",
+    "collections",
+    "constants",
+    "enum",
+    "exceptions",
+    "protocols",
+    "ssl",
+    "transports",
+    "warnings",
+)

@@ -7,6 +7,7 @@ from ._native import (
     _stream_protocols,
     open_connection,
     open_unix_connection,
+    sleep,
     start_server,
     start_unix_server,
 )
@@ -25,6 +26,19 @@ __all__ = (
 # Made here and not with the extension, because they derive from a class that is written in Python.
 FlowControlMixin, StreamReaderProtocol = _stream_protocols(Protocol)
 
-__getattr__ = attributes(__name__, "logger")
+__getattr__ = attributes(
+    __name__,
+    "logger",
+    "collections",
+    "coroutines",
+    "events",
+    "exceptions",
+    "format_helpers",
+    "protocols",
+    "socket",
+    "sys",
+    "warnings",
+    "weakref",
+)
 
 _DEFAULT_LIMIT = 2**16  # bytes that a reader buffers before its transport is paused

@@ -1,8 +1,11 @@
 """Process and the functions that start one; native."""
 
+from ._lazy import attributes
 from ._native import Process, SubprocessStreamProtocol, create_subprocess_exec, create_subprocess_shell
 
 __all__ = ("create_subprocess_exec", "create_subprocess_shell")
+
+__getattr__ = attributes(__name__, "logger", "events", "protocols", "streams", "subprocess", "tasks")
 
 # The values of the subprocess module, which costs too much to import for three numbers.
 PIPE = -1

@@ -1,16 +1,23 @@
 """Task, and everything that is made of tasks: gather, wait, wait_for, as_completed, shield, sleep; all native."""
 
+from ._lazy import attributes
 from ._native import (
     Future,
     Task,
+    _AsCompletedIterator,
+    _cancel_and_wait,
     _enter_task,
     _GatheringFuture,
     _leave_task,
     _register_eager_task,
     _register_task,
+    _release_waiter,
+    _sleep0,
     _swap_current_task,
+    _task_name_counter,
     _unregister_eager_task,
     _unregister_task,
+    _wait,
     all_tasks,
     as_completed,
     create_eager_task_factory,
@@ -50,10 +57,32 @@ __all__ = (
     "wait_for",
 )
 
+__getattr__ = attributes(
+    __name__,
+    "base_tasks",
+    "concurrent",
+    "contextvars",
+    "coroutines",
+    "events",
+    "exceptions",
+    "functools",
+    "futures",
+    "inspect",
+    "itertools",
+    "math",
+    "queues",
+    "timeouts",
+    "types",
+    "weakref",
+)
+
 # Equal to those of concurrent.futures, which is not imported for three strings.
 FIRST_COMPLETED = "FIRST_COMPLETED"
 FIRST_EXCEPTION = "FIRST_EXCEPTION"
 ALL_COMPLETED = "ALL_COMPLETED"
+
+# What sleep(0) awaits.
+__sleep0 = _sleep0
 
 # CPython has each of these twice, in C and in Python, and its tests ask for both.
 _CTask = _PyTask = Task

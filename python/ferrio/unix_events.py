@@ -12,7 +12,27 @@ from .selector_events import BaseSelectorEventLoop
 __all__ = ("EventLoop", "SelectorEventLoop")
 
 
-__getattr__ = attributes(__name__, "logger", "signal", "socket", "threading")
+__getattr__ = attributes(
+    __name__,
+    "logger",
+    "base_subprocess",
+    "constants",
+    "coroutines",
+    "errno",
+    "exceptions",
+    "fcntl",
+    "futures",
+    "io",
+    "itertools",
+    "selectors",
+    "signal",
+    "socket",
+    "stat",
+    "subprocess",
+    "tasks",
+    "threading",
+    "warnings",
+)
 
 
 class _UnixReadPipeTransport(_ReadPipeTransport, transports.ReadTransport):

@@ -349,6 +349,45 @@ async def loop_with_work_left(sentinel):
 
 
 @case
+async def attributes(sentinel):
+    """Of objects whose `__dict__` is a field of ours."""
+    done = asyncio.get_running_loop().create_future()
+    done.set_result(None)
+    sentinel.held = [
+        asyncio.timeout(None),
+        asyncio.TaskGroup(),
+        asyncio.Runner(),
+        asyncio.as_completed([done]),
+        asyncio.Lock(),
+        asyncio.Queue(),
+    ]
+    for held in sentinel.held:
+        held.note = sentinel
+
+
+@case
+async def timeout_subclass(sentinel):
+    class Mine(asyncio.Timeout):
+        def _on_timeout(self):
+            self.note = sentinel
+
+    sentinel.held = Mine(asyncio.get_running_loop().time() + 60)
+    async with sentinel.held as timeout:
+        timeout.note = sentinel
+
+
+@case
+async def group_attributes(sentinel):
+    """`_tasks` and `_errors`, which are native until somebody asks for them."""
+    group = sentinel.held = asyncio.TaskGroup()
+    async with group:
+        group._tasks.add(sentinel)
+        group._tasks.discard(sentinel)
+    group._errors.append(sentinel)
+    group._tasks.add(sentinel)
+
+
+@case
 async def runner(sentinel):
     sentinel.held = asyncio.Runner(loop_factory=lambda s=sentinel: asyncio.new_event_loop())
 

@@ -32,6 +32,7 @@ pub struct Signature<const N: usize> {
     function: &'static str,
     names: [&'static str; N],
     positional: usize,
+    unnamed: usize,
     required: usize,
     required_keywords: bool,
 }
@@ -39,7 +40,7 @@ pub struct Signature<const N: usize> {
 impl<const N: usize> Signature<N> {
     /// `function` is the name used in error messages. All parameters may be passed by position and are required.
     pub const fn new(function: &'static str, names: [&'static str; N]) -> Self {
-        Signature { function, names, positional: N, required: N, required_keywords: false }
+        Signature { function, names, positional: N, unnamed: 0, required: N, required_keywords: false }
     }
 
     /// Only the first `n` may be passed by position; the others are keyword-only and optional.
@@ -49,6 +50,13 @@ impl<const N: usize> Signature<N> {
         if self.required > n {
             self.required = n;
         }
+        self
+    }
+
+    /// The first `n` may only be passed by position; their names serve for error messages.
+    #[must_use]
+    pub const fn unnamed(mut self, n: usize) -> Self {
+        self.unnamed = n;
         self
     }
 
@@ -175,7 +183,7 @@ impl<'a, 'py: 'a> Args<'a, 'py> {
             *slot = Some(unsafe { Bound::ref_from_ptr(self.py, arg) });
         }
         if self.has_keywords() {
-            self.bind_keywords(signature.function, &signature.names, &mut bound, None)?;
+            self.bind_keywords(signature, &mut bound, None)?;
         }
         check_required(signature, &bound)?;
         Ok(bound)
@@ -196,7 +204,7 @@ impl<'a, 'py: 'a> Args<'a, 'py> {
             *slot = Some(unsafe { Bound::ref_from_ptr(self.py, arg) });
         }
         if self.has_keywords() {
-            self.bind_keywords(signature.function, &signature.names, &mut bound, None)?;
+            self.bind_keywords(signature, &mut bound, None)?;
         }
         check_required(signature, &bound)?;
         Ok((bound, self.iter().skip(named).collect()))
@@ -222,7 +230,7 @@ impl<'a, 'py: 'a> Args<'a, 'py> {
             // SAFETY: attached; a new dict or null. (PyO3's own panics when memory is short.)
             let dict = unsafe { Bound::from_owned_ptr_or_err(self.py, ffi::PyDict_New())? };
             let dict = dict.cast_into::<PyDict>()?;
-            self.bind_keywords(signature.function, &signature.names, &mut bound, Some(&dict))?;
+            self.bind_keywords(signature, &mut bound, Some(&dict))?;
             extra = (!dict.is_empty()).then_some(dict);
         }
         check_required(signature, &bound)?;
@@ -272,13 +280,13 @@ impl<'a, 'py: 'a> Args<'a, 'py> {
         }
     }
 
-    fn bind_keywords(
+    fn bind_keywords<const N: usize>(
         &self,
-        function: &str,
-        names: &[&'static str],
-        bound: &mut [Option<&'a Bound<'py, PyAny>>],
+        signature: &Signature<N>,
+        bound: &mut [Option<&'a Bound<'py, PyAny>>; N],
         extra: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<()> {
+        let Signature { function, names, unnamed, .. } = signature;
         self.each_keyword(|name, value| {
             let Ok(text) = name.cast::<PyString>() else {
                 return Err(PyTypeError::new_err("keywords must be strings"));
@@ -286,7 +294,7 @@ impl<'a, 'py: 'a> Args<'a, 'py> {
             // Surrogates are in nobody's parameter names.
             let text = text.to_string_lossy();
             let text = text.as_ref();
-            if let Some(i) = names.iter().position(|known| *known == text) {
+            if let Some(i) = names.iter().position(|known| *known == text).filter(|i| i >= unnamed) {
                 if bound[i].is_some() {
                     return Err(PyTypeError::new_err(format!(
                         "{function}() got multiple values for argument '{text}'"

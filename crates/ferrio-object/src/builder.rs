@@ -11,7 +11,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
 
-use crate::args::Args;
+use crate::args::{Args, Signature};
 use crate::call::Sent;
 use crate::class::Layout;
 use crate::fields::{self, Fields};
@@ -131,6 +131,19 @@ impl<T: Class> ClassBuilder<T> {
     {
         let meth = ffi::PyMethodDefPointer { PyCFunction: trampoline::onearg::<T, F, R> };
         self.push_method(name, meth, ffi::METH_O, doc);
+        self
+    }
+
+    /// A method with exactly one argument that may also be given by its name, as functions written in Python take it.
+    /// `_signature` is that of the method.
+    pub fn method1_named<F, S, R>(&mut self, name: &str, _f: F, _signature: S, doc: &str) -> &mut Self
+    where
+        F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, &'a Bound<'py, PyAny>) -> R + Copy + 'static,
+        S: Fn() -> Signature<1> + Copy + 'static,
+        R: IntoResult,
+    {
+        let meth = ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: trampoline::named::<T, F, S, R> };
+        self.push_method(name, meth, ffi::METH_FASTCALL | ffi::METH_KEYWORDS, doc);
         self
     }
 

@@ -7,11 +7,12 @@ use std::os::raw::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
 
-use crate::args::Args;
+use crate::args::{Args, Signature};
 use crate::builder::Class;
 use crate::call::Sent;
 use crate::class::Layout;
@@ -190,6 +191,36 @@ where
     boundary(|py| unsafe {
         conjure::<F>()(Obj::from_ref(&slf), py, Bound::ref_from_ptr(py, &arg)).into_result(py)
     })
+}
+
+/// As [`onearg`] for an argument that has a name.
+pub(crate) unsafe extern "C" fn named<T: Class, F, S, R>(
+    slf: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    nargs: ffi::Py_ssize_t,
+    kwnames: *mut ffi::PyObject,
+) -> *mut ffi::PyObject
+where
+    F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, &'a Bound<'py, PyAny>) -> R + Copy + 'static,
+    S: Fn() -> Signature<1> + Copy + 'static,
+    R: IntoResult,
+{
+    // SAFETY: called by the interpreter, as said above.
+    boundary(|py| unsafe {
+        let args = Args::from_fastcall(py, args, nargs as usize, kwnames);
+        let arg = match args.get(0) {
+            Some(arg) if nargs == 1 && !args.has_keywords() => arg,
+            _ => by_name(args, &conjure::<S>()())?,
+        };
+        conjure::<F>()(Obj::from_ref(&slf), py, arg).into_result(py)
+    })
+}
+
+#[cold]
+fn by_name<'a, 'py: 'a>(args: Args<'a, 'py>, signature: &Signature<1>) -> PyResult<&'a Bound<'py, PyAny>> {
+    let [arg] = args.bind(signature)?;
+    // `bind` refuses a call without it.
+    arg.ok_or_else(|| PyTypeError::new_err("an argument is required"))
 }
 
 pub(crate) unsafe extern "C" fn fastcall<T: Class, F, R>(

@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, WeakList, raise};
+use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, DictSlot, Obj, ObjCell, Signature, WeakList};
 use pyo3::exceptions::{PyStopAsyncIteration, PyTimeoutError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -15,7 +15,7 @@ use pyo3::types::{PySet, PyTuple};
 use crate::coro::{self, Co, Local};
 use crate::event_loop::{LoopRef, running};
 use crate::future::{self, Future};
-use crate::future_likes::{self, Outcome};
+use crate::future_likes;
 use crate::native_fn::{self, NativeFn};
 use crate::task;
 
@@ -49,6 +49,7 @@ pub struct AsCompleted {
     waiters: RefCell<VecDeque<Obj<Future>>>,
     callback: ObjCell<NativeFn>,
     timer: ObjCell,
+    dict: DictSlot,
     weaklist: WeakList,
 }
 
@@ -180,10 +181,9 @@ impl AsCompleted {
             async move {
                 let fut = next_done(&co, &this).await?;
                 let py = co.py();
-                match future_likes::outcome(py, fut.bind(py))? {
-                    Outcome::Result(value) => Ok(value),
-                    Outcome::Exception(exc) => Err(raise(py, &exc)),
-                    Outcome::Cancelled => Ok(fut.bind(py).call_method0(intern!(py, "result"))?.into()),
+                match future_likes::exact(&fut) {
+                    Some(ours) => ours.get_result(py),
+                    None => Ok(fut.bind(py).call_method0(intern!(py, "result"))?.into()),
                 }
             }
         })
@@ -257,6 +257,7 @@ impl Class for AsCompleted {
         waiters,
         callback,
         timer,
+        dict: DictSlot,
         weaklist: WeakList
     });
     const NAME: &'static str = "asyncio._AsCompletedIterator";
@@ -275,6 +276,7 @@ impl Class for AsCompleted {
             waiters: RefCell::new(VecDeque::new()),
             callback: ObjCell::empty(),
             timer: ObjCell::empty(),
+            dict: DictSlot::new(),
             weaklist: WeakList::new(),
         }
     }

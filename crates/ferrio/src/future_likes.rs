@@ -30,7 +30,7 @@ pub(crate) fn is_future(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<bool
 /// # Errors
 /// `RuntimeError` if a future of ours is not initialised, `AttributeError` for what has neither.
 pub(crate) fn loop_of(py: Python<'_>, fut: &Bound<'_, PyAny>) -> PyResult<Obj> {
-    if let Some(ours) = Obj::<Future>::from_bound(fut) {
+    if let Some(ours) = exact(Obj::of(fut)) {
         return Ok(ours.get_loop()?.as_any().clone());
     }
     match fut.getattr_opt(intern!(py, "get_loop"))? {
@@ -121,7 +121,7 @@ pub(crate) enum Outcome {
 /// # Errors
 /// What a foreign method raises.
 pub(crate) fn outcome(py: Python<'_>, fut: &Bound<'_, PyAny>) -> PyResult<Outcome> {
-    if let Some(ours) = exact(&fut.into()) {
+    if let Some(ours) = exact(Obj::of(fut)) {
         return Ok(match ours.state.get() {
             State::Cancelled => Outcome::Cancelled,
             _ => match ours.exception.get() {
@@ -323,7 +323,10 @@ pub(crate) fn transfer(py: Python<'_>, source: &Bound<'_, PyAny>, destination: &
 }
 
 /// concurrent.futures' own exceptions as asyncio's; all others as they are.
-fn convert_exception<'py>(py: Python<'py>, exception: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn convert_exception<'py>(
+    py: Python<'py>,
+    exception: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
     let concurrent = py.import("concurrent.futures")?;
     let class = exception.get_type();
     let ours = if class.is(&concurrent.getattr("CancelledError")?) {
@@ -347,7 +350,7 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module,
         "isfuture",
         py_isfuture,
-        "isfuture(obj, /)\n--\n\nWhether obj is a future (since 3.5).",
+        "isfuture(obj)\n--\n\nWhether obj is a future (since 3.5).",
     )?;
     ClassDef::function(
         module,

@@ -93,7 +93,7 @@ fn gather<'a, 'py: 'a>(
         }
         let child = task::ensure_future(py, awaitable, event_loop.as_ref())?;
         if event_loop.is_none() {
-            event_loop = Some(match child.cast::<Future>() {
+            event_loop = Some(match future_likes::exact(&child) {
                 Some(fut) => fut.get_loop()?.clone(),
                 None => LoopRef::new(future_likes::loop_of(py, child.bind(py))?.bind(py)),
             });
@@ -238,7 +238,7 @@ fn all_ended(outer: &Obj<Gathering>, py: Python<'_>) -> PyResult<()> {
     let children = std::mem::take(&mut *outer.children.borrow_mut());
     let mut results: Vec<Obj> = Vec::with_capacity(children.len());
     for child in &children {
-        if let Some(fut) = child.cast::<Future>()
+        if let Some(fut) = future_likes::exact(child)
             && fut.state.get() == State::Finished
             && fut.exception.is_none()
         {

@@ -49,6 +49,7 @@ mod rebind;
 
 // What runs a loop, or uses it as a program does.
 mod extras;
+mod private;
 mod runners;
 mod threads;
 

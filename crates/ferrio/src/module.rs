@@ -5,8 +5,8 @@ use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
 use crate::{
     as_completed, base_events, coro, coroutines, debug, event_loop, extras, files, future, future_likes,
-    gather, locks, native_fn, queues, rebind, runners, server, shield, sleep, staggered, stock, streams,
-    task, taskgroups, threads, timeouts, transports, trsock, wait, wait_for,
+    gather, locks, native_fn, private, queues, rebind, runners, server, shield, sleep, staggered, stock,
+    streams, task, taskgroups, threads, timeouts, transports, trsock, wait, wait_for,
 };
 
 pub(crate) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -41,6 +41,7 @@ pub(crate) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
         rebind::add,
         threads::add,
         runners::add,
+        private::add,
         extras::add,
     ] {
         add(module)?;

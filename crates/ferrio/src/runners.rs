@@ -5,7 +5,9 @@
 
 use std::cell::Cell;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, ThreadState};
+use ferrio_object::{
+    Any, Args, Class, ClassBuilder, ClassDef, DictSlot, Obj, ObjCell, Signature, ThreadState, WeakList,
+};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -34,6 +36,8 @@ pub struct Runner {
     interrupts: Cell<u32>,
     /// Whether the loop was made the thread's current one, which closing takes back.
     set_event_loop: Cell<bool>,
+    dict: DictSlot,
+    weaklist: WeakList,
 }
 
 impl Runner {
@@ -46,6 +50,8 @@ impl Runner {
             context: ObjCell::empty(),
             interrupts: Cell::new(0),
             set_event_loop: Cell::new(false),
+            dict: DictSlot::new(),
+            weaklist: WeakList::new(),
         }
     }
 
@@ -351,7 +357,9 @@ impl Class for Runner {
         event_loop,
         context,
         interrupts,
-        set_event_loop
+        set_event_loop,
+        dict: DictSlot,
+        weaklist: WeakList
     });
     const NAME: &'static str = "asyncio.runners.Runner";
     const DOC: &'static str = "Runner(*, debug=None, loop_factory=None)\n--\n\n\
@@ -367,7 +375,7 @@ impl Class for Runner {
         class
             .init(init)
             .method0("__enter__", enter, "__enter__($self, /)\n--\n\n")
-            .method("__exit__", exit, "__exit__($self, exc_type, exc_val, exc_tb, /)\n--\n\n")
+            .method("__exit__", exit, "__exit__($self, /, exc_type, exc_val, exc_tb)\n--\n\n")
             .method0(
                 "close",
                 Self::close,
@@ -378,11 +386,12 @@ impl Class for Runner {
             .method(
                 "run",
                 Self::run,
-                "run($self, coro, /, *, context=None)\n--\n\n\
+                "run($self, /, coro, *, context=None)\n--\n\n\
                 Run a coroutine to its end and return its result.\n\n\
                 All runs share one context unless another is given. The first Ctrl-C cancels the coroutine.\n\
                 Raises RuntimeError if a loop is running in this thread or the runner is closed.",
             )
+            .method0("_lazy_init", |this: &Obj<Self>, py: Python<'_>| this.open(py).map(drop), "")
             .getter("_loop", |this: &Obj<Self>, _py: Python<'_>| this.event_loop.get(), "");
     }
 }

@@ -172,8 +172,7 @@ impl NativeCoroutine for Sleep {
 pub(crate) fn py_sleep(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     const SIGNATURE: Signature<2> = Signature::new("sleep", ["delay", "result"]).required(1);
     if args.len() == 1 && !args.has_keywords() && args.get(0).is_some_and(is_small_zero) {
-        let contents = Yield { state: Cell::new(State::Created) };
-        return Ok(Obj::<Yield>::create(py, (((), Native::new(py)), contents))?.into_any());
+        return one_turn(py);
     }
     let [delay, result] = args.bind(&SIGNATURE)?;
     let contents = Sleep {
@@ -184,6 +183,16 @@ pub(crate) fn py_sleep(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
         alarm: RefCell::new(None),
     };
     Ok(Obj::<Sleep>::create(py, (((), Native::new(py)), contents))?.into_any())
+}
+
+/// The coroutine that lets the loop turn once.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline]
+pub(crate) fn one_turn(py: Python<'_>) -> PyResult<Obj> {
+    let contents = Yield { state: Cell::new(State::Created) };
+    Ok(Obj::<Yield>::create(py, (((), Native::new(py)), contents))?.into_any())
 }
 
 /// An exact int 0, which is what nearly everybody passes to let the loop turn once.

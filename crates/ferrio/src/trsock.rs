@@ -164,17 +164,28 @@ impl Class for TransportSocket {
                 },
                 "setsockopt($self, /, *args, **kwargs)\n--\n\nSet an option.",
             )
-            .method1("shutdown", Self::shutdown, "shutdown($self, how, /)\n--\n\nEnd one direction or both.")
-            .method1("settimeout", Self::settimeout, "settimeout($self, value, /)\n--\n\nAccepts 0 only.")
+            .method1_named(
+                "shutdown",
+                Self::shutdown,
+                || Signature::new("shutdown", ["how"]),
+                "shutdown($self, /, how)\n--\n\nEnd one direction or both.",
+            )
+            .method1_named(
+                "settimeout",
+                Self::settimeout,
+                || Signature::new("settimeout", ["value"]),
+                "settimeout($self, /, value)\n--\n\nAccepts 0 only.",
+            )
             .method0(
                 "gettimeout",
                 |_this: &Obj<Self>, _py: Python<'_>| 0_i32,
                 "gettimeout($self, /)\n--\n\n0.",
             )
-            .method1(
+            .method1_named(
                 "setblocking",
                 Self::setblocking,
-                "setblocking($self, flag, /)\n--\n\nAccepts False only.",
+                || Signature::new("setblocking", ["flag"]),
+                "setblocking($self, /, flag)\n--\n\nAccepts False only.",
             );
     }
 }

@@ -215,6 +215,19 @@ pub(crate) fn py_wait(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     const SIGNATURE: Signature<3> =
         Signature::new("wait", ["fs", "timeout", "return_when"]).positional(1).required(1);
     let [given, timeout, return_when] = args.bind(&SIGNATURE)?;
+    wait(py, given, timeout, return_when)
+}
+
+/// The coroutine of `wait()`.
+///
+/// # Errors
+/// `MemoryError`; everything else comes out of the coroutine.
+pub(crate) fn wait(
+    py: Python<'_>,
+    given: Option<&Bound<'_, PyAny>>,
+    timeout: Option<&Bound<'_, PyAny>>,
+    return_when: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Obj> {
     let given = given.map_or_else(|| Obj::none(py), Obj::from);
     let timeout = timeout.filter(|timeout| !timeout.is_none()).map(Obj::from);
     let return_when = return_when.map(Obj::from);

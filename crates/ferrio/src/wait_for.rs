@@ -290,7 +290,7 @@ fn future_in_time(py: Python<'_>, event_loop: LoopRef, fut: Obj, limit: Obj) -> 
 
 /// Cancels a future and waits until it is done. Not by awaiting the future: then a cancellation of ours could not be
 /// told from its own.
-async fn cancel_and_wait(co: &Co, event_loop: &Kept<LoopRef>, fut: &Local) -> PyResult<()> {
+pub(crate) async fn cancel_and_wait(co: &Co, event_loop: &Kept<LoopRef>, fut: &Local) -> PyResult<()> {
     let (wait, release) = {
         let py = co.py();
         let (waiter, release) = waiter(py, &event_loop.get())?;

@@ -15,6 +15,7 @@ commands:
   run -c CODE [ARGS]     the same for code on the command line
   run - [ARGS]           the same for code on standard input
   doctor                 what this installation of ferrio is and has
+  doctor -m MODULE       and which event loop that module, a server, would take
 
 Without a command, `python -m ferrio` is the REPL.
 """
@@ -38,7 +39,7 @@ def main(argv=None):
     if command == "doctor":
         from .doctor import main as doctor
 
-        return doctor()
+        return doctor(argv[1:])
     if command in ("--version", "-V"):
         from .._version import __version__
 

@@ -7,11 +7,15 @@ from .. import _ferrio
 from .._not_yet import missing
 from .._submodules import SUBMODULES
 from .._version import __version__
-from . import NOT_BUILT
+from . import NOT_BUILT, fail, foreign
+
+USAGE = "usage: ferrio doctor [-m MODULE]"
 
 
-def main():
+def main(argv=()):
     """Print the report; returns the exit status."""
+    if argv and (argv[0] != "-m" or len(argv) != 2):
+        return fail(USAGE)
     print(f"ferrio     {__version__}")
     print(f"extension  {getattr(_ferrio, '__file__', 'unknown')}")
     print(f"python     {platform.python_implementation()} {platform.python_version()} ({sys.executable})")
@@ -20,6 +24,8 @@ def main():
         print(f"{name:10} {state}")
     print(f"pidfd      {_yes_no(_pidfd())}")
     print(f"not yet    {_listed(_missing())}")
+    for line in foreign.report(argv[1]) if argv else ():
+        print(line)
     print(f"commands   run, doctor; not yet: {_listed(sorted(NOT_BUILT))}")
     return 0
 

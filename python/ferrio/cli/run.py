@@ -13,7 +13,7 @@ import sys
 import threading
 
 from ..install import install
-from . import fail
+from . import fail, foreign
 
 USAGE = "usage: ferrio run (SCRIPT | -m MODULE | -c CODE | -) [ARGS]"
 
@@ -35,6 +35,7 @@ def main(argv):
     else:
         run, rest = _run_script, argv
     install()
+    foreign.watch()
     try:
         return run(rest)
     except SystemExit:

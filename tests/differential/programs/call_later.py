@@ -155,3 +155,25 @@ def closed_with_timers():
 async def sleep_values():
     emit(await asyncio.sleep(0, "zero"), await asyncio.sleep(-1, "negative"))
     emit(await asyncio.sleep(0.001, result="result"), await asyncio.sleep(0))
+
+
+@scenario
+def when_gives_back_what_was_given():
+    """An int stays an int; so does anything that can be compared with the loop's clock."""
+    from fractions import Fraction
+
+    class Seconds(float):
+        pass
+
+    loop = new_loop()
+    for when in (7328, 7328.5, True, Fraction(7328, 3), Seconds(3), 2**60, -1):
+        handle = loop.call_at(when, emit)
+        emit(type(handle.when()), handle.when() == when, handle.when() is when or isinstance(when, float))
+        emit(hash(handle) == hash(when), handle == loop.call_at(when, emit))
+        again = asyncio.TimerHandle(when, emit, (), loop)
+        emit(type(again.when()), again)
+        handle.cancel()
+        emit(handle.when() == when, handle)
+    emit(type(loop.call_later(5, emit).when()))
+    emit(loop.call_at(3, emit) < loop.call_at(Fraction(10, 3), emit) < loop.call_at(3.5, emit))
+    loop.close()

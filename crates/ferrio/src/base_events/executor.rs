@@ -10,14 +10,10 @@ use crate::event_loop::Loop;
 use crate::{coro, debug};
 
 fn run_in_executor(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
-    if args.len() < 2 || args.has_keywords() {
-        return Err(PyTypeError::new_err(
-            "run_in_executor() takes an executor, a function and its positional arguments",
-        ));
-    }
+    let ([executor, func], rest) =
+        args.bind_rest(&Signature::new("run_in_executor", ["executor", "func"]))?;
+    let (Some(executor), Some(func)) = (executor, func) else { unreachable!("both are required") };
     this.check_closed()?;
-    let mut rest = args.iter();
-    let (Some(executor), Some(func)) = (rest.next(), rest.next()) else { unreachable!("checked above") };
     if this.debug.get() {
         debug::check_callback(py, &func.into(), "run_in_executor")?;
     }
@@ -159,10 +155,10 @@ fn warn_runtime(py: Python<'_>, message: &str) -> PyResult<()> {
 
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {
     class
-        .method("run_in_executor", run_in_executor, "run_in_executor($self, executor, func, /, *args)\n--\n\n\
+        .method("run_in_executor", run_in_executor, "run_in_executor($self, /, executor, func, *args)\n--\n\n\
             Call func(*args) in a thread (or process) of the executor; None is the default one.\n\n\
             Returns a future that gives the result.")
-        .method1("set_default_executor", set_default_executor, "set_default_executor($self, executor, /)\n--\n\n\
+        .method1_named("set_default_executor", set_default_executor, || Signature::new("set_default_executor", ["executor"]), "set_default_executor($self, /, executor)\n--\n\n\
             Use this ThreadPoolExecutor where None is given.")
         .method("shutdown_default_executor", shutdown_default_executor,
             "shutdown_default_executor($self, timeout=None)\n--\n\n\

@@ -1,6 +1,6 @@
 //! The exception handler: where errors go that nobody can be given.
 
-use ferrio_object::{ClassBuilder, Obj};
+use ferrio_object::{ClassBuilder, Obj, Signature};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -170,14 +170,17 @@ fn log_error(py: Python<'_>, message: &str, exception: Option<Obj>) -> PyResult<
 
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {
     class
-        .method1("call_exception_handler", call_exception_handler,
-            "call_exception_handler($self, context, /)\n--\n\nHand an error to the exception handler.\n\n\
+        .method1_named("call_exception_handler", call_exception_handler,
+            || Signature::new("call_exception_handler", ["context"]),
+            "call_exception_handler($self, /, context)\n--\n\nHand an error to the exception handler.\n\n\
             `context` is a dict with at least 'message'; further keys: 'exception', 'future', 'task', 'handle',\n\
             'protocol', 'transport', 'socket', 'asyncgen', 'source_traceback', 'handle_traceback'.")
-        .method1("default_exception_handler", default_exception_handler,
-            "default_exception_handler($self, context, /)\n--\n\nLog an error.")
-        .method1("set_exception_handler", set_exception_handler,
-            "set_exception_handler($self, handler, /)\n--\n\nCall handler(loop, context) on errors; None: log.")
+        .method1_named("default_exception_handler", default_exception_handler,
+            || Signature::new("default_exception_handler", ["context"]),
+            "default_exception_handler($self, /, context)\n--\n\nLog an error.")
+        .method1_named("set_exception_handler", set_exception_handler,
+            || Signature::new("set_exception_handler", ["handler"]),
+            "set_exception_handler($self, /, handler)\n--\n\nCall handler(loop, context) on errors; None: log.")
         .method0("get_exception_handler", |this: &Obj<Loop>, _py: Python<'_>| this.exception_handler.get(),
             "get_exception_handler($self, /)\n--\n\nThe exception handler, or None (since 3.5.2).");
 }

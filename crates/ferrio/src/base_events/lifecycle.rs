@@ -57,7 +57,7 @@ impl Setup {
 }
 
 /// While a loop in debug mode runs, coroutines remember where they were created.
-fn track_coroutine_origins(event_loop: &Obj<Loop>, py: Python<'_>, enabled: bool) -> PyResult<()> {
+pub(super) fn track_coroutine_origins(event_loop: &Obj<Loop>, py: Python<'_>, enabled: bool) -> PyResult<()> {
     /// asyncio's `constants.DEBUG_STACK_DEPTH`.
     const DEPTH: i32 = 10;
     let before = event_loop.origin_tracking.get();
@@ -293,7 +293,7 @@ fn set_debug(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<(
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {
     class
         .repr(repr)
-        .method1("run_until_complete", run_until_complete, "run_until_complete($self, future, /)\n--\n\n\
+        .method1_named("run_until_complete", run_until_complete, || Signature::new("run_until_complete", ["future"]), "run_until_complete($self, /, future)\n--\n\n\
             Run until the future (or the coroutine, as a task) is done; return its result or raise its exception.\n\n\
             Raises RuntimeError if the loop is running or closed, or was stopped before the future was done.")
         .method0("close", close, "close($self, /)\n--\n\nClose the loop: nothing scheduled runs any more.\n\n\

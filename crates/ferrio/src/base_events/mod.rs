@@ -27,6 +27,7 @@ mod sock;
 mod sock_data;
 mod sock_message;
 mod turn;
+mod underscored;
 mod unix_paths;
 
 use std::cell::{Cell, RefCell};
@@ -39,7 +40,10 @@ use ferrio_core::turn_queue::TurnQueue;
 use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Replaced};
 use pyo3::prelude::*;
 
+pub(crate) use names::{interleave, ipaddr_info};
 use sendfile::SendfileFallback;
+pub(crate) use serve::set_reuse_port;
+pub(crate) use sock::check_ssl_socket;
 
 use crate::event_loop::held_writes::HeldWrites;
 use crate::event_loop::{Calls, Engine, Loop, Pace, Registrations, Signals, Sockets};
@@ -121,8 +125,8 @@ impl Class for Loop {
         files
     });
     const NAME: &'static str = "ferrio._ferrio._Loop";
-    const DOC: &'static str =
-        "The native part of every ferrio event loop; BaseEventLoop adds the abstract class.";
+    const DOC: &'static str = "_Loop()\n--\n\n\
+        The native part of every ferrio event loop; BaseEventLoop adds the abstract class.";
 
     fn blank() -> Self {
         Loop {
@@ -178,6 +182,7 @@ impl Class for Loop {
         doctor::define(class);
         lifecycle::define(class);
         schedule::define(class);
+        underscored::define(class);
         turn::define(class);
         handler::define(class);
         executor::define(class);

@@ -135,6 +135,20 @@ fn numeric(
     Ok(Some((af, &wanted.kind, proto, "", sockaddr).into_pyobject(py)?.into_any().into()))
 }
 
+/// `_ipaddr_info()`: the address info of a numeric host.
+///
+/// # Errors
+/// What decoding the host or a number that is none raises.
+pub(crate) fn ipaddr_info(
+    py: Python<'_>,
+    address: &Bound<'_, PyAny>,
+    [host, port]: [&Bound<'_, PyAny>; 2],
+    [family, kind, proto]: [&Bound<'_, PyAny>; 3],
+) -> PyResult<Option<Obj>> {
+    let wanted = Wanted { family: family.into(), kind: kind.into(), proto: proto.into(), flags: zero(py)? };
+    numeric(py, address, host, port, &wanted)
+}
+
 fn zero(py: Python<'_>) -> PyResult<Obj> {
     Ok(0_i32.into_pyobject(py)?.into_any().into())
 }
@@ -159,7 +173,7 @@ fn numeric_port(py: Python<'_>, port: &Bound<'_, PyAny>) -> PyResult<Option<Obj>
 }
 
 /// Address infos with the families taking turns, `first` of the first family ahead of the others (RFC 8305).
-pub(super) fn interleave(py: Python<'_>, infos: Vec<Obj>, first: usize) -> PyResult<Vec<Obj>> {
+pub(crate) fn interleave(py: Python<'_>, infos: Vec<Obj>, first: usize) -> PyResult<Vec<Obj>> {
     let mut families: Vec<(i64, std::collections::VecDeque<Obj>)> = Vec::new();
     for info in infos {
         let family: i64 = info.bind(py).get_item(0)?.extract()?;

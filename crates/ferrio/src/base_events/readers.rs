@@ -1,8 +1,7 @@
 //! `add_reader`, `add_writer` and their counterparts: callbacks of the user's on file descriptors.
 
 use ferrio_core::driver::Interest;
-use ferrio_object::{Args, ClassBuilder, Obj, ThreadState};
-use pyo3::exceptions::PyTypeError;
+use ferrio_object::{Args, ClassBuilder, Obj, Signature, ThreadState};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -15,18 +14,13 @@ fn watch(
     side: Interest,
     name: &'static str,
 ) -> PyResult<Obj<Handle>> {
-    if args.len() < 2 || args.has_keywords() {
-        return Err(PyTypeError::new_err(format!(
-            "{name}() takes a file descriptor, a callback and its arguments"
-        )));
-    }
+    let ([file, callback], rest) = args.bind_rest(&Signature::new(name, ["fd", "callback"]))?;
+    let (Some(file), Some(callback)) = (file, callback) else { unreachable!("both are required") };
     this.check_closed()?;
-    let mut rest = args.iter();
-    let (Some(file), Some(callback)) = (rest.next(), rest.next()) else { unreachable!("checked above") };
     let fd = watches::fileno(py, file)?;
     watches::ensure_no_transport(this, py, fd)?;
     let context = ThreadState::copy_context(py)?;
-    let arguments = rest.map(Obj::from).collect();
+    let arguments = rest.into_iter().map(Obj::from).collect();
     let handle = Handle::new(callback.into(), arguments, Some(context), this.clone());
     let handle: Obj<Handle> = Obj::create(py, ((), handle))?;
     let old = watches::watch_file(this, py, file, fd, side, handle.clone())?;
@@ -120,25 +114,27 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
         .method(
             "add_reader",
             add_reader,
-            "add_reader($self, fd, callback, /, *args)\n--\n\n\
+            "add_reader($self, /, fd, callback, *args)\n--\n\n\
             Call callback(*args) whenever fd can be read. Replaces an earlier callback.",
         )
         .method(
             "add_writer",
             add_writer,
-            "add_writer($self, fd, callback, /, *args)\n--\n\n\
+            "add_writer($self, /, fd, callback, *args)\n--\n\n\
             Call callback(*args) whenever fd can be written. Replaces an earlier callback.",
         )
-        .method1(
+        .method1_named(
             "remove_reader",
             remove_reader,
-            "remove_reader($self, fd, /)\n--\n\n\
+            || Signature::new("remove_reader", ["fd"]),
+            "remove_reader($self, /, fd)\n--\n\n\
             Stop calling the reader of fd. Returns whether there was one.",
         )
-        .method1(
+        .method1_named(
             "remove_writer",
             remove_writer,
-            "remove_writer($self, fd, /)\n--\n\n\
+            || Signature::new("remove_writer", ["fd"]),
+            "remove_writer($self, /, fd)\n--\n\n\
             Stop calling the writer of fd. Returns whether there was one.",
         )
         .method("_add_reader", add_reader_handle, "")

@@ -99,21 +99,20 @@ fn call_soon_threadsafe(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) ->
 fn call_later(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     const SIGNATURE: Signature<3> =
         Signature::new("call_later", ["delay", "callback", "context"]).positional(2);
-    if args.len() < 2 {
-        args.bind_rest(&SIGNATURE)?;
-    }
-    let Some(delay) = args.get(0) else { return Err(PyTypeError::new_err("delay must not be None")) };
-    if delay.is_none() {
+    let Some(delay) = lead(args, &SIGNATURE)?.filter(|delay| !delay.is_none()) else {
         return Err(PyTypeError::new_err("delay must not be None"));
-    }
+    };
     if this.replaces(Hooks::CALL_AT) || this.replaces(Hooks::TIME) {
         let now = this.bind(py).call_method0(intern!(py, "time"))?;
         let when = now.add(delay)?;
-        let rest = std::iter::once(when).chain(args.iter().skip(1).cloned());
-        let kwargs = PyDict::new(py);
-        args.each_keyword(|name, value| kwargs.set_item(name, value))?;
-        let call_at = this.bind(py).getattr(intern!(py, "call_at"))?;
+        let ([_, callback, context], rest) = args.bind_rest(&SIGNATURE)?;
+        let rest = [Some(&when), callback].into_iter().flatten().chain(rest);
         let rest = PyTuple::new(py, rest.collect::<Vec<_>>())?;
+        let kwargs = PyDict::new(py);
+        if let Some(context) = context {
+            kwargs.set_item(intern!(py, "context"), context)?;
+        }
+        let call_at = this.bind(py).getattr(intern!(py, "call_at"))?;
         return Ok(call_at.call(rest, Some(&kwargs))?.into());
     }
     let delay = delay.extract::<f64>()?;
@@ -123,15 +122,27 @@ fn call_later(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<
 
 fn call_at(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<TimerHandle>> {
     const SIGNATURE: Signature<3> = Signature::new("call_at", ["when", "callback", "context"]).positional(2);
-    if args.len() < 2 {
-        args.bind_rest(&SIGNATURE)?;
-    }
-    let Some(when) = args.get(0).filter(|when| !when.is_none()) else {
+    let Some(given) = lead(args, &SIGNATURE)?.filter(|when| !when.is_none()) else {
         return Err(PyTypeError::new_err("when cannot be None"));
     };
-    let when = when.extract::<f64>()?;
+    let when = given.extract::<f64>()?;
     let call = Call::parse(py, args, 1, &SIGNATURE)?;
-    schedule_at(this, py, when, call)
+    let timer = schedule_at(this, py, when, call)?;
+    timer.show_as(given);
+    Ok(timer)
+}
+
+/// The deadline of `call_later` and `call_at`. What else is wrong with a call comes before what is wrong with that.
+#[inline]
+fn lead<'a, 'py: 'a>(
+    args: Args<'a, 'py>,
+    signature: &Signature<3>,
+) -> PyResult<Option<&'a Bound<'py, PyAny>>> {
+    if args.len() >= 2 && !args.has_keywords() {
+        return Ok(args.get(0));
+    }
+    let ([lead, _, _], _) = args.bind_rest(signature)?;
+    Ok(lead)
 }
 
 #[inline]
@@ -186,6 +197,9 @@ fn create_task(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult
         let takes_name = cfg!(Py_3_14) || Obj::<task::EagerFactory>::from_bound(factory.bind(py)).is_some();
         let kwargs = PyDict::new(py);
         let mut name = None;
+        if args.len() == 1 {
+            task::refuse_coro_twice(&args)?;
+        }
         args.each_keyword(|key, value| {
             if !takes_name && key.eq("name")? {
                 name = Some(value.clone());
@@ -230,25 +244,25 @@ fn timer_handle_cancelled(_this: &Obj<Loop>, _py: Python<'_>, _handle: &Bound<'_
 
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {
     class
-        .method("call_soon", call_soon, "call_soon($self, callback, /, *args, context=None)\n--\n\n\
+        .method("call_soon", call_soon, "call_soon($self, /, callback, *args, context=None)\n--\n\n\
             Call callback(*args) in the next turn of the loop.\n\n\
             Callbacks run in the order in which they were scheduled, each once. `context` is the\n\
             contextvars.Context to run in (since 3.7), a copy of the current one by default. Returns a Handle.\n\
             Not thread-safe. Raises RuntimeError if the loop is closed.")
         .method("call_soon_threadsafe", call_soon_threadsafe,
-            "call_soon_threadsafe($self, callback, /, *args, context=None)\n--\n\n\
+            "call_soon_threadsafe($self, /, callback, *args, context=None)\n--\n\n\
             As call_soon(), from any thread or signal handler.")
-        .method("call_later", call_later, "call_later($self, delay, callback, /, *args, context=None)\n--\n\n\
+        .method("call_later", call_later, "call_later($self, /, delay, callback, *args, context=None)\n--\n\n\
             Call callback(*args) in `delay` seconds. Returns a TimerHandle. Timers with the same deadline are\n\
             called in the order in which they were set.")
-        .method("call_at", call_at, "call_at($self, when, callback, /, *args, context=None)\n--\n\n\
+        .method("call_at", call_at, "call_at($self, /, when, callback, *args, context=None)\n--\n\n\
             Call callback(*args) when the loop's time() reaches `when`. Returns a TimerHandle.")
         .method0("time", time, "time($self, /)\n--\n\nThe loop's monotonic clock, in seconds.")
         .method0("create_future", create_future, "create_future($self, /)\n--\n\nA Future of this loop.")
         .method("create_task", create_task,
-            "create_task($self, coro, /, *, name=None, context=None, eager_start=None)\n--\n\n\
+            "create_task($self, /, coro, *, name=None, context=None, eager_start=None)\n--\n\n\
             Schedule a coroutine as a Task of this loop.")
-        .method1("set_task_factory", set_task_factory, "set_task_factory($self, factory, /)\n--\n\n\
+        .method1_named("set_task_factory", set_task_factory, || Signature::new("set_task_factory", ["factory"]), "set_task_factory($self, /, factory)\n--\n\n\
             Let factory(loop, coro, **kwargs) make the tasks; None for the default. (Since 3.4.4)")
         .method0("get_task_factory", |this: &Obj<Loop>, _py: Python<'_>| this.task_factory.get(),
             "get_task_factory($self, /)\n--\n\nThe task factory, or None.")

@@ -357,7 +357,7 @@ fn bind_one(
 
 /// # Errors
 /// `ValueError` if the system has no `SO_REUSEPORT`.
-pub(super) fn set_reuse_port(socket: &Bound<'_, PyAny>, sock: &Bound<'_, PyAny>) -> PyResult<()> {
+pub(crate) fn set_reuse_port(socket: &Bound<'_, PyAny>, sock: &Bound<'_, PyAny>) -> PyResult<()> {
     if !socket.hasattr("SO_REUSEPORT")? {
         return Err(PyValueError::new_err("reuse_port not supported by socket module"));
     }

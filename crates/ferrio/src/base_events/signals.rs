@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 use ferrio_core::driver::Interest;
 use ferrio_core::signal::SignalPipe;
-use ferrio_object::{Args, ClassBuilder, GilStatic, Obj, ThreadState, swap_wakeup_fd};
+use ferrio_object::{Args, ClassBuilder, GilStatic, Obj, Signature, ThreadState, swap_wakeup_fd};
 use pyo3::exceptions::{PyOSError, PyResourceWarning, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -204,14 +204,9 @@ fn release(this: &Obj<Loop>, py: Python<'_>, signals: &Bound<'_, PyAny>) -> PyRe
 }
 
 fn add_signal_handler(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
-    let (Some(signal), Some(callback)) = (args.get(0), args.get(1)) else {
-        return Err(PyTypeError::new_err(
-            "add_signal_handler() takes a signal, a callback and its arguments",
-        ));
-    };
-    if args.has_keywords() {
-        return Err(PyTypeError::new_err("add_signal_handler() takes no keyword arguments"));
-    }
+    let ([signal, callback], rest) =
+        args.bind_rest(&Signature::new("add_signal_handler", ["sig", "callback"]))?;
+    let (Some(signal), Some(callback)) = (signal, callback) else { unreachable!("both are required") };
     if coroutines::is_coroutine(py, callback)? || coroutines::is_coroutine_function(py, callback)? {
         return Err(PyTypeError::new_err("coroutines cannot be used with add_signal_handler()"));
     }
@@ -229,7 +224,7 @@ fn add_signal_handler(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> P
         return Err(err);
     }
     GUARD.get(py).set(open_pipe(this)?.write_fd());
-    let arguments = args.iter().skip(2).map(Obj::from).collect();
+    let arguments = rest.into_iter().map(Obj::from).collect();
     let context = ThreadState::copy_context(py)?;
     let handle = Handle::new(callback.into(), arguments, Some(context), this.clone());
     let handle: Obj<Handle> = Obj::create(py, ((), handle))?;
@@ -326,11 +321,11 @@ fn remove_handlers(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
 pub(crate) fn define(class: &mut ClassBuilder<Loop>) {
     class
         .method("add_signal_handler", add_signal_handler,
-            "add_signal_handler($self, sig, callback, /, *args)\n--\n\n\
+            "add_signal_handler($self, /, sig, callback, *args)\n--\n\n\
             Call callback(*args) in the loop whenever the signal arrives. Replaces an earlier handler.\n\n\
             Raises ValueError for an invalid signal number, TypeError for coroutines, RuntimeError if the signal\n\
             cannot be caught or this is not the main thread.")
-        .method1("remove_signal_handler", remove_signal_handler, "remove_signal_handler($self, sig, /)\n--\n\n\
+        .method1_named("remove_signal_handler", remove_signal_handler, || Signature::new("remove_signal_handler", ["sig"]), "remove_signal_handler($self, /, sig)\n--\n\n\
             Remove the handler; the signal has its default effect again. Returns whether there was one.")
         .method1("_handle_signal", handle_signal, "")
         .method1("_check_signal", check_signal, "")

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 
 use crate::coroutines::{self, Native, NativeCoroutine, Phase, executing, just_started, reused};
 use crate::future::Future;
+use crate::future_likes;
 
 /// The contents of a native coroutine.
 pub struct Coroutine {
@@ -71,7 +72,7 @@ impl Coroutine {
         let awaiting = frame.set_awaiting(Awaiting::Nothing);
         match (awaiting, input) {
             (Awaiting::Fresh(obj), Input::Value(value)) => {
-                if let Some(fut) = obj.cast::<Future>() {
+                if let Some(fut) = future_likes::exact(&obj) {
                     if fut.is_done() {
                         return fut.get_result(py).map(Sent::Return);
                     }

@@ -18,6 +18,7 @@ use crate::coroutines::{
     self, Native, NativeCoroutine, Phase, close_iterator, executing, just_started, reused,
 };
 use crate::future::Future;
+use crate::future_likes;
 
 /// How an operation stands after its beginning.
 pub(crate) enum Step {
@@ -225,7 +226,7 @@ impl ReadyCoroutine {
 
     #[inline]
     fn wait(&self, py: Python<'_>, awaitable: Obj) -> PyResult<Sent> {
-        if let Some(fut) = awaitable.cast::<Future>() {
+        if let Some(fut) = future_likes::exact(&awaitable) {
             if fut.is_done() {
                 let outcome = fut.get_result(py);
                 return self.ended(py, outcome);

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use ferrio_object::{Args, GilStatic, Obj, Signature};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyFunction, PyTuple};
 
 static SHOWING: GilStatic<RefCell<Vec<(u64, usize)>>> = GilStatic::new(RefCell::new(Vec::new()));
 
@@ -43,9 +43,8 @@ fn is_equipped(py: Python<'_>) -> bool {
 /// File and line of a function, unwrapped; `None` for what has no Python code.
 fn function_source(py: Python<'_>, func: &Bound<'_, PyAny>) -> PyResult<Option<(String, i64)>> {
     let func = crate::library::module(py, "inspect")?.call_method1("unwrap", (func,))?;
-    if let Some(code) = func.getattr_opt(intern!(py, "__code__"))?
-        && func.hasattr(intern!(py, "__globals__"))?
-    {
+    if func.is_instance_of::<PyFunction>() {
+        let code = func.getattr(intern!(py, "__code__"))?;
         return Ok(Some((
             code.getattr("co_filename")?.extract()?,
             code.getattr("co_firstlineno")?.extract()?,
@@ -57,9 +56,6 @@ fn function_source(py: Python<'_>, func: &Bound<'_, PyAny>) -> PyResult<Option<(
     }
     if func.is_instance(&functools.getattr("partialmethod")?)? {
         return function_source(py, &func.getattr("func")?);
-    }
-    if let Some(inner) = func.getattr_opt(intern!(py, "__func__"))? {
-        return function_source(py, &inner);
     }
     Ok(None)
 }

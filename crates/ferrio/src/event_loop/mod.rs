@@ -268,6 +268,13 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     )?;
     ClassDef::function(
         module,
+        "_watch_for_foreign_loop",
+        running::py_watch_for_foreign_loop,
+        "_watch_for_foreign_loop(watcher)\n--\n\n\
+         Call watcher(loop) once, when the first loop that is not ferrio's begins to run.",
+    )?;
+    ClassDef::function(
+        module,
         "_set_running_loop",
         running::py_set,
         "_set_running_loop(loop, /)\n--\n\nSet the running event loop of this thread.",

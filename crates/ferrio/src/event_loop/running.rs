@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 
-use ferrio_object::{Args, Obj, Signature};
+use ferrio_object::{Args, GilStatic, Obj, ObjCell, Signature};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use super::LoopRef;
+use super::{Loop, LoopRef};
 use crate::stock;
 
 thread_local! {
@@ -79,8 +79,27 @@ pub(crate) fn py_get(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Option<Obj>
     Ok(get(py))
 }
 
+/// Called once, with the first loop that is not ours and begins to run.
+static FOREIGN: GilStatic<ObjCell> = GilStatic::new(ObjCell::empty());
+
+/// `_watch_for_foreign_loop(watcher)`: a loop of ours does not come by here, so nothing is paid for it.
+///
+/// # Errors
+/// `TypeError` for wrong arguments.
+pub(crate) fn py_watch_for_foreign_loop(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    let [watcher] = args.bind(&Signature::new("_watch_for_foreign_loop", ["watcher"]))?;
+    FOREIGN.get(py).set(watcher.map(Obj::from));
+    Ok(())
+}
+
 pub(crate) fn py_set(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
-    let [event_loop] = args.bind(&Signature::new("_set_running_loop", ["loop"]))?;
+    let [event_loop] = args.bind(&Signature::new("_set_running_loop", ["loop"]).unnamed(1))?;
+    if let Some(foreign) = event_loop.filter(|event_loop| !event_loop.is_none())
+        && Obj::<Loop>::from_bound(foreign).is_none()
+        && let Some(watcher) = FOREIGN.get(py).take()
+    {
+        watcher.bind(py).call1((foreign,))?;
+    }
     let old = set(py, event_loop.filter(|event_loop| !event_loop.is_none()).map(Obj::from));
     drop(old);
     Ok(())

@@ -41,9 +41,18 @@ impl TimerHandle {
         let [when, callback, args, event_loop, context] = args.bind(&SIGNATURE)?;
         let Some(when) = when else { return Ok(()) };
         this.when.set(when.extract()?);
-        this.given.set((!when.is_exact_instance_of::<PyFloat>()).then(|| when.into()));
+        this.given.set(None);
+        this.show_as(when);
         this.scheduled.set(false);
         Handle::initialize(this.base(), py, callback, args, event_loop, context)
+    }
+
+    /// Remembers the deadline as it was given, which is what `when()` gives back.
+    #[inline]
+    pub(crate) fn show_as(&self, given: &Bound<'_, PyAny>) {
+        if !given.is_exact_instance_of::<PyFloat>() {
+            self.given.set(Some(given.into()));
+        }
     }
 
     fn cancel(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
@@ -156,9 +165,7 @@ impl Class for TimerHandle {
                 Self::when,
                 "when($self, /)\n--\n\nWhen it will be called, in seconds of loop.time() (since 3.7).",
             )
-            .compare(Self::compare, |this: &Obj<Self>, py: Python<'_>| {
-                PyFloat::new(py, this.when.get()).hash()
-            })
+            .compare(Self::compare, |this: &Obj<Self>, py: Python<'_>| Self::when(this, py).bind(py).hash())
             .method0("_repr_info", Self::repr_info_list, "")
             .getter("_when", Self::when, "")
             .getset(

@@ -46,7 +46,8 @@ fn set_exception(this: &Obj<Future>, py: Python<'_>, exc: &Bound<'_, PyAny>) -> 
 }
 
 fn add_done_callback(this: &Obj<Future>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
-    const SIGNATURE: Signature<2> = Signature::new("add_done_callback", ["fn", "context"]).positional(1);
+    const SIGNATURE: Signature<2> =
+        Signature::new("add_done_callback", ["fn", "context"]).positional(1).unnamed(1);
     let [callback, context] = args.bind(&SIGNATURE)?;
     let context = match context {
         Some(context) if !context.is_none() => context.into(),

@@ -25,7 +25,7 @@ use crate::native_fn::NativeFn;
 pub(crate) use callbacks::{Callback, Callbacks};
 pub(crate) use iter::FutureIter;
 pub(crate) use methods::add;
-pub(crate) use report::future_repr_info;
+pub(crate) use report::{format_callbacks, future_repr_info, repr as repr_of};
 
 /// Where a future stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -46,7 +46,7 @@ pub(crate) fn get_future_callbacks(py: Python<'_>, fut: &Bound<'_, PyAny>) -> Py
     list.try_iter()?.map(|entry| Ok(entry?.get_item(0)?.into())).collect()
 }
 
-fn format_callbacks(py: Python<'_>, all: &[Obj]) -> PyResult<String> {
+pub(crate) fn format_callbacks(py: Python<'_>, all: &[Obj]) -> PyResult<String> {
     let format = |callback: &Obj| crate::debug::format_callback_source(py, callback.bind(py), &[], false);
     let text = match all {
         [] => String::new(),
@@ -60,7 +60,7 @@ fn format_callbacks(py: Python<'_>, all: &[Obj]) -> PyResult<String> {
 }
 
 /// `<Future pending cb=[…]>`, for futures whose `repr` is already being made `...`.
-pub(super) fn repr(py: Python<'_>, fut: &Obj) -> PyResult<String> {
+pub(crate) fn repr(py: Python<'_>, fut: &Obj) -> PyResult<String> {
     let fut = fut.bind(py);
     let name = fut.get_type().name()?;
     // A result may hold the future itself.

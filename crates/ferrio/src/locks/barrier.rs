@@ -11,7 +11,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::{Condition, LoopBound, describe};
+use super::{Condition, LoopBound, Stateful, define_state, describe};
 use crate::coro::{Given, Memory, Operation, Step, ready};
 use crate::exceptions;
 
@@ -21,6 +21,17 @@ enum State {
     Draining,
     Resetting,
     Broken,
+}
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            State::Filling => "filling",
+            State::Draining => "draining",
+            State::Resetting => "resetting",
+            State::Broken => "broken",
+        }
+    }
 }
 
 /// The contents of a `Barrier`.
@@ -58,13 +69,23 @@ impl Barrier {
         if self.state.get() == State::Filling { self.count.get() } else { 0 }
     }
 
+    fn set_state(this: &Obj<Barrier>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let name = value.map(Bound::str).transpose()?.map(|name| name.to_string());
+        let known = [State::Filling, State::Draining, State::Resetting, State::Broken];
+        match known.into_iter().find(|state| name.as_deref() == Some(state.name())) {
+            Some(state) => {
+                this.state.set(state);
+                Ok(())
+            }
+            None => Err(PyValueError::new_err("a barrier is filling, draining, resetting or broken")),
+        }
+    }
+
     fn repr(this: &Obj<Barrier>, py: Python<'_>) -> PyResult<String> {
-        let state = match this.state.get() {
-            State::Filling => "filling",
-            State::Draining => "draining",
-            State::Resetting => "resetting",
-            State::Broken => return describe(py, this.as_any(), "broken"),
-        };
+        if this.state.get() == State::Broken {
+            return describe(py, this.as_any(), "broken");
+        }
+        let state = this.state.get().name();
         let waiting = format!("{state}, waiters:{}/{}", this.n_waiting(), this.parties.get());
         describe(py, this.as_any(), &waiting)
     }
@@ -241,6 +262,10 @@ impl Operation for Exit {
     }
 }
 
+impl Stateful for Barrier {
+    const STATE: &'static [&'static str] = &["_cond", "_parties", "_count", "_state"];
+}
+
 impl Class for Barrier {
     type Base = Any;
     ferrio_object::fields!(Barrier {
@@ -270,6 +295,7 @@ impl Class for Barrier {
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
+        define_state(class);
         class
             .init(Self::init)
             .repr(Self::repr)
@@ -284,7 +310,10 @@ impl Class for Barrier {
                  Every wait(), now and later, raises BrokenBarrierError.")
             .special0("__aenter__", |this: &Obj<Self>, py: Python<'_>| ready::<Enter>(py, this),
                 "__aenter__($self, /)\n--\n\nwait().")
-            .special("__aexit__", |this: &Obj<Self>, py: Python<'_>, _args: Args<'_, '_>| ready::<Exit>(py, this),
+            .special("__aexit__", |this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>| {
+                args.bind_rest(&Signature::new("__aexit__", []))?;
+                ready::<Exit>(py, this)
+            },
                 "__aexit__($self, /, *args)\n--\n\nNothing.")
             .method0("_get_loop", |this: &Obj<Self>, py: Python<'_>| {
                 this.bound.get_loop(py, this.as_any()).map(|event_loop| event_loop.as_any().clone())
@@ -295,8 +324,22 @@ impl Class for Barrier {
                 "How many tasks wait to be complete.")
             .getter("broken", |this: &Obj<Self>, _py: Python<'_>| this.state.get() == State::Broken,
                 "Whether it is broken.")
-            .getter("_count", |this: &Obj<Self>, _py: Python<'_>| this.count.get(), "")
-            .getter("_cond", |this: &Obj<Self>, _py: Python<'_>| this.condition.get(), "")
+            .getset("_count", |this: &Obj<Self>, _py: Python<'_>| this.count.get(),
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    this.count.set(value.map_or(Ok(0), PyAnyMethods::extract)?);
+                    Ok(())
+                }, "")
+            .getset("_parties", |this: &Obj<Self>, _py: Python<'_>| this.parties.get(),
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    this.parties.set(value.map_or(Ok(0), PyAnyMethods::extract)?);
+                    Ok(())
+                }, "")
+            .getset("_state", |this: &Obj<Self>, _py: Python<'_>| this.state.get().name(), Self::set_state, "")
+            .getset("_cond", |this: &Obj<Self>, _py: Python<'_>| this.condition.get(),
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    this.condition.set(value.and_then(Obj::<Condition>::from_bound).cloned());
+                    Ok(())
+                }, "")
             .getset("_loop", |this: &Obj<Self>, _py: Python<'_>| this.bound.get(),
                 |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
                     this.bound.set_any(value);

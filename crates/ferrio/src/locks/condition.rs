@@ -16,7 +16,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::line::{Line, Waiters};
-use super::{Lock, LoopBound, describe, waiters};
+use super::{Lock, LoopBound, Stateful, define_state, describe, waiters};
 use crate::coro::{Given, Memory, Operation, Step, ready, ready_with, truth};
 use crate::exceptions;
 
@@ -176,7 +176,8 @@ impl Condition {
         Ok(())
     }
 
-    fn aexit(this: &Obj<Condition>, py: Python<'_>, _args: Args<'_, '_>) -> PyResult<Obj> {
+    fn aexit(this: &Obj<Condition>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+        args.bind(&super::AEXIT)?;
         ready::<Exit>(py, this)
     }
 
@@ -393,6 +394,10 @@ impl Operation for Exit {
     }
 }
 
+impl Stateful for Condition {
+    const STATE: &'static [&'static str] = &["_lock", "_waiters"];
+}
+
 impl Class for Condition {
     type Base = Any;
     ferrio_object::fields!(Condition {
@@ -414,6 +419,7 @@ impl Class for Condition {
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
+        define_state(class);
         class
             .init(Self::init)
             .repr(Self::repr)
@@ -422,14 +428,14 @@ impl Class for Condition {
                 The lock must be taken; it is free during the wait and taken again at the end, also of a wait that\n\
                 is cancelled. May end without a notification, so look at the state again. Raises RuntimeError if\n\
                 the lock is free.")
-            .method1("wait_for", Self::wait_for, "wait_for($self, predicate, /)\n--\n\n\
+            .method1_named("wait_for", Self::wait_for, || Signature::new("wait_for", ["predicate"]), "wait_for($self, /, predicate)\n--\n\n\
                 Coroutine: wait() until predicate() is true; its result.")
             .method("notify", Self::notify, "notify($self, /, n=1)\n--\n\nWake up to `n` of the waiting tasks.\n\n\
                 They go on when they get the lock. Raises RuntimeError if the lock is free.")
             .method0("notify_all", Self::notify_all, "notify_all($self, /)\n--\n\nWake all waiting tasks.\n\n\
                 Raises RuntimeError if the lock is free.")
             .special0("__aenter__", Self::enter, "__aenter__($self, /)\n--\n\nAcquire the lock.")
-            .special("__aexit__", Self::aexit, "__aexit__($self, exc_type, exc, tb, /)\n--\n\nRelease the lock.")
+            .special("__aexit__", Self::aexit, "__aexit__($self, /, exc_type, exc, tb)\n--\n\nRelease the lock.")
             .method1("_notify", |this: &Obj<Self>, py: Python<'_>, n: &Bound<'_, PyAny>| {
                 let count = usize::try_from(n.extract::<i64>()?).unwrap_or(0);
                 this.line.wake(py, count).map(drop)
@@ -457,9 +463,13 @@ impl Class for Condition {
                     this.bound.set_any(value);
                     Ok(())
                 }, "")
-            .getter("_lock", |this: &Obj<Self>, _py: Python<'_>| this.lock.get(), "")
-            .getter("_waiters", |this: &Obj<Self>, py: Python<'_>| {
+            .getset("_lock", |this: &Obj<Self>, _py: Python<'_>| this.lock.get(),
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    this.lock.set(value.map(Obj::from));
+                    Ok(())
+                }, "")
+            .getset("_waiters", |this: &Obj<Self>, py: Python<'_>| {
                 Waiters::of(py, this.as_any(), |obj| obj.cast::<Condition>().map(|cond| &cond.line))
-            }, "");
+            }, |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| this.line.replace(value), "");
     }
 }

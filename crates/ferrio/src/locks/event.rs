@@ -6,7 +6,7 @@ use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, WeakList};
 use pyo3::prelude::*;
 
 use super::line::{Line, Waiters};
-use super::{LoopBound, describe, waiters};
+use super::{LoopBound, Stateful, define_state, describe, waiters};
 use crate::coro::{Given, Memory, Operation, Step, ready, truth};
 
 /// The contents of an `Event`.
@@ -96,6 +96,10 @@ impl Operation for Wait {
     }
 }
 
+impl Stateful for Event {
+    const STATE: &'static [&'static str] = &["_value", "_waiters"];
+}
+
 impl Class for Event {
     type Base = Any;
     ferrio_object::fields!(Event { value, line, bound, dict: DictSlot, weaklist: WeakList });
@@ -108,6 +112,7 @@ impl Class for Event {
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
+        define_state(class);
         class
             .init(Self::init)
             .repr(Self::repr)
@@ -157,10 +162,13 @@ impl Class for Event {
                 },
                 "",
             )
-            .getter(
+            .getset(
                 "_waiters",
                 |this: &Obj<Self>, py: Python<'_>| {
                     Waiters::of(py, this.as_any(), |obj| obj.cast::<Event>().map(|event| &event.line))
+                },
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    this.line.replace(value)
                 },
                 "",
             );

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use ferrio_object::{Any, Args, Class, ClassBuilder, Obj, ObjCell};
+use pyo3::exceptions::PyIndexError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use smallvec::SmallVec;
@@ -171,6 +172,26 @@ impl Line {
 }
 
 impl Line {
+    /// Sets `_waiters` and its like: those who wait from now on.
+    ///
+    /// # Errors
+    /// What iterating over them raises.
+    pub(crate) fn replace(&self, waiters: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let waiters: Vec<Obj> = match waiters {
+            Some(waiters) if !waiters.is_none() => {
+                waiters.try_iter()?.map(|waiter| waiter.map(Obj::from)).collect::<PyResult<_>>()?
+            }
+            _ => Vec::new(),
+        };
+        let old = self.places.take();
+        self.forget_vacant();
+        drop(old);
+        for waiter in waiters {
+            self.join(waiter);
+        }
+        Ok(())
+    }
+
     /// For the collector, which takes the places out.
     fn forget_vacant(&self) {
         self.vacant.set(0);
@@ -259,6 +280,37 @@ impl Waiters {
         Ok(())
     }
 
+    fn popleft(this: &Obj<Self>, _py: Python<'_>) -> PyResult<Obj> {
+        let first = this.with(Line::pop).flatten();
+        first.ok_or_else(|| PyIndexError::new_err("pop from an empty deque"))
+    }
+
+    /// A deque of them, as asyncio has it.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn deque<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let waiters = pyo3::types::PyList::new(py, self.all())?;
+        crate::library::module(py, "collections")?.call_method1("deque", (waiters,))
+    }
+
+    /// `_wakeup_next(waiters)` of a queue: takes waiters out from the front until one of them can be woken.
+    ///
+    /// # Errors
+    /// What the waiters' methods raise.
+    pub(crate) fn wake_next_of(py: Python<'_>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
+        if let Some(ours) = Obj::<Waiters>::from_bound(waiters) {
+            return ours.with(|line| line.wake_next(py)).unwrap_or(Ok(()));
+        }
+        while waiters.is_truthy()? {
+            let waiter = waiters.call_method0(intern!(py, "popleft"))?;
+            if wake(py, Obj::of(&waiter))? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn repr(this: &Obj<Self>, py: Python<'_>) -> PyResult<String> {
         let shown = pyo3::types::PyList::new(py, this.all())?.repr()?;
         Ok(format!("deque({shown})"))
@@ -284,6 +336,7 @@ impl Class for Waiters {
                 Ok(usize::try_from(index).ok().and_then(|index| this.all().get(index).cloned()))
             })
             .repr(Self::repr)
-            .method("append", Self::append, "append($self, waiter, /)\n--\n\nAdd a future at the end.");
+            .method("append", Self::append, "append($self, waiter, /)\n--\n\nAdd a future at the end.")
+            .method0("popleft", Self::popleft, "popleft($self, /)\n--\n\nTake the first out.");
     }
 }

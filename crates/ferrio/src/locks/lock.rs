@@ -13,7 +13,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::line::{self, Line, Waiters};
-use super::{LoopBound, describe, waiters};
+use super::{LoopBound, Stateful, define_state, describe, waiters};
 use crate::coro::{Given, Memory, Operation, Step, ready, truth};
 use crate::exceptions;
 
@@ -155,7 +155,8 @@ impl Lock {
         ready::<Enter>(py, this)
     }
 
-    fn aexit(this: &Obj<Lock>, py: Python<'_>, _args: Args<'_, '_>) -> PyResult<Obj> {
+    fn aexit(this: &Obj<Lock>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+        args.bind(&super::AEXIT)?;
         ready::<Exit>(py, this)
     }
 
@@ -233,6 +234,10 @@ impl Operation for Exit {
     }
 }
 
+impl Stateful for Lock {
+    const STATE: &'static [&'static str] = &["_locked", "_waiters"];
+}
+
 impl Class for Lock {
     type Base = Any;
     ferrio_object::fields!(Lock { locked, line, bound, replaced, dict: DictSlot, weaklist: WeakList });
@@ -247,6 +252,7 @@ impl Class for Lock {
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
+        define_state(class);
         class
             .init(Self::init)
             .repr(Self::repr)
@@ -256,10 +262,11 @@ impl Class for Lock {
             .method0("acquire", Self::acquire, "acquire($self, /)\n--\n\nCoroutine: take the lock.\n\n\
                 Waits until it is free and nobody is before us; returns True. A wait that is cancelled takes\n\
                 nothing.")
+            .method0("_wake_up_first", |this: &Obj<Self>, py: Python<'_>| this.wake_first(py), "")
             .method0("release", Self::release, "release($self, /)\n--\n\nFree the lock.\n\n\
                 The first task that waits gets it. Raises RuntimeError if the lock is free.")
             .special0("__aenter__", Self::aenter, "__aenter__($self, /)\n--\n\nAcquire.")
-            .special("__aexit__", Self::aexit, "__aexit__($self, exc_type, exc, tb, /)\n--\n\nRelease.")
+            .special("__aexit__", Self::aexit, "__aexit__($self, /, exc_type, exc, tb)\n--\n\nRelease.")
             .method0("_get_loop", |this: &Obj<Self>, py: Python<'_>| {
                 this.bound.get_loop(py, this.as_any()).map(|event_loop| event_loop.as_any().clone())
             }, "")
@@ -273,8 +280,8 @@ impl Class for Lock {
                     this.locked.set(value.map_or(Ok(false), PyAnyMethods::is_truthy)?);
                     Ok(())
                 }, "")
-            .getter("_waiters", |this: &Obj<Self>, py: Python<'_>| {
+            .getset("_waiters", |this: &Obj<Self>, py: Python<'_>| {
                 Waiters::of(py, this.as_any(), |obj| obj.cast::<Lock>().map(|lock| &lock.line))
-            }, "");
+            }, |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| this.line.replace(value), "");
     }
 }

@@ -14,6 +14,7 @@ mod event;
 mod line;
 mod lock;
 mod semaphore;
+mod state;
 
 pub(crate) use barrier::Barrier;
 pub(crate) use bound::LoopBound;
@@ -22,8 +23,9 @@ pub(crate) use event::Event;
 pub(crate) use line::{Line, Waiters, is_cancelled, wake};
 pub(crate) use lock::Lock;
 pub(crate) use semaphore::{BoundedSemaphore, Semaphore};
+pub(crate) use state::{Stateful, define as define_state};
 
-use ferrio_object::{ClassDef, Obj};
+use ferrio_object::{ClassDef, Obj, Signature};
 use pyo3::prelude::*;
 
 /// `object.__repr__(obj)` with the state of the primitive behind it: `<asyncio.locks.Lock object at 0x… [unlocked]>`.
@@ -34,6 +36,9 @@ pub(crate) fn describe(py: Python<'_>, obj: &Obj, state: &str) -> PyResult<Strin
     let plain = py.get_type::<PyAny>().call_method1(pyo3::intern!(py, "__repr__"), (obj,))?.to_string();
     Ok(format!("{} [{state}]>", plain.strip_suffix('>').unwrap_or(&plain)))
 }
+
+/// Of every `__aexit__` here but the barrier's.
+const AEXIT: Signature<3> = Signature::new("__aexit__", ["exc_type", "exc", "tb"]);
 
 /// What `describe` says of those who wait, if any do.
 pub(crate) fn waiters(line: &Line) -> String {

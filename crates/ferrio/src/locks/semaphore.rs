@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyFloat;
 
 use super::line::{self, Line, Waiters};
-use super::{LoopBound, describe, waiters};
+use super::{LoopBound, Stateful, define_state, describe, waiters};
 use crate::coro::{Given, Memory, Operation, Step, ready, truth};
 use crate::exceptions;
 
@@ -175,7 +175,8 @@ impl Semaphore {
         ready::<Enter>(py, this)
     }
 
-    fn aexit(this: &Obj<Semaphore>, py: Python<'_>, _args: Args<'_, '_>) -> PyResult<Obj> {
+    fn aexit(this: &Obj<Semaphore>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+        args.bind(&super::AEXIT)?;
         ready::<Exit>(py, this)
     }
 
@@ -289,6 +290,10 @@ impl Operation for Exit {
     }
 }
 
+impl Stateful for Semaphore {
+    const STATE: &'static [&'static str] = &["_value", "_waiters"];
+}
+
 impl Class for Semaphore {
     type Base = Any;
     ferrio_object::fields!(Semaphore {
@@ -311,6 +316,7 @@ impl Class for Semaphore {
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
+        define_state(class);
         class
             .init(Self::init)
             .repr(Self::repr)
@@ -333,7 +339,7 @@ impl Class for Semaphore {
                 The first task that waits gets it.",
             )
             .special0("__aenter__", Self::aenter, "__aenter__($self, /)\n--\n\nAcquire.")
-            .special("__aexit__", Self::aexit, "__aexit__($self, exc_type, exc, tb, /)\n--\n\nRelease.")
+            .special("__aexit__", Self::aexit, "__aexit__($self, /, exc_type, exc, tb)\n--\n\nRelease.")
             .method0(
                 "_get_loop",
                 |this: &Obj<Self>, py: Python<'_>| {
@@ -360,10 +366,13 @@ impl Class for Semaphore {
                 },
                 "",
             )
-            .getter(
+            .getset(
                 "_waiters",
                 |this: &Obj<Self>, py: Python<'_>| {
                     Waiters::of(py, this.as_any(), |obj| obj.cast::<Semaphore>().map(|sem| &sem.line))
+                },
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    this.line.replace(value)
                 },
                 "",
             );
@@ -383,6 +392,10 @@ impl BoundedSemaphore {
     }
 }
 
+impl Stateful for BoundedSemaphore {
+    const STATE: &'static [&'static str] = &["_value", "_bound_value", "_waiters"];
+}
+
 impl Class for BoundedSemaphore {
     type Base = Semaphore;
     ferrio_object::fields!(BoundedSemaphore {});
@@ -395,6 +408,7 @@ impl Class for BoundedSemaphore {
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
+        define_state(class);
         class
             .init(Self::init)
             .method0(

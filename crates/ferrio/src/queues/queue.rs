@@ -18,7 +18,7 @@ use super::items::Items;
 use super::kinds::order_of;
 use super::wait;
 use crate::exceptions;
-use crate::locks::{Event, Line, LoopBound, Waiters};
+use crate::locks::{Event, Line, LoopBound, Stateful, Waiters, define_state};
 
 /// The contents of a `Queue`.
 pub struct Queue {
@@ -372,6 +372,11 @@ pub(crate) fn raise(py: Python<'_>, which: Exception) -> PyErr {
     }
 }
 
+impl Stateful for Queue {
+    const STATE: &'static [&'static str] =
+        &["_maxsize", "_getters", "_putters", "_unfinished_tasks", "_finished", "_queue", "_is_shutdown"];
+}
+
 impl Class for Queue {
     type Base = Any;
     ferrio_object::fields!(Queue {
@@ -399,6 +404,7 @@ impl Class for Queue {
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
+        define_state(class);
         class
             .init(Self::init)
             .repr(Self::repr)
@@ -499,6 +505,7 @@ impl Class for Queue {
                 "_queue",
                 |this: &Obj<Self>, py: Python<'_>| this.items.expose(py),
                 |this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    this.items.start(py, order_of(this));
                     this.items.replace(value.map_or_else(|| Obj::none(py), Obj::from));
                     Ok(())
                 },
@@ -533,18 +540,39 @@ impl Class for Queue {
                 },
                 "",
             )
-            .getter("_finished", |this: &Obj<Self>, py: Python<'_>| this.finished_event(py), "")
-            .getter(
+            .getset(
+                "_finished",
+                |this: &Obj<Self>, py: Python<'_>| this.finished_event(py),
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    this.finished.set(value.and_then(Obj::<Event>::from_bound).cloned());
+                    Ok(())
+                },
+                "",
+            )
+            .method1(
+                "_wakeup_next",
+                |_this: &Obj<Self>, py: Python<'_>, waiters: &Bound<'_, PyAny>| {
+                    Waiters::wake_next_of(py, waiters)
+                },
+                "",
+            )
+            .getset(
                 "_getters",
                 |this: &Obj<Self>, py: Python<'_>| {
                     Waiters::of(py, this.as_any(), |obj| obj.cast::<Queue>().map(|queue| &queue.getters))
                 },
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    this.getters.replace(value)
+                },
                 "",
             )
-            .getter(
+            .getset(
                 "_putters",
                 |this: &Obj<Self>, py: Python<'_>| {
                     Waiters::of(py, this.as_any(), |obj| obj.cast::<Queue>().map(|queue| &queue.putters))
+                },
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    this.putters.replace(value)
                 },
                 "",
             );

@@ -59,7 +59,7 @@ impl Server {
                 "ssl_shutdown_timeout",
             ],
         )
-        .required(5);
+        .required(6);
         let [event_loop, sockets, factory, ssl_context, backlog, _, _] = args.bind(&SIGNATURE)?;
         let (Some(event_loop), Some(sockets), Some(factory), Some(backlog)) =
             (event_loop, sockets, factory, backlog)
@@ -229,7 +229,8 @@ impl Server {
         })
     }
 
-    fn aexit(this: &Obj<Self>, py: Python<'_>, _args: Args<'_, '_>) -> PyResult<Obj> {
+    fn aexit(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+        args.bind_rest(&Signature::new("__aexit__", []))?;
         coro::coroutine(py, "__aexit__", move |co| {
             let this = co.hold(this);
             async move {
@@ -285,7 +286,8 @@ impl Class for Server {
         serving_forever
     });
     const NAME: &'static str = "ferrio._ferrio._Server";
-    const DOC: &'static str = "The native part of a listening server.";
+    const DOC: &'static str = "_Server(loop, sockets, protocol_factory, ssl_context, backlog, \
+        ssl_handshake_timeout, ssl_shutdown_timeout=None)\n--\n\nThe native part of a listening server.";
 
     fn blank() -> Self {
         Server {
@@ -353,8 +355,8 @@ impl Class for Server {
                 "wait_closed($self, /)\n--\n\n\
                 Coroutine: wait until the server is closed and its connections are gone.",
             )
-            .method0("__aenter__", Self::aenter, "")
-            .method("__aexit__", Self::aexit, "")
+            .method0("__aenter__", Self::aenter, "__aenter__($self, /)\n--\n\nThe server itself.")
+            .method("__aexit__", Self::aexit, "__aexit__($self, /, *exc)\n--\n\nClose it, and wait until it is.")
             .method0("_start_serving", Self::listen, "")
             .method0("_wakeup", |this: &Obj<Self>, py: Python<'_>| this.wake_if_over(py), "")
             .method("_attach", Self::py_attach, "")

@@ -195,8 +195,9 @@ impl Class for FlowControlMixin {
                 "pause_writing($self, /)\n--\n\nThe transport's buffer is over its high-water mark.")
             .method0("resume_writing", |this: &Obj<Self>, py: Python<'_>| dict_state::with(this, py, || Self::resume_writing(this, py)),
                 "resume_writing($self, /)\n--\n\nThe transport's buffer has drained.")
-            .method1("connection_lost", Self::py_connection_lost,
-                "connection_lost($self, exc, /)\n--\n\nThe connection is gone; drains end, with `exc` if there is one.")
+            .method1_named("connection_lost", Self::py_connection_lost,
+                || Signature::new("connection_lost", ["exc"]),
+                "connection_lost($self, /, exc)\n--\n\nThe connection is gone; drains end, with `exc` if there is one.")
             .method0("_drain_helper", Self::drain_helper, "_drain_helper($self, /)\n--\n\n")
             .method1("_get_close_waiter", Self::get_close_waiter, "_get_close_waiter($self, stream, /)\n--\n\n")
             .getter("_drain_waiters", |this: &Obj<Self>, py: Python<'_>| {

@@ -429,12 +429,18 @@ impl Class for StreamReaderProtocol {
     fn define(class: &mut ClassBuilder<Self>) {
         class
             .init(Self::init)
-            .method1("connection_made", |this: &Obj<Self>, py: Python<'_>, transport: &Bound<'_, PyAny>| dict_state::with(this, py, || Self::connection_made(this, py, transport)),
-                "connection_made($self, transport, /)\n--\n\nThe connection is there: the callback is called.")
-            .method1("connection_lost", |this: &Obj<Self>, py: Python<'_>, exc: &Bound<'_, PyAny>| dict_state::with(this, py, || Self::connection_lost(this, py, exc)),
-                "connection_lost($self, exc, /)\n--\n\nThe connection is gone: reads end, or fail with `exc`.")
-            .method1("data_received", |this: &Obj<Self>, py: Python<'_>, data: &Bound<'_, PyAny>| dict_state::with(this, py, || Self::data_received(this, py, data)),
-                "data_received($self, data, /)\n--\n\nBytes for the reader.")
+            .method1_named("connection_made",
+                |this: &Obj<Self>, py: Python<'_>, transport: &Bound<'_, PyAny>| dict_state::with(this, py, || Self::connection_made(this, py, transport)),
+                || Signature::new("connection_made", ["transport"]),
+                "connection_made($self, /, transport)\n--\n\nThe connection is there: the callback is called.")
+            .method1_named("connection_lost",
+                |this: &Obj<Self>, py: Python<'_>, exc: &Bound<'_, PyAny>| dict_state::with(this, py, || Self::connection_lost(this, py, exc)),
+                || Signature::new("connection_lost", ["exc"]),
+                "connection_lost($self, /, exc)\n--\n\nThe connection is gone: reads end, or fail with `exc`.")
+            .method1_named("data_received",
+                |this: &Obj<Self>, py: Python<'_>, data: &Bound<'_, PyAny>| dict_state::with(this, py, || Self::data_received(this, py, data)),
+                || Signature::new("data_received", ["data"]),
+                "data_received($self, /, data)\n--\n\nBytes for the reader.")
             .method0("eof_received", |this: &Obj<Self>, py: Python<'_>| dict_state::with(this, py, || Self::eof_received(this, py)),
                 "eof_received($self, /)\n--\n\nThe other end sends no more; True (keep our end open) but over TLS.")
             .method1("_replace_transport", |this: &Obj<Self>, py: Python<'_>, transport: &Bound<'_, PyAny>| dict_state::with(this, py, || Self::replace_transport(this, py, transport)), "_replace_transport($self, transport, /)\n--\n\n")

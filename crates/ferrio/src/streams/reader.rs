@@ -486,16 +486,19 @@ impl Class for StreamReader {
             .replaceable()
             .aiter_itself()
             .anext(Self::anext)
-            .method1("feed_data", Self::feed_data,
-                "feed_data($self, data, /)\n--\n\nAppend received bytes and wake who waits for them.\n\n\
+            .method1_named("feed_data", Self::feed_data,
+                || Signature::new("feed_data", ["data"]),
+                "feed_data($self, /, data)\n--\n\nAppend received bytes and wake who waits for them.\n\n\
                  Pauses the transport when more than twice the limit is buffered.")
             .method0("feed_eof", Self::feed_eof, "feed_eof($self, /)\n--\n\nSay that no more bytes will come.")
             .method0("at_eof", Self::at_eof,
                 "at_eof($self, /)\n--\n\nWhether the stream has ended and everything has been read.")
-            .method1("set_exception", Self::set_exception,
-                "set_exception($self, exc, /)\n--\n\nMake every read fail with `exc`, the waiting one included.")
-            .method1("set_transport", Self::set_transport,
-                "set_transport($self, transport, /)\n--\n\nSay which transport to pause when the buffer is full.")
+            .method1_named("set_exception", Self::set_exception,
+                || Signature::new("set_exception", ["exc"]),
+                "set_exception($self, /, exc)\n--\n\nMake every read fail with `exc`, the waiting one included.")
+            .method1_named("set_transport", Self::set_transport,
+                || Signature::new("set_transport", ["transport"]),
+                "set_transport($self, /, transport)\n--\n\nSay which transport to pause when the buffer is full.")
             .method("read", Self::read,
                 "read($self, n=-1)\n--\n\nCoroutine: read up to n bytes, as soon as there is one; all until the end \
                  for n < 0.\n\nReturns b'' at the end of the stream.")

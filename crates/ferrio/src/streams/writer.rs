@@ -327,11 +327,13 @@ impl Class for StreamWriter {
         class
             .init(Self::init)
             .repr(Self::repr)
-            .method1("write", Self::write,
-                "write($self, data, /)\n--\n\nSend bytes, now or as soon as the socket takes them. Follow it by \
+            .method1_named("write", Self::write,
+                || Signature::new("write", ["data"]),
+                "write($self, /, data)\n--\n\nSend bytes, now or as soon as the socket takes them. Follow it by \
                  `await drain()`.")
-            .method1("writelines", Self::writelines,
-                "writelines($self, data, /)\n--\n\nSend an iterable of bytes.")
+            .method1_named("writelines", Self::writelines,
+                || Signature::new("writelines", ["data"]),
+                "writelines($self, /, data)\n--\n\nSend an iterable of bytes.")
             .method0("write_eof", Self::write_eof,
                 "write_eof($self, /)\n--\n\nClose the writing direction once everything has been sent.")
             .method0("can_write_eof", Self::can_write_eof,

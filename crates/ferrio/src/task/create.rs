@@ -16,7 +16,7 @@ use crate::{exceptions, future_likes};
 
 static COUNT: GilStatic<Cell<u64>> = GilStatic::new(Cell::new(0));
 
-pub(super) fn next_number(py: Python<'_>) -> u64 {
+pub(crate) fn next_number(py: Python<'_>) -> u64 {
     let count = COUNT.get(py);
     count.set(count.get() + 1);
     count.get()
@@ -84,6 +84,19 @@ pub(crate) fn create_from_call(
     let [_, name, context, eager] = args.bind(&SIGNATURE)?;
     let eager = eager.map_or(Ok(false), pyo3::types::PyAnyMethods::is_truthy)?;
     build(py, event_loop, coro, &Options { name, context, eager })
+}
+
+/// A `coro` by keyword where there is one by position already.
+///
+/// # Errors
+/// `TypeError` then.
+pub(crate) fn refuse_coro_twice(args: &Args<'_, '_>) -> PyResult<()> {
+    args.each_keyword(|name, _value| {
+        if name.eq("coro")? {
+            return Err(PyTypeError::new_err("create_task() got multiple values for argument 'coro'"));
+        }
+        Ok(())
+    })
 }
 
 fn build(

@@ -14,7 +14,9 @@ use ferrio_object::{Membership, Obj, ObjCell, ThreadState};
 use pyo3::prelude::*;
 
 pub(crate) use crate::coroutines::is_coroutine;
-pub(crate) use create::{create, create_from_call, ensure_future, is_awaitable};
+pub(crate) use create::{
+    create, create_from_call, ensure_future, is_awaitable, next_number, refuse_coro_twice,
+};
 pub(crate) use factory::{EagerFactory, eager_task_factory};
 pub(crate) use methods::add;
 pub(crate) use step::wake;

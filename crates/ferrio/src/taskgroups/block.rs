@@ -7,14 +7,16 @@
 use std::cell::{Cell, RefCell};
 
 use ferrio_object::{
-    Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, WeakList, handled_exception,
+    Any, Args, Class, ClassBuilder, ClassDef, DictSlot, Obj, ObjCell, Replaced, Signature, WeakList,
+    handled_exception,
 };
 use pyo3::exceptions::{PyBaseExceptionGroup, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PySet, PyType};
+use pyo3::types::{PyList, PyType};
 
-use super::{Children, TaskGroup, is_base_error, repr};
+use super::children::{Children, Errors};
+use super::{TaskGroup, repr};
 use crate::coro::{self, Given, Operation, Step, ready, ready_with};
 use crate::event_loop::{Hooks, LoopRef, running};
 use crate::future::Future;
@@ -24,7 +26,7 @@ use crate::{exceptions, future_likes};
 impl TaskGroup {
     fn enter(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         if this.entered.get() {
-            let shown = repr(this, py);
+            let shown = repr(this, py)?;
             return Err(PyRuntimeError::new_err(format!("TaskGroup {shown} has already been entered")));
         }
         let event_loop = LoopRef::new(running::get_running_loop(py)?.bind(py));
@@ -32,7 +34,7 @@ impl TaskGroup {
         let old = this.event_loop.replace(Some(event_loop));
         drop(old);
         let Some(parent) = parent else {
-            let shown = repr(this, py);
+            let shown = repr(this, py)?;
             return Err(PyRuntimeError::new_err(format!(
                 "TaskGroup {shown} cannot determine the parent task"
             )));
@@ -50,7 +52,7 @@ impl TaskGroup {
     fn finish(&self, py: Python<'_>, cancellation: Option<Obj>, exc: Option<Obj>) -> PyResult<()> {
         let base_error = self.base_error.take();
         let parent = self.parent.take();
-        let mut errors = self.errors.take();
+        let mut errors = self.errors.take(py)?;
         if let Some(base_error) = base_error {
             return Err(ferrio_object::raise(py, &base_error));
         }
@@ -118,17 +120,17 @@ impl Operation for Exit {
         let exc = exc.or_else(|| instance_of(py, kind.as_ref()));
         let mut cancellation = None;
         if let Some(exc) = &exc {
-            if this.base_error.is_none() && is_base_error(py, exc) {
+            if this.base_error.is_none() && TaskGroup::is_base_error(this, py, exc)? {
                 this.base_error.set(Some(exc.clone()));
             }
             if exceptions::is_cancelled(py, exc)? {
                 cancellation = Some(exc.clone());
             }
             if !this.aborting.get() {
-                this.abort(py)?;
+                TaskGroup::abort(this, py)?;
             }
         }
-        if this.is_empty() {
+        if this.is_empty(py)? {
             this.finish(py, cancellation, exc)?;
             return Ok(Step::Done(swallowed(py)));
         }
@@ -151,7 +153,7 @@ impl Operation for Exit {
                         }
                         if !this.aborting.get() {
                             cancellation.set(exceptions::value_of(py, err));
-                            this.abort(py)?;
+                            TaskGroup::abort(&this, py)?;
                         }
                     }
                 }
@@ -172,7 +174,7 @@ fn swallowed(py: Python<'_>) -> Obj {
 
 /// A future that is done when the last child is; nothing if there is no child left.
 fn waiter(py: Python<'_>, this: &Obj<TaskGroup>) -> PyResult<Option<Obj>> {
-    if this.is_empty() {
+    if this.is_empty(py)? {
         return Ok(None);
     }
     let event_loop = this.get_loop()?;
@@ -209,6 +211,17 @@ fn init(_this: &Obj<TaskGroup>, _py: Python<'_>, args: Args<'_, '_>) -> PyResult
     args.none("TaskGroup")
 }
 
+/// A setter of one of the group's marks.
+fn set_mark(mark: &Cell<bool>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    mark.set(value.map_or(Ok(false), PyAnyMethods::is_truthy)?);
+    Ok(())
+}
+
+/// What a setter was given; `None` is nothing.
+fn given(value: Option<&Bound<'_, PyAny>>) -> Option<Obj> {
+    value.filter(|value| !value.is_none()).map(Obj::from)
+}
+
 impl Class for TaskGroup {
     type Base = Any;
     ferrio_object::fields!(TaskGroup {
@@ -223,6 +236,8 @@ impl Class for TaskGroup {
         errors,
         base_error,
         completed,
+        replaced,
+        dict: DictSlot,
         weaklist: WeakList
     });
     const NAME: &'static str = "asyncio.taskgroups.TaskGroup";
@@ -240,10 +255,12 @@ impl Class for TaskGroup {
             parent_cancel_requested: Cell::new(false),
             event_loop: RefCell::new(None),
             parent: ObjCell::empty(),
-            children: RefCell::new(Children::default()),
-            errors: RefCell::new(Vec::new()),
+            children: Children::default(),
+            errors: Errors::default(),
             base_error: ObjCell::empty(),
             completed: ObjCell::empty(),
+            replaced: Replaced::unknown(),
+            dict: DictSlot::new(),
             weaklist: WeakList::new(),
         }
     }
@@ -252,26 +269,101 @@ impl Class for TaskGroup {
         class
             .init(init)
             .repr(repr)
+            .replaceable()
             .special0("__aenter__", aenter, "__aenter__($self, /)\n--\n\n")
-            .special("__aexit__", aexit, "__aexit__($self, et, exc, tb, /)\n--\n\n")
-            .method("create_task", Self::create_task, "create_task($self, coro, /, **kwargs)\n--\n\n\
+            .special("__aexit__", aexit, "__aexit__($self, /, et, exc, tb)\n--\n\n")
+            .method("create_task", Self::create_task, "create_task($self, /, coro, **kwargs)\n--\n\n\
                 Start a task in this group; keywords as for asyncio.create_task().\n\n\
                 Raises RuntimeError if the group has not been entered, is finished or is shutting down.")
             .method0("cancel", Self::cancel, "cancel($self, /)\n--\n\n\
                 Cancel the tasks and the block; the group is then left without CancelledError. Before the group is\n\
                 entered: do so on entry. Does nothing if it is done already. (Since 3.15)")
-            .getter("_tasks", |this: &Obj<Self>, py: Python<'_>| -> PyResult<Obj> {
-                let children = this.children.borrow().all();
-                Ok(PySet::new(py, &children)?.into())
-            }, "")
-            .getter("_errors", |this: &Obj<Self>, py: Python<'_>| -> PyResult<Obj> {
-                let errors = this.errors.borrow().clone();
-                Ok(PyList::new(py, &errors)?.into())
-            }, "")
-            .getter("_entered", |this: &Obj<Self>, _py: Python<'_>| this.entered.get(), "")
-            .getter("_exiting", |this: &Obj<Self>, _py: Python<'_>| this.exiting.get(), "")
-            .getter("_aborting", |this: &Obj<Self>, _py: Python<'_>| this.aborting.get(), "")
-            .getter("_parent_task", |this: &Obj<Self>, _py: Python<'_>| this.parent.get(), "");
+            .method1("_on_task_done", Self::on_task_done, "")
+            .method0("_abort", Self::cancel_children, "")
+            .method1(
+                "_is_base_error",
+                |_this: &Obj<Self>, py: Python<'_>, exc: &Bound<'_, PyAny>| {
+                    exceptions::is_exit(py, &PyErr::from_value(exc.clone()))
+                },
+                "",
+            )
+            .getset(
+                "_tasks",
+                |this: &Obj<Self>, py: Python<'_>| this.children.show(py),
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    this.children.replace(value.map(Obj::from));
+                    Ok(())
+                },
+                "",
+            )
+            .getset(
+                "_errors",
+                |this: &Obj<Self>, py: Python<'_>| this.errors.show(py),
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    this.errors.replace(value.map(Obj::from));
+                    Ok(())
+                },
+                "",
+            )
+            .getset(
+                "_entered",
+                |this: &Obj<Self>, _py: Python<'_>| this.entered.get(),
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    set_mark(&this.entered, value)
+                },
+                "",
+            )
+            .getset(
+                "_exiting",
+                |this: &Obj<Self>, _py: Python<'_>| this.exiting.get(),
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    set_mark(&this.exiting, value)
+                },
+                "",
+            )
+            .getset(
+                "_aborting",
+                |this: &Obj<Self>, _py: Python<'_>| this.aborting.get(),
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    set_mark(&this.aborting, value)
+                },
+                "",
+            )
+            .getset(
+                "_parent_cancel_requested",
+                |this: &Obj<Self>, _py: Python<'_>| this.parent_cancel_requested.get(),
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    set_mark(&this.parent_cancel_requested, value)
+                },
+                "",
+            )
+            .getset(
+                "_parent_task",
+                |this: &Obj<Self>, _py: Python<'_>| this.parent.get(),
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    this.parent.set(given(value));
+                    Ok(())
+                },
+                "",
+            )
+            .getset(
+                "_base_error",
+                |this: &Obj<Self>, _py: Python<'_>| this.base_error.get(),
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    this.base_error.set(given(value));
+                    Ok(())
+                },
+                "",
+            )
+            .getset(
+                "_on_completed_fut",
+                |this: &Obj<Self>, _py: Python<'_>| this.completed.get(),
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    this.completed.set(given(value));
+                    Ok(())
+                },
+                "",
+            );
     }
 }
 

@@ -11,10 +11,11 @@
 //! raised, so that no reference cycle goes through it.
 
 mod block;
+mod children;
 
 use std::cell::{Cell, RefCell};
 
-use ferrio_object::{Args, Obj, ObjCell, WeakList};
+use ferrio_object::{Args, DictSlot, MethodSet, Methods, Obj, ObjCell, Replaceable, Replaced, WeakList};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -27,38 +28,7 @@ use crate::future::{self, Callback, Future, State};
 use crate::task::{self, Task};
 use crate::{exceptions, future_likes, native_fn};
 
-/// The children that are not done, in numbered places.
-#[derive(Default)]
-struct Children {
-    places: Vec<Option<Obj>>,
-    free: Vec<u32>,
-    count: usize,
-}
-
-ferrio_object::traverse!(struct Children { places, free, count }, default);
-
-impl Children {
-    fn insert(&mut self, child: Obj) -> u32 {
-        self.count += 1;
-        if let Some(place) = self.free.pop() {
-            self.places[place as usize] = Some(child);
-            return place;
-        }
-        self.places.push(Some(child));
-        (self.places.len() - 1) as u32
-    }
-
-    fn remove(&mut self, place: u32, child: &Obj) -> Option<Obj> {
-        let found = self.places.get_mut(place as usize)?.take_if(|found| found.is(child))?;
-        self.free.push(place);
-        self.count -= 1;
-        Some(found)
-    }
-
-    fn all(&self) -> Vec<Obj> {
-        self.places.iter().flatten().cloned().collect()
-    }
-}
+use children::{Children, Errors};
 
 /// The contents of a `TaskGroup`.
 pub struct TaskGroup {
@@ -71,16 +41,31 @@ pub struct TaskGroup {
     parent_cancel_requested: Cell<bool>,
     event_loop: RefCell<Option<LoopRef>>,
     parent: ObjCell,
-    children: RefCell<Children>,
-    errors: RefCell<Vec<Obj>>,
+    children: Children,
+    errors: Errors,
     base_error: ObjCell,
     /// Set while leaving waits for the children.
     completed: ObjCell,
+    replaced: Replaced,
+    dict: DictSlot,
     weaklist: WeakList,
 }
 
-fn is_base_error(py: Python<'_>, exc: &Obj) -> bool {
-    exceptions::is_exit(py, &ferrio_object::raise(py, exc))
+/// What a derived group may have methods of its own for.
+const METHODS: [&str; 3] = ["_on_task_done", "_abort", "_is_base_error"];
+const ON_TASK_DONE: MethodSet = MethodSet::named(&METHODS, "_on_task_done");
+const ABORT: MethodSet = MethodSet::named(&METHODS, "_abort");
+const IS_BASE_ERROR: MethodSet = MethodSet::named(&METHODS, "_is_base_error");
+
+impl Replaceable for TaskGroup {
+    fn methods() -> &'static Methods {
+        static SEEN: Methods = Methods::new(&METHODS);
+        &SEEN
+    }
+
+    fn remembered(&self) -> Option<&Replaced> {
+        Some(&self.replaced)
+    }
 }
 
 impl TaskGroup {
@@ -95,14 +80,28 @@ impl TaskGroup {
     }
 
     #[inline]
-    fn is_empty(&self) -> bool {
-        self.children.borrow().count == 0
+    fn is_empty(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.children.len(py)? == 0)
     }
 
-    fn abort(&self, py: Python<'_>) -> PyResult<()> {
-        self.aborting.set(true);
-        let children = self.children.borrow().all();
-        for child in &children {
+    /// Whether an exception ends the program, and so comes out as it is.
+    fn is_base_error(this: &Obj<Self>, py: Python<'_>, exc: &Obj) -> PyResult<bool> {
+        if this.replaces(IS_BASE_ERROR) {
+            return this.bind(py).call_method1(intern!(py, "_is_base_error"), (exc,))?.is_truthy();
+        }
+        Ok(exceptions::is_exit(py, &ferrio_object::raise(py, exc)))
+    }
+
+    fn abort(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        if this.replaces(ABORT) {
+            return this.bind(py).call_method0(intern!(py, "_abort")).map(drop);
+        }
+        Self::cancel_children(this, py)
+    }
+
+    fn cancel_children(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        this.aborting.set(true);
+        for child in &this.children.all(py)? {
             future_likes::cancel(py, child, None)?;
         }
         Ok(())
@@ -121,11 +120,11 @@ impl TaskGroup {
             this.cancel_on_entry.set(true);
             return Ok(());
         }
-        let finished = this.exiting.get() && this.is_empty();
+        let finished = this.exiting.get() && this.is_empty(py)?;
         if finished || this.aborting.get() {
             return Ok(());
         }
-        this.abort(py)?;
+        Self::abort(this, py)?;
         // Leaving waits for the children already and for nothing else: there is no body left to be cancelled.
         if this.exiting.get() { Ok(()) } else { this.cancel_parent(py) }
     }
@@ -143,7 +142,7 @@ impl TaskGroup {
         let fine = child.state.get() == State::Cancelled
             || (child.state.get() == State::Finished && child.exception.is_none());
         if !fine {
-            return this.ended(py, child.as_any(), place);
+            return Self::ended(this, py, child.as_any(), place);
         }
         this.forget(py, child.as_any(), place)
     }
@@ -151,13 +150,8 @@ impl TaskGroup {
     /// Takes a child out; the last one lets `__aexit__` go on.
     #[inline]
     fn forget(&self, py: Python<'_>, child: &Obj, place: u32) -> PyResult<()> {
-        let (removed, empty) = {
-            let mut children = self.children.borrow_mut();
-            let removed = children.remove(place, child);
-            (removed, children.count == 0)
-        };
-        drop(removed);
-        if !empty {
+        self.children.remove(py, place, child)?;
+        if !self.is_empty(py)? {
             return Ok(());
         }
         let Some(completed) = self.completed.get() else { return Ok(()) };
@@ -175,8 +169,8 @@ impl TaskGroup {
     }
 
     /// Any child is done, perhaps with an exception.
-    fn ended(&self, py: Python<'_>, child: &Obj, place: u32) -> PyResult<()> {
-        self.forget(py, child, place)?;
+    fn ended(this: &Obj<Self>, py: Python<'_>, child: &Obj, place: u32) -> PyResult<()> {
+        this.forget(py, child, place)?;
         let bound = child.bind(py);
         if bound.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
             return Ok(());
@@ -186,11 +180,11 @@ impl TaskGroup {
             return Ok(());
         }
         let exc = Obj::from(exc);
-        self.errors.borrow_mut().push(exc.clone());
-        if self.base_error.is_none() && is_base_error(py, &exc) {
-            self.base_error.set(Some(exc.clone()));
+        this.errors.push(py, exc.clone())?;
+        if this.base_error.is_none() && Self::is_base_error(this, py, &exc)? {
+            this.base_error.set(Some(exc.clone()));
         }
-        let Some(parent) = self.parent.get() else { return Ok(()) };
+        let Some(parent) = this.parent.get() else { return Ok(()) };
         if parent.bind(py).call_method0(intern!(py, "done"))?.is_truthy()? {
             let context = PyDict::new(py);
             let message = format!(
@@ -201,13 +195,13 @@ impl TaskGroup {
             context.set_item("message", message)?;
             context.set_item("exception", &exc)?;
             context.set_item("task", child)?;
-            return self.get_loop()?.call_exception_handler(py, &context);
+            return this.get_loop()?.call_exception_handler(py, &context);
         }
-        if !self.aborting.get() && !self.parent_cancel_requested.get() {
+        if !this.aborting.get() && !this.parent_cancel_requested.get() {
             // The parent goes on with whatever it does in the block, which is to end now. In `__aexit__` this
             // cancellation is taken back, so that the code after the block does not see it.
-            self.abort(py)?;
-            self.cancel_parent(py)?;
+            Self::abort(this, py)?;
+            this.cancel_parent(py)?;
         }
         Ok(())
     }
@@ -226,14 +220,17 @@ impl TaskGroup {
                 let (Some(group), Some(child)) = (held[0].cast::<TaskGroup>(), args.get(0)) else {
                     return Ok(());
                 };
-                group.ended(py, &child.into(), held[1].bind(py).extract()?)
+                Self::ended(group, py, &child.into(), held[1].bind(py).extract()?)
             },
         )
     }
 
     fn create_task(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
         let coro = match (args.get(0), args.len()) {
-            (Some(coro), 1) => coro.clone(),
+            (Some(coro), 1) => {
+                task::refuse_coro_twice(&args)?;
+                coro.clone()
+            }
             (None, 0) => keyword_coro(py, &args)?,
             _ => {
                 return Err(PyTypeError::new_err(
@@ -244,7 +241,7 @@ impl TaskGroup {
         if !this.entered.get() {
             return refuse(this, py, &coro, "has not been entered");
         }
-        if this.exiting.get() && this.is_empty() {
+        if this.exiting.get() && this.is_empty(py)? {
             return refuse(this, py, &coro, "is finished");
         }
         if this.aborting.get() {
@@ -274,14 +271,17 @@ impl TaskGroup {
                     .into()
             }
         };
-        this.adopt(this, py, &task)?;
+        Self::adopt(this, py, &task)?;
         Ok(task)
     }
 
     /// Makes a new task one of the children. One that is done already, since it began eagerly, is dealt with at once.
     #[inline]
-    fn adopt(&self, this: &Obj<Self>, py: Python<'_>, task: &Obj) -> PyResult<()> {
-        let place = self.children.borrow_mut().insert(task.clone());
+    fn adopt(this: &Obj<Self>, py: Python<'_>, task: &Obj) -> PyResult<()> {
+        let place = this.children.insert(py, task)?;
+        if this.replaces(ON_TASK_DONE) {
+            return Self::adopt_replaced(this, py, task);
+        }
         if let Some(ours) = task.cast_exact::<Task>() {
             let fut = ours.base();
             if fut.is_done() {
@@ -291,10 +291,27 @@ impl TaskGroup {
         }
         let bound = task.bind(py);
         if bound.call_method0(intern!(py, "done"))?.is_truthy()? {
-            return self.ended(py, task, place);
+            return Self::ended(this, py, task, place);
         }
         let callback = Self::done_callable(this, py, place)?;
         bound.call_method1(intern!(py, "add_done_callback"), (callback,)).map(drop)
+    }
+
+    /// As [`TaskGroup::adopt`], where `_on_task_done()` is not ours.
+    #[cold]
+    fn adopt_replaced(this: &Obj<Self>, py: Python<'_>, task: &Obj) -> PyResult<()> {
+        let bound = task.bind(py);
+        let callback = this.bind(py).getattr(intern!(py, "_on_task_done"))?;
+        if bound.call_method0(intern!(py, "done"))?.is_truthy()? {
+            return callback.call1((task,)).map(drop);
+        }
+        bound.call_method1(intern!(py, "add_done_callback"), (callback,)).map(drop)
+    }
+
+    /// `_on_task_done(task)`, for derived groups that call it.
+    fn on_task_done(this: &Obj<Self>, py: Python<'_>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+        let child = Obj::of(task);
+        Self::ended(this, py, child, this.children.place_of(child))
     }
 }
 
@@ -316,17 +333,17 @@ fn refuse(this: &Obj<TaskGroup>, py: Python<'_>, coro: &Bound<'_, PyAny>, why: &
         // Otherwise it would also warn that it was never awaited. Before 3.13 the caller keeps it, and may use it.
         coro.call_method0(intern!(py, "close"))?;
     }
-    let shown = repr(this, py);
+    let shown = repr(this, py)?;
     Err(PyRuntimeError::new_err(format!("TaskGroup {shown} {why}")))
 }
 
-fn repr(this: &Obj<TaskGroup>, _py: Python<'_>) -> String {
+fn repr(this: &Obj<TaskGroup>, py: Python<'_>) -> PyResult<String> {
     let mut shown = "<TaskGroup".to_owned();
-    let tasks = this.children.borrow().count;
+    let tasks = this.children.len(py)?;
     if tasks > 0 {
         shown += &format!(" tasks={tasks}");
     }
-    let errors = this.errors.borrow().len();
+    let errors = this.errors.len(py)?;
     if errors > 0 {
         shown += &format!(" errors={errors}");
     }
@@ -335,5 +352,5 @@ fn repr(this: &Obj<TaskGroup>, _py: Python<'_>) -> String {
     } else if this.entered.get() {
         shown += " entered";
     }
-    shown + ">"
+    Ok(shown + ">")
 }

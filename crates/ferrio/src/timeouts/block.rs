@@ -135,13 +135,15 @@ pub(crate) fn py_timeout_at(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<
 
 impl Class for Timeout {
     type Base = Any;
-    ferrio_object::fields!(Timeout { state, when, task, cancelling, alarm, setting }, freelist);
+    ferrio_object::fields!(
+        Timeout { state, when, task, cancelling, alarm, setting, dict: DictSlot, weaklist: WeakList },
+        freelist
+    );
     const NAME: &'static str = "asyncio.timeouts.Timeout";
     const DOC: &'static str = "Timeout(when)\n--\n\n\
         Asynchronous context manager that cancels the code in it when `when`, in seconds on the loop's clock, has\n\
         come; the cancellation leaves the block as TimeoutError. None never comes.\n\n\
         Made by timeout() and timeout_at(). Since 3.11.";
-    const SUBCLASS: bool = false;
 
     fn blank() -> Self {
         Self::with_deadline(When::Never)
@@ -170,7 +172,8 @@ impl Class for Timeout {
                 "expired($self, /)\n--\n\nWhether the time was up while the block ran.",
             )
             .special0("__aenter__", aenter, "__aenter__($self, /)\n--\n\n")
-            .special("__aexit__", aexit, "__aexit__($self, exc_type, exc_val, exc_tb, /)\n--\n\n")
+            .special("__aexit__", aexit, "__aexit__($self, /, exc_type, exc_val, exc_tb)\n--\n\n")
+            .method0("_on_timeout", Self::expire, "")
             .getter("_state", |this: &Obj<Self>, _py: Python<'_>| this.state.get().name(), "");
     }
 }

@@ -9,7 +9,7 @@ mod block;
 use std::cell::{Cell, RefCell};
 
 use ferrio_core::clock;
-use ferrio_object::{Obj, ObjCell};
+use ferrio_object::{ClassDef, DictSlot, Obj, ObjCell, WeakList};
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTimeoutError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -71,6 +71,8 @@ pub struct Timeout {
     alarm: RefCell<Option<Alarm>>,
     /// Counts up whenever the deadline changes: an expiry that is queued for an earlier one is stale.
     setting: Cell<u32>,
+    dict: DictSlot,
+    weaklist: WeakList,
 }
 
 impl Timeout {
@@ -82,6 +84,8 @@ impl Timeout {
             cancelling: Cell::new(0),
             alarm: RefCell::new(None),
             setting: Cell::new(0),
+            dict: DictSlot::new(),
+            weaklist: WeakList::new(),
         }
     }
 
@@ -163,6 +167,7 @@ impl Timeout {
 
     fn set_alarm(this: &Obj<Self>, py: Python<'_>, event_loop: &LoopRef) -> PyResult<()> {
         let native = event_loop.native_clock();
+        let replaced = Self::replaced_expiry(this, py)?;
         let when = this.when.replace(When::Never);
         let seconds = match &when {
             When::Never => return Ok(()),
@@ -172,6 +177,7 @@ impl Timeout {
         this.when.set(when);
         if let (Some(native), Some(seconds)) = (native, seconds)
             && !seconds.is_nan()
+            && replaced.is_none()
         {
             native.check_closed()?;
             if seconds <= clock::monotonic() {
@@ -184,12 +190,15 @@ impl Timeout {
         }
         let deadline = this.deadline(py);
         let asked = event_loop.as_any().bind(py);
-        let callback = native_fn::function(
-            py,
-            "Timeout._on_timeout",
-            vec![this.as_any().clone()],
-            |py, held, _args| held[0].cast::<Timeout>().map_or(Ok(()), |this| Self::expire(this, py)),
-        )?;
+        let callback = match replaced {
+            Some(replaced) => replaced,
+            None => native_fn::function(
+                py,
+                "Timeout._on_timeout",
+                vec![this.as_any().clone()],
+                |py, held, _args| held[0].cast::<Timeout>().map_or(Ok(()), |this| Self::expire(this, py)),
+            )?,
+        };
         let now = asked.call_method0(intern!(py, "time"))?;
         let handle = if deadline.bind(py).le(now)? {
             asked.call_method1(intern!(py, "call_soon"), (callback,))?
@@ -198,6 +207,22 @@ impl Timeout {
         };
         *this.alarm.borrow_mut() = Some(Alarm::Handle(handle.into()));
         Ok(())
+    }
+
+    /// `_on_timeout` of an object on which it is another than ours.
+    #[inline]
+    fn replaced_expiry(this: &Obj<Self>, py: Python<'_>) -> PyResult<Option<Obj>> {
+        if this.is_exact() { Ok(None) } else { Self::expiry_of_subclass(this, py) }
+    }
+
+    #[cold]
+    fn expiry_of_subclass(this: &Obj<Self>, py: Python<'_>) -> PyResult<Option<Obj>> {
+        let name = intern!(py, "_on_timeout");
+        let ours = ClassDef::type_object::<Timeout>(py).bind(py).getattr(name)?;
+        if this.bind(py).get_type().getattr(name)?.is(&ours) {
+            return Ok(None);
+        }
+        Ok(Some(this.bind(py).getattr(name)?.into()))
     }
 
     fn cancel_alarm(&self, py: Python<'_>) -> PyResult<()> {

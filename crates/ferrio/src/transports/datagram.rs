@@ -520,9 +520,9 @@ impl Class for DatagramTransport {
                 Send what is buffered, then close; connection_lost(None) follows.")
             .method0("abort", Self::abort, "abort($self, /)\n--\n\n\
                 Close at once, and drop what is buffered; connection_lost(None) follows.")
-            .method1("set_protocol", |this: &Obj<Self>, _py: Python<'_>, protocol: &Bound<'_, PyAny>| {
+            .method1_named("set_protocol", |this: &Obj<Self>, _py: Python<'_>, protocol: &Bound<'_, PyAny>| {
                 this.attached.set_protocol(protocol);
-            }, "set_protocol($self, protocol, /)\n--\n\nMake another protocol the receiver of the calls.")
+            }, || Signature::new("set_protocol", ["protocol"]), "set_protocol($self, /, protocol)\n--\n\nMake another protocol the receiver of the calls.")
             .method0("get_protocol", |this: &Obj<Self>, _py: Python<'_>| this.attached.protocol(),
                 "get_protocol($self, /)\n--\n\nThe protocol.")
             .method0("__del__", Self::del, "")

@@ -219,10 +219,11 @@ pub(crate) trait OverPipe: Class {
                 |this: &Obj<Self>, _py: Python<'_>| this.pipe().closing.get(),
                 "is_closing($self, /)\n--\n\nWhether the transport is closed or about to be.",
             )
-            .method1(
+            .method1_named(
                 "set_protocol",
                 Self::set_protocol,
-                "set_protocol($self, protocol, /)\n--\n\nMake another protocol the receiver of the calls.",
+                || Signature::new("set_protocol", ["protocol"]),
+                "set_protocol($self, /, protocol)\n--\n\nMake another protocol the receiver of the calls.",
             )
             .method0(
                 "get_protocol",

@@ -8,7 +8,7 @@ use std::io::{self, IoSlice};
 
 use ferrio_core::driver::{Interest, pipe, socket};
 use ferrio_core::write_queue::{FlowControl, WriteQueue};
-use ferrio_object::{Any, BufferPlace, Class, ClassBuilder, GilStatic, Obj};
+use ferrio_object::{Any, BufferPlace, Class, ClassBuilder, GilStatic, Obj, Signature};
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyOSError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -311,10 +311,11 @@ impl Class for WritePipe {
         Self::define_pipe(class);
         class
             .repr(Self::repr)
-            .method1(
+            .method1_named(
                 "write",
                 Self::write,
-                "write($self, data, /)\n--\n\n\
+                || Signature::new("write", ["data"]),
+                "write($self, /, data)\n--\n\n\
                 Write bytes; never blocks, and buffers what cannot be written now.",
             )
             .method0(

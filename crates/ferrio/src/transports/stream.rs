@@ -479,10 +479,11 @@ impl Class for StreamTransport {
                 "is_reading($self, /)\n--\n\n\
                 Whether data would be passed on now (since 3.7).",
             )
-            .method1(
+            .method1_named(
                 "set_protocol",
                 Self::set_protocol,
-                "set_protocol($self, protocol, /)\n--\n\n\
+                || Signature::new("set_protocol", ["protocol"]),
+                "set_protocol($self, /, protocol)\n--\n\n\
                 Make another protocol the receiver of the calls.",
             )
             .method0(

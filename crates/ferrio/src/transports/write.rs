@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use ferrio_core::driver::{Interest, socket};
 use ferrio_core::write_timing::{Answer, Gathering, Moment};
-use ferrio_object::{BufferPlace, ClassBuilder, Erased, Obj};
+use ferrio_object::{BufferPlace, ClassBuilder, Erased, Obj, Signature};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -363,16 +363,18 @@ impl StreamTransport {
 
     pub(super) fn define_write(class: &mut ClassBuilder<Self>) {
         class
-            .method1(
+            .method1_named(
                 "write",
                 Self::write,
-                "write($self, data, /)\n--\n\n\
+                || Signature::new("write", ["data"]),
+                "write($self, /, data)\n--\n\n\
                 Send bytes; never blocks, and buffers what cannot be sent now.",
             )
-            .method1(
+            .method1_named(
                 "writelines",
                 Self::writelines,
-                "writelines($self, list_of_data, /)\n--\n\n\
+                || Signature::new("writelines", ["list_of_data"]),
+                "writelines($self, /, list_of_data)\n--\n\n\
                 Send an iterable of bytes.",
             )
             .method0(

@@ -1,0 +1,103 @@
+//! Methods of the loop with an underscore that nothing here calls: for programs that call them, and for loops that
+//! are derived from ours.
+
+use ferrio_object::{Args, ClassBuilder, Obj, Signature};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::debug;
+use crate::event_loop::{Handle, Loop, Ready, call_soon_native, watches};
+
+/// `_add_callback(handle)`: makes a handle ready that is not cancelled.
+fn add_callback(this: &Obj<Loop>, _py: Python<'_>, handle: &Bound<'_, PyAny>) -> PyResult<()> {
+    let Some(handle) = Obj::<Handle>::from_bound(handle) else {
+        return Err(PyTypeError::new_err("a Handle is required here"));
+    };
+    if !handle.cancelled.get() {
+        this.push(|| Ready::Call(handle.clone()));
+    }
+    Ok(())
+}
+
+/// `_add_callback_signalsafe(handle)`: as `_add_callback()`, and wakes the loop.
+fn add_callback_signalsafe(this: &Obj<Loop>, py: Python<'_>, handle: &Bound<'_, PyAny>) -> PyResult<()> {
+    add_callback(this, py, handle)?;
+    this.bind(py).call_method0(intern!(py, "_write_to_self")).map(drop)
+}
+
+/// `_call_soon(callback, args, context)`: `call_soon()` without its checks.
+fn call_soon(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<Handle>> {
+    let [callback, arguments, context] =
+        args.bind(&Signature::new("_call_soon", ["callback", "args", "context"]))?;
+    let callback = callback.map_or_else(|| Obj::none(py), Obj::from);
+    let arguments = match arguments {
+        Some(arguments) => {
+            arguments.try_iter()?.map(|arg| arg.map(Obj::from)).collect::<PyResult<Vec<_>>>()?
+        }
+        None => Vec::new(),
+    };
+    let context = context.filter(|context| !context.is_none()).map(Obj::from);
+    call_soon_native(this, py, &callback, &arguments, context.as_ref())
+}
+
+fn check_callback(_this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    let [callback, method] = args.bind(&Signature::new("_check_callback", ["callback", "method"]))?;
+    let (Some(callback), Some(method)) = (callback, method) else { return Ok(()) };
+    debug::check_callback(py, Obj::of(callback), &method.str()?.to_string())
+}
+
+fn check_default_executor(this: &Obj<Loop>, _py: Python<'_>) -> PyResult<()> {
+    if this.executor_shutdown_called.get() {
+        return Err(PyRuntimeError::new_err("Executor shutdown has been called"));
+    }
+    Ok(())
+}
+
+fn ensure_fd_no_transport(this: &Obj<Loop>, py: Python<'_>, fd: &Bound<'_, PyAny>) -> PyResult<()> {
+    watches::ensure_no_transport(this, py, watches::fileno(py, fd)?)
+}
+
+fn set_coroutine_origin_tracking(
+    this: &Obj<Loop>,
+    py: Python<'_>,
+    enabled: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    super::lifecycle::track_coroutine_origins(this, py, enabled.is_truthy()?)
+}
+
+/// `_make_socket_transport(sock, protocol, waiter=None, *, extra=None, server=None)`.
+fn make_socket_transport(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    const SIGNATURE: Signature<5> =
+        Signature::new("_make_socket_transport", ["sock", "protocol", "waiter", "extra", "server"])
+            .positional(3)
+            .required(2);
+    let [sock, protocol, waiter, extra, server] = args.bind(&SIGNATURE)?;
+    let class = crate::library::module(py, "ferrio.selector_events")?.getattr("_SelectorSocketTransport")?;
+    let kwargs = PyDict::new(py);
+    for (name, value) in [("waiter", waiter), ("extra", extra), ("server", server)] {
+        kwargs.set_item(name, value)?;
+    }
+    Ok(class.call((this, sock, protocol), Some(&kwargs))?.into())
+}
+
+/// Copies and pickles of a loop are refused as a whole: those who hold one and are pickled shall not make another.
+fn reduce_ex(this: &Obj<Loop>, py: Python<'_>, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
+    let name = this.bind(py).get_type().name()?;
+    Err(PyTypeError::new_err(format!("cannot pickle '{name}' object")))
+}
+
+pub(super) fn define(class: &mut ClassBuilder<Loop>) {
+    class
+        .method1("__reduce_ex__", reduce_ex, "")
+        .method1("_add_callback", add_callback, "")
+        .method1("_add_callback_signalsafe", add_callback_signalsafe, "")
+        .method("_call_soon", call_soon, "")
+        .method("_check_callback", check_callback, "")
+        .method0("_check_default_executor", check_default_executor, "")
+        .method0("_check_thread", |this: &Obj<Loop>, _py: Python<'_>| this.check_thread(), "")
+        .method1("_ensure_fd_no_transport", ensure_fd_no_transport, "")
+        .method1("_set_coroutine_origin_tracking", set_coroutine_origin_tracking, "")
+        .method("_make_socket_transport", make_socket_transport, "");
+}
