@@ -31,7 +31,9 @@ sys.path.append(str(ROOT / "tests" / "conformance"))
 from expectations import Expectations
 
 PATIENCE = 120
-"""Seconds in which a suite has to begin or end a test; a test that takes longer hangs."""
+"""Seconds for a test; one that takes longer hangs."""
+BETWEEN = 300
+"""Seconds for what is no test: imports, collecting, the interpreter's end."""
 USUAL = [f"ends its process with status {status}" for status in (0, 1, 5)]
 """How pytest ends: all passed, some failed, none was left to run."""
 PROCESS = "the end of the process"
@@ -138,7 +140,7 @@ def run_once(arguments, directory, environment, output, outcomes):
                 outcomes.read()
                 if (progress := (len(outcomes.ended), outcomes.running)) != seen:
                     seen, since = progress, time.monotonic()
-                elif time.monotonic() - since > PATIENCE:
+                elif time.monotonic() - since > (BETWEEN if outcomes.running is None else PATIENCE):
                     # SIGABRT makes faulthandler write the stacks into the log.
                     process.send_signal(signal.SIGABRT)
                     return "hangs"

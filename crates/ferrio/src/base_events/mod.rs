@@ -1,7 +1,7 @@
 //! `asyncio.base_events` and `unix_events`: the event loop's class, its methods in one file per family, and the turn.
 //!
 //! What a loop holds is `event_loop/`, below; nothing below imports this room. The constructor finds out here which of
-//! asyncio's methods a subclass replaces ([`Hooks`]), and what is set on an instance is noticed when it is set.
+//! asyncio's methods a subclass replaces (`event_loop::Hooks`), and what is set on an instance is noticed when it is set.
 
 mod ahead;
 mod calls;
