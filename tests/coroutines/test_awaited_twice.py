@@ -140,7 +140,9 @@ async def passes_on(coro):
     return await coro
 
 
-@pytest.mark.parametrize("through", ["await", "wait_for", "wait_for without limit", "timeout", "gather", "async def"])
+@pytest.mark.parametrize(
+    "through", ["await", "wait_for", "wait_for without limit", "timeout", "gather", "async def"]
+)
 def test_second_await_is_refused(make, through):
     async def main():
         coro, release, value = make()
