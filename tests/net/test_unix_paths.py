@@ -115,7 +115,7 @@ def test_an_audit_hook_may_refuse_the_removal(asyncio, path, impl):
 
     program = """
 import asyncio, os, sys
-if sys.argv[2] != "asyncio":
+if sys.argv[2] != "stock":
     __import__(sys.argv[2]).install()
     import asyncio
 def hook(event, args):

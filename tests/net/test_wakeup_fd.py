@@ -2,6 +2,8 @@
 
 Libraries look for one and warn: trio's guest mode takes it for another library's.  What ferrio does instead to be woken
 by a signal is not to be seen from Python.
+
+A short sleep in here makes the loop wait in a poll, and ends after it.
 """
 
 import os

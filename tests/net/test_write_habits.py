@@ -322,7 +322,7 @@ def test_a_step_that_works_on_ends_the_habit(held):
 
     def slow(protocol):
         protocol.write()
-        time.sleep(0.002)
+        time.sleep(0.002)  # the work: longer than a step may take
         protocol.write()
 
     expected = [[AT_ONCE] * 8 + [TOGETHER] + [AT_ONCE] * 100, [AT_ONCE] * 20]

@@ -68,9 +68,8 @@ async def multiprocessing_fork():
 
 @scenario
 async def sleeping_parent_is_unaffected():
-    task = asyncio.create_task(
-        asyncio.sleep(0.02, "slept")
-    )  # due when the child is long gone, or still there
+    # Due when the child is gone, or still there.
+    task = asyncio.create_task(asyncio.sleep(0.02, "slept"))
     in_child(lambda: emit("child ran"))
     emit(await task)
 

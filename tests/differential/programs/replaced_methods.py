@@ -122,7 +122,7 @@ async def works(loop):
     """One use of each thing that goes through a loop's own methods."""
     loop.call_soon(int)
     loop.call_later(0, int)
-    await asyncio.sleep(0.001)
+    await asyncio.sleep(0.001)  # a timer due later than the other
     await asyncio.create_task(asyncio.sleep(0))
     lock = asyncio.Lock()
     await lock.acquire()
@@ -215,7 +215,7 @@ async def handles_and_tasks_run():
         loop.call_later(0, float)
         loop.call_soon_threadsafe(bytes)
         await asyncio.create_task(child())
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # a timer due later than the other
     finally:
         asyncio.Handle._run = original
     emit([kind in kinds for kind in (int, str, float, bytes, "task")])

@@ -128,7 +128,7 @@ async def write_to_file(reader, writer):
     transport.write(b"y" * 100_000)
     transport.write(b"z")
     while transport.get_write_buffer_size():
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)  # nothing says when it is empty
     reading.join()
     transport.close()
     assert await protocol.lost is None
@@ -184,7 +184,7 @@ async def lingering_close():
         asyncio.get_running_loop().call_soon(begin.set)
         transport.abort()
         while reading.is_alive():
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)  # the loop is to go on meanwhile
     server.close()
 
 
