@@ -6,17 +6,20 @@
 //! (a handler that blocks would hang the process).
 //!
 //! A forked child shares the pair with its parent: whoever forks must call `set_wakeup_fd(-1)` in the child, or the
-//! child's signals reach the parent's loop.
+//! child's signals reach the parent's loop, and take another pair ([`SignalPipe::is_ours`]).
 
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
+
+use crate::driver::Process;
 
 /// The way of signal numbers from the interpreter's handler to the loop.
 #[derive(Debug)]
 pub struct SignalPipe {
     reader: UnixStream,
     writer: UnixStream,
+    process: Process,
 }
 
 impl SignalPipe {
@@ -25,7 +28,12 @@ impl SignalPipe {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
-        Ok(Self { reader, writer })
+        Ok(Self { reader, writer, process: Process::current() })
+    }
+
+    /// Whether it was made in this process.
+    pub fn is_ours(&self) -> bool {
+        self.process.is_current()
     }
 
     /// What `signal.set_wakeup_fd` gets. Belongs to the pipe: take it back (`-1`) before the pipe is dropped.

@@ -9,14 +9,19 @@
 //! kernel has the call is found out by calling it: `ENOSYS` says no, and so does `EPERM`, which seccomp filters of
 //! older container runtimes answer to calls they do not know. It is called by number because glibc has a wrapper
 //! only since 2.35, and wheels are built against older ones.
+//!
+//! A forked child shares the epoll instance with its parent: what one of them watches the other is told of, and what one
+//! gives up the other loses. So the child's first call makes an instance of its own, under the same number, from the
+//! list that is kept for this.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::forks::forks;
 use super::{Backend, Event, Events, Interest, Token, Waker, sys};
 
 /// How finely the kernel lets us wait.
@@ -35,13 +40,26 @@ pub struct Epoll {
     waker: Arc<Waker>,
     /// Cleared for good when the kernel says that it has no `epoll_pwait2`.
     nanoseconds: AtomicBool,
+    forks: AtomicU32,
+    /// What is watched, for a forked child.
+    watched: Mutex<Watched>,
 }
+
+/// Token and bits of each descriptor, by its number.
+type Watched = Vec<Option<(Token, i32)>>;
 
 /// The kernel's `__kernel_timespec`: 64 bits on every architecture, unlike libc's `timespec`.
 #[repr(C)]
 struct KernelTimespec {
     tv_sec: i64,
     tv_nsec: i64,
+}
+
+fn instance() -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointers.
+    let fd = sys::once(|| unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 impl Epoll {
@@ -51,14 +69,72 @@ impl Epoll {
 
     /// With [`Precision::Milliseconds`] the fallback is taken from the start.
     pub fn with_precision(precision: Precision) -> io::Result<Self> {
-        // SAFETY: takes no pointers.
-        let fd = sys::once(|| unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let waker = Arc::new(Waker::new()?);
-        let this = Self { fd, waker, nanoseconds: AtomicBool::new(precision == Precision::Nanoseconds) };
-        this.control(libc::EPOLL_CTL_ADD, this.waker.fd(), Token::WAKE, libc::EPOLLIN | libc::EPOLLET)?;
+        let this = Self {
+            fd: instance()?,
+            waker: Arc::new(Waker::new()?),
+            nanoseconds: AtomicBool::new(precision == Precision::Nanoseconds),
+            forks: AtomicU32::new(forks()),
+            watched: Mutex::default(),
+        };
+        this.watch_waker()?;
         Ok(this)
+    }
+
+    /// The instance: readable when there are events.
+    pub fn fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    fn watch_waker(&self) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, self.waker.fd(), Token::WAKE, libc::EPOLLIN | libc::EPOLLET)
+    }
+
+    /// Nothing panics half-way through a change.
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, fd: RawFd, as_what: Option<(Token, i32)>) {
+        let Ok(at) = usize::try_from(fd) else { return };
+        let mut watched = self.watched();
+        if at >= watched.len() {
+            if as_what.is_none() {
+                return;
+            }
+            watched.resize(at + 1, None);
+        }
+        watched[at] = as_what;
+    }
+
+    fn add(&self, fd: RawFd, token: Token, bits: i32) -> io::Result<()> {
+        self.own()?;
+        self.control(libc::EPOLL_CTL_ADD, fd, token, bits)?;
+        self.note(fd, Some((token, bits)));
+        Ok(())
+    }
+
+    /// Makes sure that the instance is this process's.
+    #[inline]
+    fn own(&self) -> io::Result<()> {
+        if self.forks.load(Ordering::Relaxed) == forks() { Ok(()) } else { self.renew() }
+    }
+
+    #[cold]
+    fn renew(&self) -> io::Result<()> {
+        let now = forks();
+        sys::replace(&self.fd, instance()?)?;
+        self.waker.renew_if_forked()?;
+        self.watch_waker()?;
+        for (fd, entry) in self.watched().iter_mut().enumerate() {
+            if let Some((token, bits)) = *entry
+                && self.control(libc::EPOLL_CTL_ADD, fd as RawFd, token, bits).is_err()
+            {
+                // Closed meanwhile.
+                *entry = None;
+            }
+        }
+        self.forks.store(now, Ordering::Relaxed);
+        Ok(())
     }
 
     /// What is in use now; [`Precision::Nanoseconds`] until the kernel was found to lack it.
@@ -129,23 +205,29 @@ impl Epoll {
 
 impl Backend for Epoll {
     fn register(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, fd, token, bits_of(interest))
+        self.add(fd, token, bits_of(interest))
     }
 
     fn register_changes(&self, fd: RawFd, token: Token) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, fd, token, libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLET)
+        self.add(fd, token, libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLET)
     }
 
     fn reregister(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_MOD, fd, token, bits_of(interest))
+        self.own()?;
+        self.control(libc::EPOLL_CTL_MOD, fd, token, bits_of(interest))?;
+        self.note(fd, Some((token, bits_of(interest))));
+        Ok(())
     }
 
     fn deregister(&self, fd: RawFd) -> io::Result<()> {
+        self.own()?;
+        self.note(fd, None);
         // The record is ignored, but kernels before 2.6.9 wanted a pointer: passing one costs nothing.
         self.control(libc::EPOLL_CTL_DEL, fd, Token::WAKE, 0)
     }
 
     fn poll(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        self.own()?;
         events.prepare();
         // Out of the buffer while it is read, so that the translated events can go in.
         let mut raw = std::mem::take(&mut events.raw);

@@ -49,6 +49,7 @@ pub mod epoll;
 mod event;
 pub mod file;
 pub mod files;
+mod forks;
 mod page_buffer;
 pub mod pipe;
 pub mod resolve;
@@ -62,6 +63,7 @@ mod wakeup;
 pub use address::Address;
 pub use epoll::{Epoll, Precision};
 pub use event::{Event, Events, Interest, Token};
+pub use forks::Process;
 pub use page_buffer::PageBuffer;
 pub use uring::{Availability, Uring};
 pub use wakeup::Waker;
@@ -172,6 +174,14 @@ impl Driver {
                 Precision::Milliseconds => "epoll-millis",
             },
             Self::Uring(_) => "io_uring",
+        }
+    }
+
+    /// A descriptor that is readable when there are events, where the backend has one: for those who wait elsewhere.
+    pub fn fd(&self) -> Option<RawFd> {
+        match self {
+            Self::Epoll(epoll) => Some(epoll.fd()),
+            Self::Uring(_) => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The one translation from a syscall's return value to `io::Result`, and the one retry on `EINTR`.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// A count or descriptor that is negative on failure, with `errno` set.
 pub(super) trait Returned: Copy {
@@ -43,4 +43,10 @@ pub(super) fn retry<T: Returned>(mut call: impl FnMut() -> T) -> io::Result<T> {
             result => return result,
         }
     }
+}
+
+/// Puts `by` in the place of `fd`, under its number.
+pub(super) fn replace(fd: &OwnedFd, by: OwnedFd) -> io::Result<()> {
+    // SAFETY: takes no pointers; both descriptors are ours, and whoever holds `fd` means what it stands for from now on.
+    once(|| unsafe { libc::dup3(by.as_raw_fd(), fd.as_raw_fd(), libc::O_CLOEXEC) }).map(drop)
 }

@@ -10,8 +10,9 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use super::forks::forks;
 use super::sys;
 
 /// Ends a `poll` of the driver it came from. May be called from any thread and from a signal handler, also after
@@ -21,15 +22,34 @@ pub struct Waker {
     eventfd: OwnedFd,
     /// A wake-up was written and not yet reported. Set by wakers, cleared by the owner of the `poll`.
     pending: AtomicBool,
+    forks: AtomicU32,
+}
+
+fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointers.
+    let fd = sys::once(|| unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 impl Waker {
     pub(super) fn new() -> io::Result<Self> {
-        // SAFETY: takes no pointers.
-        let fd = sys::once(|| unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
-        // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
-        let eventfd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Self { eventfd, pending: AtomicBool::new(false) })
+        Ok(Self { eventfd: eventfd()?, pending: AtomicBool::new(false), forks: AtomicU32::new(forks()) })
+    }
+
+    /// In a forked child: an eventfd of its own under the same number, or each would wake the other. It has to be
+    /// registered anew. A wake-up that is on its way stays so.
+    pub(super) fn renew_if_forked(&self) -> io::Result<()> {
+        let now = forks();
+        if self.forks.load(Ordering::Relaxed) == now {
+            return Ok(());
+        }
+        sys::replace(&self.eventfd, eventfd()?)?;
+        self.forks.store(now, Ordering::Relaxed);
+        if self.pending.load(Ordering::Acquire) {
+            self.nudge();
+        }
+        Ok(())
     }
 
     pub(super) fn fd(&self) -> RawFd {

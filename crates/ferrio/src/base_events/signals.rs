@@ -27,8 +27,14 @@ use crate::exceptions::FromIo;
 use crate::{coroutines, debug, native_fn};
 
 fn open_pipe(this: &Obj<Loop>) -> PyResult<Rc<SignalPipe>> {
-    if let Some(open) = &*this.signals.pipe.borrow() {
-        return Ok(Rc::clone(&open.pipe));
+    let open = this.signals.pipe.borrow_mut().take();
+    if let Some(open) = open {
+        if open.pipe.is_ours() {
+            let pipe = Rc::clone(&open.pipe);
+            *this.signals.pipe.borrow_mut() = Some(open);
+            return Ok(pipe);
+        }
+        this.deregister(open.pipe.read_fd(), open.token);
     }
     let pipe = Rc::new(SignalPipe::new().map_err(PyOSError::new_err_from_io)?);
     let token = this.register(pipe.read_fd(), Interest::READABLE, Source::Signals)?;
@@ -41,7 +47,8 @@ fn open_pipe(this: &Obj<Loop>) -> PyResult<Rc<SignalPipe>> {
 /// # Errors
 /// What handlers set with `signal.signal` raise, as `KeyboardInterrupt`.
 pub(crate) fn arrived(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
-    let pipe = this.signals.pipe.borrow().as_ref().map(|open| Rc::clone(&open.pipe));
+    let pipe =
+        this.signals.pipe.borrow().as_ref().map(|open| Rc::clone(&open.pipe)).filter(|pipe| pipe.is_ours());
     let mut numbers = Vec::new();
     if let Some(pipe) = pipe {
         pipe.drain(|number| numbers.push(number));

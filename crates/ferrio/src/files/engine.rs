@@ -31,9 +31,12 @@ ferrio_object::traverse!(
     }
 );
 
+const ECANCELED: i32 = 125;
+
 impl Engine {
-    fn begin(this: &Obj<Loop>, operation: Operation, pending: Pending) -> PyResult<u64> {
+    fn begin(this: &Obj<Loop>, py: Python<'_>, operation: Operation, pending: Pending) -> PyResult<u64> {
         this.check_closed()?;
+        Self::leave_to_parent(this, py)?;
         let engine = &this.files;
         if engine.files.borrow().is_none() {
             let kind = FilesKind::from_env().map_err(|err| PyValueError::new_err(err.to_string()))?;
@@ -46,6 +49,46 @@ impl Engine {
         let id = id.map_err(PyOSError::new_err_from_io)?;
         engine.pending.borrow_mut().insert(id, pending);
         Ok(id)
+    }
+
+    /// In a forked child, which makes an engine of its own: gives up its parent's. What that one has under way is not
+    /// done here as well, and who waits for it in the child is told so (`ECANCELED`).
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    fn leave_to_parent(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+        let engine = &this.files;
+        if engine.files.borrow().as_ref().is_none_or(Files::is_ours) {
+            return Ok(());
+        }
+        let files = engine.files.take();
+        let mut pending = engine.pending.take();
+        let Some(files) = files else { return Ok(()) };
+        if let Some(token) = engine.token.take() {
+            this.deregister(files.fd(), token);
+        }
+        let copies =
+            files.into_copies().into_iter().map(|(id, operation)| (pending.remove(&id), Some(operation)));
+        let copies: Vec<_> = copies.collect();
+        let others = pending.into_values().map(|pending| (Some(pending), None));
+        for (pending, operation) in copies.into_iter().chain(others) {
+            let Some(Pending { fut, place, file }) = pending else { continue };
+            if let Some(file) = file.as_ref().and_then(Erased::get) {
+                match operation {
+                    // What is ahead of the position was in its buffer.
+                    Some(operation @ Operation::Read { .. }) => File::operated(file, py, operation),
+                    // What it writes, its parent writes.
+                    _ => File::left_to_parent(file, py),
+                }
+            }
+            place.set(Some(Err(io::Error::from_raw_os_error(ECANCELED))));
+            if let Some(fut) = fut
+                && !fut.is_done()
+            {
+                future::set_result(&fut, py, Obj::none(py))?;
+            }
+        }
+        Ok(())
     }
 
     /// Does `operation` and waits for it. With a file, its buffers are brought up to date and it is told when nothing
@@ -69,7 +112,7 @@ impl Engine {
                 place: Rc::clone(&place),
                 file: file.clone().map(Erased::new),
             };
-            let id = Self::begin(&this, operation, pending)?;
+            let id = Self::begin(&this, py, operation, pending)?;
             if let Some(file) = file {
                 file.in_flight.set(true);
             }
@@ -96,7 +139,7 @@ impl Engine {
     /// `RuntimeError` if the loop is closed, `OSError` if it could not be begun.
     pub(super) fn detach(this: &Obj<Loop>, operation: Operation) -> PyResult<()> {
         let pending = Pending { fut: None, place: Place::default(), file: None };
-        Self::begin(this, operation, pending).map(drop)
+        Self::begin(this, this.py(), operation, pending).map(drop)
     }
 }
 
@@ -105,6 +148,7 @@ impl Engine {
 /// # Errors
 /// `MemoryError`.
 pub(crate) fn arrived(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    Engine::leave_to_parent(this, py)?;
     if let Some(files) = &mut *this.files.files.borrow_mut() {
         files.acknowledge();
     }

@@ -226,7 +226,6 @@ impl File {
 
     /// An operation has completed: its effect on the buffers. This is done whether or not somebody still waits.
     pub(super) fn operated(this: &Obj<Self>, py: Python<'_>, operation: Operation) {
-        this.in_flight.set(false);
         match operation {
             Operation::Read { buffer, .. } => this.unread.borrow_mut().restore(buffer),
             Operation::Write { mut data, from, .. } => {
@@ -236,6 +235,12 @@ impl File {
             }
             _ => {}
         }
+        Self::left_to_parent(this, py);
+    }
+
+    /// Nothing is under way any more. In a forked child: it is under way in its parent.
+    pub(super) fn left_to_parent(this: &Obj<Self>, py: Python<'_>) {
+        this.in_flight.set(false);
         if this.abandoned.take() {
             this.finish_closing();
         }

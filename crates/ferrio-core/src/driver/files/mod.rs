@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use operation::{Handle, Metadata, Operation, Value, position, rewind, seek};
 use ring::Ring;
 
+use super::forks::Process;
 use super::{Availability, socket, sys};
 use crate::blocking::BlockingPool;
 
@@ -89,6 +90,7 @@ pub struct Files {
     ring: Option<Ring>,
     finished: Arc<Finished>,
     next: u64,
+    process: Process,
 }
 
 impl Files {
@@ -106,12 +108,25 @@ impl Files {
                 Err(error) => return Err(error),
             },
         };
-        Ok(Self { ring, finished: Arc::new(Finished { completed: Mutex::default(), eventfd }), next: 0 })
+        let finished = Arc::new(Finished { completed: Mutex::default(), eventfd });
+        Ok(Self { ring, finished, next: 0, process: Process::current() })
     }
 
     /// The engine's name as people read it in diagnostics.
     pub fn name(&self) -> &'static str {
         if self.ring.is_some() { "io_uring" } else { "pool" }
+    }
+
+    /// Whether it was made in this process. In a forked child it is of no use: what it has under way is its parent's,
+    /// and so is what its eventfd says.
+    pub fn is_ours(&self) -> bool {
+        self.process.is_current()
+    }
+
+    /// For a forked child: gives up what is its parent's, and hands out copies of the operations under way, as far as
+    /// there are any.
+    pub fn into_copies(self) -> Vec<(u64, Operation)> {
+        self.ring.map(Ring::into_copies).unwrap_or_default()
     }
 
     /// Readable when something has completed, until [`Files::acknowledge`].

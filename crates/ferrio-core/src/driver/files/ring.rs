@@ -17,7 +17,7 @@ use io_uring::{IoUring, Probe, opcode, squeue};
 use super::operation::LONGEST;
 use super::{Completed, Metadata, Operation, Value};
 use crate::driver::Availability;
-use crate::driver::uring::forks;
+use crate::driver::forks::Process;
 
 const ENTRIES: u32 = 64;
 /// At the file's own position.
@@ -36,7 +36,7 @@ pub(super) struct Ring {
     io: IoUring,
     in_flight: HashMap<u64, InFlight>,
     truncates: bool,
-    forks: u32,
+    process: Process,
 }
 
 impl std::fmt::Debug for Ring {
@@ -50,7 +50,7 @@ impl Ring {
         if Availability::switched_off() {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "io_uring is switched off"));
         }
-        let forks = forks();
+        let process = Process::current();
         let io = IoUring::builder().setup_coop_taskrun().build(ENTRIES)?;
         let mut probe = Probe::new();
         io.submitter().register_probe(&mut probe)?;
@@ -69,7 +69,7 @@ impl Ring {
         }
         io.submitter().register_eventfd(eventfd)?;
         let truncates = probe.is_supported(opcode::Ftruncate::CODE);
-        Ok(Self { io, in_flight: HashMap::new(), truncates, forks })
+        Ok(Self { io, in_flight: HashMap::new(), truncates, process })
     }
 
     /// Whether it can do that.
@@ -243,6 +243,12 @@ impl Ring {
         }
     }
 
+    /// The operations under way, in a forked child: its copies of them.
+    pub(super) fn into_copies(mut self) -> Vec<(u64, Operation)> {
+        let in_flight = std::mem::take(&mut self.in_flight);
+        in_flight.into_iter().map(|(id, in_flight)| (id, in_flight.operation)).collect()
+    }
+
     fn cancel_those(&mut self, which: impl Fn(&Operation) -> bool) {
         let chosen = self.in_flight.iter().filter(|(_, in_flight)| which(&in_flight.operation));
         let ids: Vec<u64> = chosen.map(|(id, _)| *id).collect();
@@ -258,7 +264,7 @@ impl Drop for Ring {
     /// cancelled too; a request that ignores even that (a dead network disk) keeps its memory for good.
     fn drop(&mut self) {
         // A forked child has its own copy of the buffers, and no business with its parent's ring.
-        if self.forks != forks() {
+        if !self.process.is_current() {
             return;
         }
         self.cancel_those(|operation| {

@@ -28,7 +28,6 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-pub(in crate::driver) use ring::forks;
 pub use ring::{Availability, availability};
 use ring::{CANCELLED, Ring, WAKE, Waited};
 use table::Table;
@@ -97,6 +96,7 @@ impl Uring {
     /// The ring of this thread.
     fn own<'a>(&self, ring: &'a mut Option<Ring>) -> io::Result<&'a mut Ring> {
         if !ring.as_ref().is_some_and(Ring::is_ours) {
+            self.waker.renew_if_forked()?;
             // The old one first: it holds the files of its polls.
             drop(ring.take());
             lock(&self.table).forget_armed();

@@ -2,13 +2,13 @@
 
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::Once;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
+
+use crate::driver::forks::Process;
 
 /// `user_data` of the poll on the wake-up's eventfd.
 pub(super) const WAKE: u64 = u64::MAX;
@@ -62,23 +62,6 @@ pub fn availability() -> Availability {
     }
 }
 
-/// How many forks this process is away from the one that first made a ring: a ring belongs to one process, but its
-/// memory is shared with all children.
-static FORKS: AtomicU32 = AtomicU32::new(0);
-
-pub(in crate::driver) fn forks() -> u32 {
-    static COUNTED: Once = Once::new();
-    extern "C" fn forked() {
-        FORKS.fetch_add(1, Ordering::Relaxed);
-    }
-    COUNTED.call_once(|| {
-        // SAFETY: the handler is a function that lives for ever and only touches an atomic, which is allowed in a
-        // forked child. It fails only for want of memory; then a child is not told from its parent.
-        unsafe { libc::pthread_atfork(None, None, Some(forked)) };
-    });
-    FORKS.load(Ordering::Relaxed)
-}
-
 /// How a wait came back without completions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Waited {
@@ -98,7 +81,7 @@ pub(super) struct Completion {
 pub(super) struct Ring {
     io: IoUring,
     thread: ThreadId,
-    forks: u32,
+    process: Process,
     pub(super) wake_armed: bool,
 }
 
@@ -107,7 +90,7 @@ impl Ring {
         if Availability::switched_off() {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "io_uring is switched off"));
         }
-        let forks = forks();
+        let process = Process::current();
         let io = IoUring::builder()
             .setup_cqsize(COMPLETIONS)
             .setup_single_issuer()
@@ -117,12 +100,12 @@ impl Ring {
         if !(io.params().is_feature_nodrop() && io.params().is_feature_ext_arg()) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
-        Ok(Self { io, thread: thread::current().id(), forks, wake_armed: false })
+        Ok(Self { io, thread: thread::current().id(), process, wake_armed: false })
     }
 
     /// Whether this thread of this process may use it.
     pub(super) fn is_ours(&self) -> bool {
-        self.thread == thread::current().id() && self.forks == forks()
+        self.thread == thread::current().id() && self.process.is_current()
     }
 
     fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {

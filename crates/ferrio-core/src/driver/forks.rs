@@ -1,0 +1,39 @@
+//! Telling a forked child from its parent: what the kernel shares between them belongs to one of them alone.
+
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// How many forks this process is away from the one that asked first.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// A number that a forked child has not in common with its parent. Whoever makes something that a child must not use
+/// notes it, and compares.
+pub(super) fn forks() -> u32 {
+    static COUNTED: Once = Once::new();
+    extern "C" fn forked() {
+        FORKS.fetch_add(1, Ordering::Relaxed);
+    }
+    COUNTED.call_once(|| {
+        // SAFETY: the handler is a function that lives for ever and only touches an atomic, which is allowed in a
+        // forked child. It fails only for want of memory; then a child is not told from its parent.
+        unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+    });
+    FORKS.load(Ordering::Relaxed)
+}
+
+/// The process in which something was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process(u32);
+
+impl Process {
+    /// This one.
+    pub fn current() -> Self {
+        Process(forks())
+    }
+
+    /// Whether it is this one.
+    #[inline]
+    pub fn is_current(self) -> bool {
+        self == Self::current()
+    }
+}
