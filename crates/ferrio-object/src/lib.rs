@@ -20,6 +20,7 @@
 //! * **Declared by a macro.** What the interpreter takes on trust (offsets, the statics of a class, what the collector is
 //!   shown) is in [`Fields`], which safe code cannot make: [`fields!`] makes it from the struct.
 //! * **No unwinding into C.** Each entry point catches panics and raises `SystemError`.
+//! * **Room below.** Each entry point that can fail raises `RecursionError` where the stack is nearly used up.
 //!
 //! No asyncio in here: this crate knows objects, not event loops.
 
@@ -34,8 +35,10 @@ mod descriptor;
 mod erased;
 mod error;
 mod fields;
+mod forced_unwind;
 mod frame;
 mod lifecycle;
+mod module_home;
 mod obj;
 mod origin;
 mod prefetch;
@@ -46,7 +49,9 @@ mod shared;
 mod spare_bytes;
 mod special;
 mod stop_iteration;
+mod thread;
 mod trampoline;
+mod trash;
 
 mod traverse;
 mod wakeup_fd;
@@ -67,8 +72,10 @@ pub use error::{
     with_saved_error,
 };
 pub use fields::{Fields, Offsets};
+pub use forced_unwind::stop_forced_unwinds;
 pub use frame::{Awaiting, Co, Frame, Kept, Local, Suspended, Wait, Waitable};
 pub use lifecycle::FreeList;
+pub use module_home::fill_once;
 pub use obj::{Any, Obj, ObjCell};
 pub use origin::{origin, standing_frame};
 pub use prefetch::{Hint, prefetch};
@@ -77,6 +84,7 @@ pub use roster::{Membership, Roster};
 pub use shared::{GilShared, GilStatic};
 pub use spare_bytes::SpareBytes;
 pub use stop_iteration::clear_recycled;
+pub use thread::ensure_stack;
 pub use trampoline::IntoResult;
 pub use traverse::{Field, HoldsNothing, Sharing, Traverse, Vacate, Visit, clear_each, traverse_each};
 pub use wakeup_fd::swap_wakeup_fd;

@@ -1,6 +1,6 @@
 //! Birth and death of instances: allocation, freelist, deallocation, garbage collection.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::os::raw::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +16,7 @@ use crate::error::{raise_panic, with_saved_error};
 use crate::fields;
 use crate::obj::Obj;
 use crate::shared::GilStatic;
+use crate::thread;
 use crate::traverse::Visit;
 
 /// Memory of dead instances of one exact class, kept for the next ones; a `static` per class, asked for
@@ -40,6 +41,18 @@ impl Default for FreeList {
 
 /// Words of the collector's header, which lies before an object with garbage collection (3.11 to 3.15, GIL builds).
 const GC_HEADER_WORDS: usize = 2;
+
+/// Whether the collector has found that nobody can reach an object, and is about to end it.
+///
+/// # Safety
+/// A valid instance of `T`'s class.
+pub(crate) unsafe fn is_being_collected<T: Class>(obj: *mut ffi::PyObject) -> bool {
+    /// The collector's mark in the second word of its header (3.11 to 3.15). It is gone when the object has been cleared,
+    /// or was found to be alive.
+    const COLLECTING: usize = 2;
+    // SAFETY: an object with garbage collection has the header before it.
+    T::GC && unsafe { obj.cast::<usize>().sub(1).read() } & COLLECTING != 0
+}
 
 // Inlined whole, and the contents made only when there is a place for them, so that they are built there: built
 // elsewhere and copied, they are read back wider than they were written, which stalls the processor.
@@ -163,49 +176,21 @@ pub(crate) unsafe extern "C" fn new<T: Class>(
     })
 }
 
-/// How deep destructors may nest before the rest is put off. A chain of futures, each the result of the next, is as
-/// long as the user makes it, and every link costs stack. CPython's own trashcan has the same depth, but serves only
-/// types that ask for it (from 3.14 on it serves all with garbage collection: then this is never reached by them).
-const NESTING_MAX: u32 = 50;
-
-struct Trash {
-    nesting: Cell<u32>,
-    /// Dead, untracked, their contents still in place; of exact types only, each with its class's `destroy`.
-    later: RefCell<Vec<(*mut ffi::PyObject, Destroy)>>,
-}
-
-type Destroy = unsafe fn(*mut ffi::PyObject);
-
-// One for all threads: one that is switched away from within a destructor lends the others a little less depth.
-static TRASH: GilStatic<Trash> =
-    GilStatic::new(Trash { nesting: Cell::new(0), later: RefCell::new(Vec::new()) });
-
 /// `tp_dealloc`.
 pub(crate) unsafe extern "C" fn dealloc<T: Class>(obj: *mut ffi::PyObject) {
     // SAFETY: the interpreter calls this once, attached, with the last reference gone.
     unsafe {
-        let trash = TRASH.get(Python::assume_attached());
-        let nesting = trash.nesting.get();
+        let trash = thread::current(Python::assume_attached()).trash();
         // Instances of Python subclasses come here from the interpreter's `subtype_dealloc`, which has a trashcan.
-        if nesting >= NESTING_MAX && ptr::eq(ffi::Py_TYPE(obj), class::type_ptr::<T>()) {
+        if trash.is_deep() && ptr::eq(ffi::Py_TYPE(obj), class::type_ptr::<T>()) {
             if T::GC {
                 // The collector must not meet an object without references.
                 ffi::PyObject_GC_UnTrack(obj.cast());
             }
-            trash.later.borrow_mut().push((obj, destroy_later::<T>));
+            trash.put_off(obj, destroy_later::<T>);
             return;
         }
-        trash.nesting.set(nesting + 1);
-        destroy::<T>(obj);
-        // Only the deepest level empties the trash, so that it gets no deeper by that.
-        if nesting + 1 == NESTING_MAX {
-            loop {
-                let next = trash.later.borrow_mut().pop();
-                let Some((obj, destroy)) = next else { break };
-                destroy(obj);
-            }
-        }
-        trash.nesting.set(trash.nesting.get() - 1);
+        trash.nested(|| destroy::<T>(obj));
     }
 }
 
@@ -333,6 +318,10 @@ pub(crate) unsafe extern "C" fn traverse<T: Class>(
 pub(crate) unsafe extern "C" fn clear<T: Class>(obj: *mut ffi::PyObject) -> c_int {
     // SAFETY: the collector calls this, attached, on a valid instance that is part of a cycle.
     unsafe {
+        if let Some(membership) = fields::membership(class::contents::<T>(obj)) {
+            // Taken apart, it is not what the roster promises.
+            membership.leave();
+        }
         guarded(Python::assume_attached(), || T::clear_chain(obj));
         drop_dict::<T>(obj);
     }

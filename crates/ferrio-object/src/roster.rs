@@ -10,6 +10,7 @@ use pyo3::{Python, ffi};
 
 use crate::builder::Class;
 use crate::fields;
+use crate::lifecycle::is_being_collected;
 use crate::obj::Obj;
 use crate::shared::GilStatic;
 
@@ -62,6 +63,10 @@ impl<T: Class> Roster<T> {
     }
 
     /// Strong references to all that are on the roster now and for which `wanted` holds.
+    ///
+    /// Not to those that the collector is about to take apart. Meanwhile it may run Python code (a weak reference's
+    /// callback), which must not get hold of them. Weak references to them are gone by then, and so are the tasks in
+    /// asyncio's `WeakSet`.
     pub fn collect(&self, py: Python<'_>, wanted: impl Fn(&T) -> bool) -> Vec<Obj<T>> {
         let mut all = self.present(py);
         // Not under the borrow: letting go of one may end it, which takes its place from the roster.
@@ -78,7 +83,9 @@ impl<T: Class> Roster<T> {
             .copied()
             // SAFETY: a non-null entry's membership has not been dropped, so neither have the contents of the object
             // it lies in; an object whose count is zero is being deallocated and may not be brought back.
-            .filter(|ptr| !ptr.is_null() && unsafe { ffi::Py_REFCNT(*ptr) > 0 })
+            .filter(|ptr| {
+                !ptr.is_null() && unsafe { ffi::Py_REFCNT(*ptr) > 0 && !is_being_collected::<T>(*ptr) }
+            })
             // SAFETY: as above; attached.
             .map(|ptr| unsafe { Obj::from_borrowed(ptr) })
             .collect()

@@ -19,6 +19,7 @@ use crate::class::Layout;
 use crate::error::raise_panic;
 use crate::obj::Obj;
 use crate::stop_iteration::{Taker, raise_stop_iteration};
+use crate::thread;
 
 /// A value of a function item's type. `F` must be zero-sized: that is checked at compile time.
 #[inline]
@@ -125,11 +126,16 @@ impl<T: IntoResult> IntoResult for PyResult<T> {
     }
 }
 
-/// Runs `f` for the interpreter: no panic leaves, an `Err` is raised and gives null.
+/// Runs `f` for the interpreter: no panic leaves, an `Err` is raised and gives null. Where the stack is nearly used up
+/// that is a `RecursionError`, and `f` is not run.
 #[inline]
 pub(crate) fn boundary(f: impl FnOnce(Python<'_>) -> PyResult<*mut ffi::PyObject>) -> *mut ffi::PyObject {
     // SAFETY: only the interpreter calls trampolines, on an attached thread.
     let py = unsafe { Python::assume_attached() };
+    if !thread::has_room(py) {
+        thread::out_of_stack().restore(py);
+        return ptr::null_mut();
+    }
     // The error is put into the indicator inside, so that only a pointer passes through `catch_unwind`: what does
     // goes through memory, and a `PyResult` read back from there stalls the processor for longer than most methods
     // take.
@@ -151,6 +157,10 @@ pub(crate) fn boundary(f: impl FnOnce(Python<'_>) -> PyResult<*mut ffi::PyObject
 pub(crate) fn boundary_int(f: impl FnOnce(Python<'_>) -> PyResult<isize>) -> isize {
     // SAFETY: as in `boundary`.
     let py = unsafe { Python::assume_attached() };
+    if !thread::has_room(py) {
+        thread::out_of_stack().restore(py);
+        return -1;
+    }
     let outcome = catch_unwind(AssertUnwindSafe(|| match f(py) {
         Ok(value) => value,
         Err(err) => {

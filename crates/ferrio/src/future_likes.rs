@@ -11,6 +11,8 @@ use crate::gather::Gathering;
 use crate::native_fn::{self, NativeFn};
 use crate::task::Task;
 
+pub(crate) use crate::task::cancel::cancel;
+
 /// Whether `obj` is a future: an object whose class has `_asyncio_future_blocking`, and which has it set.
 #[inline]
 pub(crate) fn is_future(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -37,30 +39,6 @@ pub(crate) fn loop_of(py: Python<'_>, fut: &Bound<'_, PyAny>) -> PyResult<Obj> {
         Some(get_loop) => Ok(get_loop.call0()?.into()),
         None => Ok(fut.getattr(intern!(py, "_loop"))?.into()),
     }
-}
-
-/// Cancels a future or task, ours or not, subclassed or not.
-pub(crate) fn cancel(py: Python<'_>, fut: &Obj, message: Option<&Obj>) -> PyResult<bool> {
-    if let Some(task) = fut.cast_exact::<Task>() {
-        return Task::cancel(task, py, message.cloned());
-    }
-    if let Some(ours) = fut.cast_exact::<Future>() {
-        return future::cancel(ours, py, message.cloned());
-    }
-    // By position, as asyncio's C code passes it.
-    fut.bind(py).call_method1(intern!(py, "cancel"), (message,))?.is_truthy()
-}
-
-/// Cancels what a task waits for. asyncio's C task gives the message by position, everything else by name.
-///
-/// # Errors
-/// What the future's `cancel` raises.
-pub(crate) fn cancel_awaited(py: Python<'_>, fut: &Obj, message: Option<&Obj>) -> PyResult<bool> {
-    if exact(fut).is_some() {
-        return cancel(py, fut, message);
-    }
-    let message = message.cloned().unwrap_or_else(|| Obj::none(py));
-    fut.bind(py).call_method1(intern!(py, "cancel"), (message,))?.is_truthy()
 }
 
 /// One of our futures of which nothing is overridden.

@@ -273,20 +273,18 @@ impl Gathering {
         const SIGNATURE: Signature<1> = Signature::new("cancel", ["msg"]).required(0);
         let [message] = args.bind(&SIGNATURE)?;
         let message = message.filter(|m| !m.is_none()).map(Obj::from);
-        if this.base().is_done() {
-            return Ok(false);
-        }
-        let children = this.children.borrow().clone();
-        let mut any = false;
-        for child in &children {
-            any |= future_likes::cancel(py, child, message.as_ref())?;
-        }
-        if any {
-            // If any child was cancelled the outer future ends as cancelled, even if children swallow it.
-            this.cancel_requested.set(true);
-            this.base().cancel_message.set(message);
-        }
-        Ok(any)
+        task::cancel::cancel_gathering(this, py, message.as_ref())
+    }
+
+    /// Whom `cancel()` is to cancel: nobody if it is done.
+    pub(crate) fn children_to_cancel(&self, fut: &Future) -> Vec<Obj> {
+        if fut.is_done() { Vec::new() } else { self.children.borrow().clone() }
+    }
+
+    /// Some child was cancelled: the outer future ends as cancelled, even if children swallow it.
+    pub(crate) fn children_cancelled(this: &Obj<Self>, message: Option<&Obj>) {
+        this.cancel_requested.set(true);
+        this.base().cancel_message.set(message.cloned());
     }
 }
 

@@ -61,5 +61,5 @@ use pyo3::prelude::*;
 /// asyncio's objects in Rust; the package `ferrio` gives them their places.
 #[pymodule(gil_used = true)]
 fn _ferrio(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module::fill(module)
+    module::init(module)
 }

@@ -9,7 +9,12 @@ use crate::{
     streams, task, taskgroups, threads, timeouts, transports, trsock, wait, wait_for,
 };
 
-pub(crate) fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
+pub(crate) fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ferrio_object::fill_once(module, fill)
+}
+
+fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ferrio_object::stop_forced_unwinds();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     for add in [
         native_fn::add,

@@ -42,6 +42,7 @@ fn is_equipped(py: Python<'_>) -> bool {
 
 /// File and line of a function, unwrapped; `None` for what has no Python code.
 fn function_source(py: Python<'_>, func: &Bound<'_, PyAny>) -> PyResult<Option<(String, i64)>> {
+    ferrio_object::ensure_stack(py)?;
     let func = crate::library::module(py, "inspect")?.call_method1("unwrap", (func,))?;
     if func.is_instance_of::<PyFunction>() {
         let code = func.getattr(intern!(py, "__code__"))?;
@@ -112,6 +113,7 @@ fn format_call(
     debug: bool,
     suffix: &str,
 ) -> PyResult<String> {
+    ferrio_object::ensure_stack(py)?;
     let shown = format_args_and_kwargs(py, args.0, args.1, debug)?;
     if func.is_instance(&crate::library::module(py, "functools")?.getattr("partial")?)? {
         let bound: Vec<Obj> =

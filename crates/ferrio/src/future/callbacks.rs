@@ -1,5 +1,7 @@
 //! Who is told when a future is done, and how they are scheduled.
 
+use std::collections::HashMap;
+
 use ferrio_object::Obj;
 use pyo3::prelude::*;
 
@@ -32,6 +34,22 @@ ferrio_object::traverse!(enum Callback {
     Group(group, place),
     Call { callback, context },
 });
+
+/// What tells registrations apart: of two with the same identity it does not matter which one is taken out.
+pub(super) type Identity = (u8, usize, usize);
+
+impl Callback {
+    pub(super) fn identity(&self) -> Identity {
+        let address = |obj: &Obj| obj.as_ptr() as usize;
+        match self {
+            Callback::Task(task) => (0, address(task.as_any()), 0),
+            Callback::Gather(outer) => (1, address(outer.as_any()), 0),
+            Callback::Native(function) => (2, address(function.as_any()), 0),
+            Callback::Group(group, place) => (3, address(group.as_any()), *place as usize),
+            Callback::Call { callback, context } => (4, address(callback), address(context)),
+        }
+    }
+}
 
 /// All of them, in order. Nearly every future has none or one.
 #[derive(Default)]
@@ -71,6 +89,30 @@ impl Callbacks {
             Callbacks::One(one) if is_it(one) => std::mem::replace(self, Callbacks::None),
             Callbacks::None | Callbacks::One(_) => Callbacks::None,
             Callbacks::Many(all) => Callbacks::Many(all.extract_if(.., |callback| is_it(callback)).collect()),
+        }
+    }
+
+    /// Takes out as many registrations of each identity as `wanted` says, in one pass.
+    pub(super) fn take_out(&mut self, mut wanted: HashMap<Identity, usize>) -> Vec<Callback> {
+        let mut is_wanted = |callback: &Callback| match wanted.get_mut(&callback.identity()) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                true
+            }
+            _ => false,
+        };
+        match std::mem::replace(self, Callbacks::None) {
+            Callbacks::None => Vec::new(),
+            Callbacks::One(one) if is_wanted(&one) => vec![one],
+            Callbacks::Many(mut all) => {
+                let taken = all.extract_if(.., |callback| is_wanted(callback)).collect();
+                *self = Callbacks::from_vec(all);
+                taken
+            }
+            one @ Callbacks::One(_) => {
+                *self = one;
+                Vec::new()
+            }
         }
     }
 
@@ -148,19 +190,6 @@ fn schedule_in_python(
         Callback::Call { callback, context } => (callback, Some(context)),
     };
     event_loop.call_soon(py, &callable, &[fut.as_any().clone()], context.as_ref())
-}
-
-pub(super) fn same(a: &Callback, b: &Callback) -> bool {
-    match (a, b) {
-        (Callback::Task(a), Callback::Task(b)) => a.is(b),
-        (Callback::Gather(a), Callback::Gather(b)) => a.is(b),
-        (Callback::Native(a), Callback::Native(b)) => a.is(b),
-        (Callback::Group(a, at), Callback::Group(b, bt)) => a.is(b) && at == bt,
-        (Callback::Call { callback: a, context: c }, Callback::Call { callback: b, context: d }) => {
-            a.is(b) && c.is(d)
-        }
-        _ => false,
-    }
 }
 
 /// A callback as the Python object that asyncio would have there.

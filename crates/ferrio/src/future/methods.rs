@@ -1,14 +1,15 @@
 //! What Python sees of a Future.
 
 use std::cell::OnceCell;
+use std::collections::HashMap;
 
 use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, Signature, ThreadState};
 use pyo3::exceptions::{PyAttributeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-use super::callbacks::{callback_object, same};
-use super::{Callback, Callbacks, Future, FutureIter, State, awaited_by, report};
+use super::callbacks::callback_object;
+use super::{Callback, Future, FutureIter, State, awaited_by, report};
 use crate::exceptions;
 
 fn init(this: &Obj<Future>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
@@ -60,24 +61,20 @@ fn add_done_callback(this: &Obj<Future>, py: Python<'_>, args: Args<'_, '_>) -> 
 fn remove_done_callback(this: &Obj<Future>, py: Python<'_>, wanted: &Bound<'_, PyAny>) -> PyResult<usize> {
     this.get_loop()?;
     // Comparing runs Python code that may add or remove callbacks itself: decide on a copy, then take out what was
-    // found, in place.
-    let mut removed = 0;
+    // found.
+    let mut found = HashMap::new();
     let all = this.callbacks.borrow().to_vec();
     for candidate in &all {
         let object = callback_object(py, candidate)?;
-        if !object.bind(py).eq(wanted)? {
-            continue;
+        if object.is_bound(wanted) || object.bind(py).eq(wanted)? {
+            *found.entry(candidate.identity()).or_insert(0) += 1;
         }
-        let mut callbacks = this.callbacks.borrow_mut();
-        let mut now = callbacks.to_vec();
-        let Some(at) = now.iter().position(|other| same(other, candidate)) else { continue };
-        let gone = now.remove(at);
-        let old = std::mem::replace(&mut *callbacks, Callbacks::from_vec(now));
-        drop(callbacks);
-        drop((gone, old));
-        removed += 1;
     }
-    Ok(removed)
+    if found.is_empty() {
+        return Ok(0);
+    }
+    let gone = this.callbacks.borrow_mut().take_out(found);
+    Ok(gone.len())
 }
 
 fn cancel(this: &Obj<Future>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<bool> {

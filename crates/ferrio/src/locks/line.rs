@@ -27,9 +27,11 @@ pub(crate) struct Line {
     places: RefCell<VecDeque<Place>>,
     vacant: Cell<usize>,
     next: Cell<u64>,
+    /// Who has a ticket below this one is done.
+    done_until: Cell<u64>,
 }
 
-ferrio_object::traverse!(struct Line { places, vacant, next }, clear = Line::forget_vacant);
+ferrio_object::traverse!(struct Line { places, vacant, next, done_until }, clear = Line::forget_vacant);
 
 /// Fewer vacant places than this are not worth clearing away.
 const FEW: usize = 32;
@@ -39,7 +41,12 @@ const CROWD: usize = 1024;
 
 impl Line {
     pub(crate) const fn new() -> Self {
-        Line { places: RefCell::new(VecDeque::new()), vacant: Cell::new(0), next: Cell::new(0) }
+        Line {
+            places: RefCell::new(VecDeque::new()),
+            vacant: Cell::new(0),
+            next: Cell::new(0),
+            done_until: Cell::new(0),
+        }
     }
 
     /// Joins at the end; the ticket says where.
@@ -138,25 +145,40 @@ impl Line {
 
     /// Wakes up to `count` of those who are not done, the first ones first; says how many there were.
     ///
+    /// Who is done stays in the line until his task has run. Those at the front whom an earlier call has found so are
+    /// not looked at again: when a crowd is cancelled, each of it calls this.
+    ///
     /// # Errors
     /// What scheduling on a foreign loop raises.
     #[inline]
     pub(crate) fn wake(&self, py: Python<'_>, count: usize) -> PyResult<usize> {
-        let (mut index, mut waked) = (0, 0);
-        while waked < count
-            && let Some(waiter) = self.at(index)
+        let mut woken = 0;
+        while woken < count
+            && let Some((ticket, waiter)) = self.from(self.done_until.get())
         {
-            if let Some(waiter) = waiter
-                && wake(py, &waiter)?
-            {
-                waked += 1;
+            if wake(py, &waiter)? {
+                woken += 1;
             }
-            index += 1;
+            self.done_until.set(self.done_until.get().max(ticket + 1));
         }
-        Ok(waked)
+        Ok(woken)
     }
 
-    /// Takes waiters out from the front until one of them can be waked, and wakes it.
+    /// The first waiter whose ticket is not below this one.
+    #[inline]
+    fn from(&self, ticket: u64) -> Option<(u64, Obj)> {
+        let places = self.places.borrow();
+        let first = places.front()?.ticket;
+        // Where nobody has left, a ticket says the place.
+        let guess = usize::try_from(ticket.saturating_sub(first)).unwrap_or(usize::MAX);
+        let at = match places.get(guess) {
+            Some(place) if place.ticket == ticket || guess == 0 => guess,
+            _ => places.partition_point(|place| place.ticket < ticket),
+        };
+        places.range(at..).find_map(|place| Some((place.ticket, place.waiter.clone()?)))
+    }
+
+    /// Takes waiters out from the front until one of them can be woken, and wakes it.
     ///
     /// # Errors
     /// What scheduling on a foreign loop raises.

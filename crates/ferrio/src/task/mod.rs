@@ -1,5 +1,6 @@
 //! `asyncio.Task`: a future that drives a coroutine.
 
+pub(crate) mod cancel;
 mod create;
 mod factory;
 mod methods;
@@ -110,26 +111,10 @@ impl Task {
         self.context.set(ThreadState::recycle_context(context));
     }
 
-    /// `Task.cancel()`.
-    ///
-    /// # Errors
-    /// What cancelling the awaited future raises.
-    pub(crate) fn cancel(this: &Obj<Task>, py: Python<'_>, message: Option<Obj>) -> PyResult<bool> {
-        let fut = this.base();
-        fut.log_traceback.set(false);
-        if fut.is_done() {
-            return Ok(false);
-        }
-        this.cancel_requests.set(this.cancel_requests.get() + 1);
-        if let Some(waiter) = this.fut_waiter.get()
-            && crate::future_likes::cancel_awaited(py, &waiter, message.as_ref())?
-        {
-            // The future's callbacks will step the task, with the CancelledError.
-            return Ok(true);
-        }
-        this.must_cancel.set(true);
-        fut.cancel_message.set(message);
-        Ok(true)
+    /// Notes a cancellation that there was nothing to pass on to: the next step throws it.
+    pub(crate) fn cancel_later(&self, fut: &Future, message: Option<&Obj>) {
+        self.must_cancel.set(true);
+        fut.cancel_message.set(message.cloned());
     }
 }
 

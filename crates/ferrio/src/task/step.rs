@@ -180,7 +180,7 @@ fn exact_future(obj: &Obj) -> Option<&Obj<Future>> {
 fn waits_for(task: &Obj<Task>, py: Python<'_>, awaited: Obj) -> PyResult<()> {
     task.fut_waiter.set(Some(awaited.clone()));
     if task.must_cancel.get()
-        && future_likes::cancel_awaited(py, &awaited, task.base().cancel_message.get().as_ref())?
+        && future_likes::cancel(py, &awaited, task.base().cancel_message.get().as_ref())?
     {
         task.must_cancel.set(false);
     }
