@@ -6,7 +6,7 @@ use ferrio_object::{Args, ClassBuilder, Obj, Signature, ThreadState};
 use pyo3::exceptions::{PyResourceWarning, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyCFunction, PyDict};
 
 use super::turn;
 use crate::event_loop::{Loop, LoopRef, Ready, Timer, running};
@@ -21,39 +21,69 @@ pub(super) struct Setup {
 
 impl Setup {
     pub(super) fn enter(this: &Obj<Loop>, py: Python<'_>) -> PyResult<Setup> {
-        let sys = py.import("sys")?;
-        let asyncgen_hooks = sys.call_method0("get_asyncgen_hooks")?.into();
+        let asyncgen_hooks = py.import("sys")?.call_method0("get_asyncgen_hooks")?.into();
+        this.thread_id.set(ThreadState::ident());
+        let outer = running::set(py, Some(this.as_any().clone()));
+        let mut setup = Setup { asyncgen_hooks, outer, stock_outer: None };
+        match setup.set_up(this, py) {
+            Ok(()) => Ok(setup),
+            Err(err) => {
+                // What made it fail is what the caller has to know.
+                if let Err(other) = setup.leave(this, py) {
+                    ferrio_object::swallow(py, other);
+                }
+                Err(err)
+            }
+        }
+    }
+
+    fn set_up(&mut self, this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
         if this.debug.get() {
             track_coroutine_origins(this, py, true)?;
         }
-        this.thread_id.set(ThreadState::ident());
         let hooks = PyDict::new(py);
         hooks.set_item("firstiter", this.bind(py).getattr("_asyncgen_firstiter_hook")?)?;
         hooks.set_item("finalizer", this.bind(py).getattr("_asyncgen_finalizer_hook")?)?;
-        sys.call_method("set_asyncgen_hooks", (), Some(&hooks))?;
-        let outer = running::set(py, Some(this.as_any().clone()));
-        let mut setup = Setup { asyncgen_hooks, outer, stock_outer: None };
-        let entered = stock::enter_loop(py, this).and_then(|stock_outer| {
-            setup.stock_outer = stock_outer;
-            super::signals::guard(this, py)
-        });
-        if let Err(err) = entered {
-            setup.leave(this, py)?;
-            return Err(err);
-        }
-        Ok(setup)
+        py.import("sys")?.call_method("set_asyncgen_hooks", (), Some(&hooks))?;
+        this.cooperative_select.set(cooperative_select(py)?);
+        self.stock_outer = stock::enter_loop(py, this)?;
+        super::signals::guard(this, py)
     }
 
+    /// Every step is made, whatever becomes of the others; the first error counts.
     pub(super) fn leave(self, this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
         this.thread_id.set(0);
         running::set(py, self.outer);
-        stock::leave_loop(py, this, self.stock_outer)?;
+        let restore_hooks = || -> PyResult<()> {
+            let hooks = self.asyncgen_hooks.bind(py);
+            py.import("sys")?
+                .call_method1("set_asyncgen_hooks", (hooks.get_item(0)?, hooks.get_item(1)?))
+                .map(drop)
+        };
         super::signals::unguard(this);
-        track_coroutine_origins(this, py, false)?;
-        let hooks = self.asyncgen_hooks.bind(py);
-        py.import("sys")?.call_method1("set_asyncgen_hooks", (hooks.get_item(0)?, hooks.get_item(1)?))?;
-        Ok(())
+        let steps = [
+            stock::leave_loop(py, this, self.stock_outer),
+            track_coroutine_origins(this, py, false),
+            restore_hooks(),
+        ];
+        let mut outcome = Ok(());
+        for step in steps {
+            match (step, &outcome) {
+                (Err(err), Ok(())) => outcome = Err(err),
+                (Err(err), Err(_)) => ferrio_object::swallow(py, err),
+                (Ok(()), _) => {}
+            }
+        }
+        outcome
     }
+}
+
+/// `select.select`, if Python code has taken its place, as gevent's and eventlet's does.
+fn cooperative_select(py: Python<'_>) -> PyResult<Option<Obj>> {
+    let modules = py.import("sys")?.getattr(intern!(py, "modules"))?.cast_into::<PyDict>()?;
+    let Some(module) = modules.get_item(intern!(py, "select"))? else { return Ok(None) };
+    let select = module.getattr_opt(intern!(py, "select"))?;
+    Ok(select.filter(|select| !select.is_instance_of::<PyCFunction>()).map(Obj::from))
 }
 
 /// While a loop in debug mode runs, coroutines remember where they were created.

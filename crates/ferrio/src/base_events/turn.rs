@@ -10,12 +10,12 @@
 use std::time::Duration;
 
 use ferrio_core::clock;
-use ferrio_core::driver::Events;
+use ferrio_core::driver::{Driver, Events};
 use ferrio_object::{ClassBuilder, ClassDef, Obj, Raised};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList};
 
 use super::signals::Guard;
 use super::{ahead, io, replaced};
@@ -90,7 +90,7 @@ fn poll_driver(
         this.polling.set(true);
         let guard = Guard::set(this, py);
         let polled = match py.check_signals() {
-            Ok(()) => Ok(py.detach(|| driver.poll(events, timeout))),
+            Ok(()) => wait(this, py, &driver, events, timeout),
             Err(raised) => Err(raised),
         };
         if let Some(guard) = guard {
@@ -108,6 +108,23 @@ fn poll_driver(
         }
         polled => polled.map_err(PyOSError::new_err_from_io),
     }
+}
+
+/// Waits in the driver, without the GIL. Or, where `select.select` is somebody's Python code, in that: it has more to do
+/// meanwhile than to let other threads run.
+fn wait(
+    this: &Obj<Loop>,
+    py: Python<'_>,
+    driver: &Driver,
+    events: &mut Events,
+    timeout: Option<Duration>,
+) -> PyResult<std::io::Result<()>> {
+    let Some((select, fd)) = this.cooperative_select.get().zip(driver.fd()) else {
+        return Ok(py.detach(|| driver.poll(events, timeout)));
+    };
+    let none = PyList::empty(py);
+    select.bind(py).call1(([fd], &none, &none, timeout.map(|timeout| timeout.as_secs_f64())))?;
+    Ok(driver.poll(events, Some(Duration::ZERO)))
 }
 
 /// Moves the timers that are due at `until` (seconds) to the ready queue. Returns whether there were any.

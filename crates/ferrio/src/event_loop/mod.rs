@@ -143,6 +143,8 @@ pub struct Loop {
     pub(crate) asyncgens: ObjCell,
     pub(crate) asyncgens_shutdown_called: Cell<bool>,
     pub(crate) selector: ObjCell,
+    /// `select.select`, where somebody (gevent) has put Python code in its place: what waits then is that.
+    pub(crate) cooperative_select: ObjCell,
     pub(crate) origin_tracking: Cell<Option<i32>>,
     pub(crate) signals: Signals,
     pub(crate) held: held_writes::HeldWrites,
