@@ -6,7 +6,7 @@ import contextvars
 import gc
 import weakref
 
-from program import program
+from survival import program
 
 VARIABLE = contextvars.ContextVar("variable")
 

@@ -5,7 +5,7 @@ import asyncio
 import sys
 import threading
 
-from program import program
+from survival import program
 
 
 

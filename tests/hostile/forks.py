@@ -10,7 +10,7 @@ import tempfile
 import threading
 import traceback
 
-from program import program
+from survival import program
 
 
 def forked(child):

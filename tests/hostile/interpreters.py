@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-from program import program
+from survival import program
 
 PACKAGE = "ferrio" if "ferrio" in sys.modules else "asyncio"
 EXTENSION = "ferrio._ferrio" if PACKAGE == "ferrio" else "_asyncio"

@@ -7,7 +7,7 @@ import gc
 import threading
 import warnings
 
-from program import program
+from survival import program
 
 def outcome(call):
     try:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from program import program
+from survival import program
 
 MANY = 100_000
 

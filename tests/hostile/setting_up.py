@@ -4,7 +4,7 @@ import asyncio
 import resource
 import sys
 
-from program import program
+from survival import program
 
 
 async def five():

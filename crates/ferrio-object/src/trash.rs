@@ -37,6 +37,12 @@ impl Trash {
         self.nesting_max.set(fitting.clamp(2, NESTING_MAX));
     }
 
+    /// Whether a destructor runs.
+    #[inline]
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.nesting.get() > 0
+    }
+
     /// Whether destructors are nested so deep that the next is to wait.
     #[inline]
     pub(crate) fn is_deep(&self) -> bool {

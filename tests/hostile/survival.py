@@ -1,6 +1,6 @@
 """Programs that do what nobody should do to an event loop; each in a process of its own.
 
-``python program.py MODULE NAME`` runs one. What it returns is its outcome: the last line that it prints.
+``python survival.py MODULE NAME`` runs one. What it returns is its outcome: the last line that it prints.
 """
 
 import importlib
@@ -36,6 +36,6 @@ def program(outcome="done", *, stock=None, beyond=None):
 if __name__ == "__main__":
     module, name = sys.argv[1:]
     importlib.import_module(module)
-    from program import PROGRAMS as programs  # this file under the name that the module knows it by
+    from survival import PROGRAMS as programs  # this file under the name that the module knows it by
 
     print(programs[name].function())
