@@ -1,5 +1,4 @@
-"""What Python code sees that runs in the middle of a collection: only what is alive.
-"""
+"""What Python code sees that runs in the middle of a collection: only what is alive."""
 
 import asyncio
 import contextvars

@@ -1,12 +1,10 @@
-"""Destructors that run inside one another, in several threads.
-"""
+"""Destructors that run inside one another, in several threads."""
 
 import asyncio
 import sys
 import threading
 
 from survival import program
-
 
 
 class Blocker:
@@ -127,4 +125,3 @@ def one_chain_in_a_destructor_of_another():
     loop.close()
     assert died == list(range(20, -1, -1)), died
     return "done"
-

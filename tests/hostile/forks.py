@@ -35,8 +35,7 @@ def forked(child):
 
 
 def content(letter, size):
-    file = tempfile.NamedTemporaryFile(delete=False)
-    with file:
+    with tempfile.NamedTemporaryFile(delete=False) as file:
         file.write(letter * size)
     return file.name
 
@@ -49,7 +48,9 @@ def files_of_a_loop_that_has_read():
 
     async def read(path, wanted):
         for _ in range(100):
-            for data in await asyncio.gather(*[asyncio.wait_for(files.read_bytes(path), 60) for _ in range(8)]):
+            for data in await asyncio.gather(
+                *[asyncio.wait_for(files.read_bytes(path), 60) for _ in range(8)]
+            ):
                 assert data == wanted
 
     loop = asyncio.new_event_loop()
@@ -297,7 +298,7 @@ def child_ends_as_python_does():
     server = loop.run_until_complete(serve())
     pid = os.fork()
     if pid == 0:
-        sys.stderr = open(os.devnull, "w")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         sys.exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 

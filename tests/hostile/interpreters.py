@@ -1,5 +1,4 @@
-"""The extension in a second interpreter of the process, and imported a second time in the first.
-"""
+"""The extension in a second interpreter of the process, and imported a second time in the first."""
 
 import asyncio
 import gc

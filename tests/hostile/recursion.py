@@ -1,5 +1,4 @@
-"""Recursion as deep as a program makes it: it ends in RecursionError or succeeds, and never takes the process along.
-"""
+"""Recursion as deep as a program makes it: it ends in RecursionError or succeeds, and never takes the process along."""
 
 import asyncio
 import functools
@@ -8,6 +7,7 @@ import threading
 import warnings
 
 from survival import program
+
 
 def outcome(call):
     try:
@@ -136,7 +136,9 @@ def ordinary_work_in_a_small_stack():
             tasks = [group.create_task(asyncio.to_thread(sum, (i, 1))) for i in range(3)]
         assert [task.result() for task in tasks] == [1, 2, 3]
         assert repr(asyncio.current_task())
-        return (await asyncio.gather(*[nested(5, lambda c: asyncio.wait_for(c, 60), leaf()) for _ in range(9)]))[0]
+        return (
+            await asyncio.gather(*[nested(5, lambda c: asyncio.wait_for(c, 60), leaf()) for _ in range(9)])
+        )[0]
 
     return in_thread(256 * 1024, lambda: asyncio.run(main()))
 
@@ -308,4 +310,3 @@ def repr_of_nested_partials():
     result = outcome(lambda: repr(asyncio.Handle(callback, (), loop)) and "done")
     loop.close()
     return result
-

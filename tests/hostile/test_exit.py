@@ -26,6 +26,8 @@ def test_ends_quietly(work, ending, impl):
         assert proc.returncode == status, f"status {proc.returncode}\n{proc.stderr[-4000:]}"
         said = proc.stderr.split("\n")
         if ending == "exception":
-            assert said[0].startswith("Traceback") and said[-2:] == ["Left", ""] or "Left" in said[-2], proc.stderr
+            assert (said[0].startswith("Traceback") and said[-2:] == ["Left", ""]) or "Left" in said[-2], (
+                proc.stderr
+            )
         else:
             assert not proc.stderr, proc.stderr[-4000:]

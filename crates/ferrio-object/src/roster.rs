@@ -81,11 +81,10 @@ impl<T: Class> Roster<T> {
             .entries
             .iter()
             .copied()
+            .filter(|ptr| !ptr.is_null())
             // SAFETY: a non-null entry's membership has not been dropped, so neither have the contents of the object
             // it lies in; an object whose count is zero is being deallocated and may not be brought back.
-            .filter(|ptr| {
-                !ptr.is_null() && unsafe { ffi::Py_REFCNT(*ptr) > 0 && !is_being_collected::<T>(*ptr) }
-            })
+            .filter(|ptr| unsafe { ffi::Py_REFCNT(*ptr) > 0 && !is_being_collected::<T>(*ptr) })
             // SAFETY: as above; attached.
             .map(|ptr| unsafe { Obj::from_borrowed(ptr) })
             .collect()

@@ -273,7 +273,7 @@ impl Gathering {
         const SIGNATURE: Signature<1> = Signature::new("cancel", ["msg"]).required(0);
         let [message] = args.bind(&SIGNATURE)?;
         let message = message.filter(|m| !m.is_none()).map(Obj::from);
-        task::cancel::cancel_gathering(this, py, message.as_ref())
+        future_likes::cancel_gathering(this, py, message.as_ref())
     }
 
     /// Whom `cancel()` is to cancel: nobody if it is done.

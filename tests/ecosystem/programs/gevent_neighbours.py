@@ -1,15 +1,15 @@
 """A loop in a program that gevent has patched: other greenlets run while it waits, and executors work."""
 
-from gevent import monkey
-
-monkey.patch_all()
-
 import asyncio
 import json
 import time
 
 import gevent
 import gevent.event
+from gevent import monkey
+
+# In their places, so that it does not matter who has imported them.
+monkey.patch_all()
 
 
 async def echo(reader, writer):

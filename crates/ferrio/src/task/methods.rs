@@ -17,7 +17,7 @@ fn cancel(this: &Obj<Task>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<bool
     const SIGNATURE: Signature<1> = Signature::new("cancel", ["msg"]).required(0);
     let [message] = args.bind(&SIGNATURE)?;
     let message = message.filter(|m| !m.is_none()).map(Obj::from);
-    super::cancel::cancel_task(this, py, message.as_ref())
+    crate::future_likes::cancel_task(this, py, message.as_ref())
 }
 
 fn uncancel(this: &Obj<Task>, _py: Python<'_>) -> i64 {

@@ -1,6 +1,5 @@
 //! `asyncio.Task`: a future that drives a coroutine.
 
-pub(crate) mod cancel;
 mod create;
 mod factory;
 mod methods;
