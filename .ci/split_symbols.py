@@ -21,20 +21,21 @@ import zipfile
 from pathlib import Path
 
 
-def split(extension, symbols):
+def split(extension: Path, symbols: Path) -> bool:
     """Move the debug sections of an extension into the file `symbols`; returns whether there were any."""
     headers = subprocess.run(["objdump", "-h", extension], capture_output=True, text=True, check=True).stdout
     if ".debug_line" not in headers:
         return False
-    objcopy = ["objcopy", "--only-keep-debug", "--compress-debug-sections=zlib", extension, symbols]
-    subprocess.run(objcopy, check=True)
+    subprocess.run(
+        ["objcopy", "--only-keep-debug", "--compress-debug-sections=zlib", extension, symbols], check=True
+    )
     # The link is the symbols' name and checksum, so they have to be as they will stay.
     link = f"--add-gnu-debuglink={symbols}"
     subprocess.run(["objcopy", "--strip-debug", link, extension], check=True)
     return True
 
 
-def recorded(record, changed):
+def recorded(record: str, changed: dict[str, bytes]) -> str:
     """The wheel's RECORD with new checksums for the files that have `changed`: their names and contents."""
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
@@ -46,7 +47,7 @@ def recorded(record, changed):
     return out.getvalue()
 
 
-def rewrite(wheel):
+def rewrite(wheel: Path) -> None:
     """Split the symbols off one wheel, in its place."""
     with tempfile.TemporaryDirectory() as directory, zipfile.ZipFile(wheel) as before:
         changed = {}

@@ -13,22 +13,24 @@ A mention is the crate's name as a path or after `use`: enough to see what is no
 import re
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 KINDS = ("dependencies", "dev-dependencies", "build-dependencies")
 
 
-def manifest(path):
+def manifest(path: Path) -> dict[str, Any]:
     return tomllib.loads(path.read_text())
 
 
-def mentioned(name, sources):
+def mentioned(name: str, sources: list[str]) -> bool:
     crate = re.escape(name.replace("-", "_"))
     mention = re.compile(rf"(?<![\w:]){crate}(::|\s*;|\s+as\b)|\b(?:use|extern crate)\s+{crate}\b")
     return any(mention.search(text) for text in sources)
 
 
-def unused_in(directory, members):
+def unused_in(directory: Path, members: set[Path]) -> Iterator[tuple[str, str]]:
     """The unused dependencies of the package in a directory: pairs of the manifest's section and the crate's name."""
     package = manifest(directory / "Cargo.toml")
     files = {
@@ -47,11 +49,11 @@ def unused_in(directory, members):
                 yield kind, name
 
 
-def inside(path, directories):
+def inside(path: Path, directories: set[Path]) -> bool:
     return "target" in path.parts or any(directory in path.parents for directory in directories)
 
 
-def main(root):
+def main(root: Path) -> int:
     top = manifest(root / "Cargo.toml")
     members = {root / member for member in top.get("workspace", {}).get("members", [])}
     # A package without a workspace of its own is its only member.
