@@ -21,11 +21,14 @@ use pyo3::types::{PyString, PyType};
 
 use crate::builder::Class;
 use crate::class_def::ClassDef;
+#[cfg(Py_3_12)]
 use crate::obj::Obj;
+use crate::replaced::is_replaced;
 #[cfg(Py_3_12)]
 use crate::shared::GilStatic;
 
 /// A class with methods of its own that are one of ours.
+#[cfg(Py_3_12)]
 struct Rebound {
     class: Obj,
     names: Vec<Obj>,
@@ -55,17 +58,20 @@ impl ClassDef {
                 let method = ffi::PyDescr_NewMethod(class.as_type_ptr(), def);
                 Bound::from_owned_ptr_or_err(py, method)?
             };
-            methods.push((PyString::intern(py, name), method));
+            let name = PyString::intern(py, name);
+            // A program may have put something on a base before this class was made.
+            // SAFETY: attached; a ready type.
+            if !unsafe { is_replaced(class.as_type_ptr(), &name) } {
+                methods.push((name, method));
+            }
         }
         if !watch(class, base)? {
             return Ok(());
         }
-        let rebound = Rebound { class: class.into(), names: Vec::new() };
-        let names = methods.iter().map(|(name, _)| Obj::from(name)).collect();
         for (name, method) in &methods {
             class.setattr(name, method)?;
         }
-        note(py, Rebound { names, ..rebound });
+        note(class, methods.into_iter().map(|(name, _)| name));
         Ok(())
     }
 }
@@ -112,13 +118,16 @@ mod ffi_watch {
 #[cfg(Py_3_12)]
 static REBOUND: GilStatic<RefCell<Vec<Rebound>>> = GilStatic::new(RefCell::new(Vec::new()));
 
-fn note(py: Python<'_>, rebound: Rebound) {
+/// Remembers what the class has been given.
+fn note<'py>(class: &Bound<'py, PyType>, names: impl Iterator<Item = Bound<'py, PyString>>) {
     #[cfg(Py_3_12)]
-    REBOUND.get(py).borrow_mut().push(rebound);
+    {
+        let rebound = Rebound { class: class.into(), names: names.map(Obj::from).collect() };
+        REBOUND.get(class.py()).borrow_mut().push(rebound);
+    }
     #[cfg(not(Py_3_12))]
     {
-        let _ = py;
-        drop(rebound);
+        let _ = (class, names);
     }
 }
 

@@ -331,7 +331,7 @@ unsafe fn has_dict(ty: *mut ffi::PyTypeObject) -> bool {
 ///
 /// # Safety
 /// Attached; `ty` is a ready type.
-unsafe fn is_replaced(ty: *mut ffi::PyTypeObject, name: &Bound<'_, PyString>) -> bool {
+pub(crate) unsafe fn is_replaced(ty: *mut ffi::PyTypeObject, name: &Bound<'_, PyString>) -> bool {
     // SAFETY: by contract; a ready type has a tuple of types for its MRO. It is held, and so is what is found: a key of a
     // class's dict that is no string could run code of its own when it is compared.
     unsafe {
