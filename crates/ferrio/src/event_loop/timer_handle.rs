@@ -146,7 +146,9 @@ impl Class for TimerHandle {
     const NAME: &'static str = "asyncio.TimerHandle";
     const DOC: &'static str = "TimerHandle(when, callback, args, loop, context=None)\n--\n\n\
         A callback scheduled by call_later() or call_at().";
-    const GC: bool = false;
+    // Unlike a handle that runs in the next turn: who keeps a timer shares it with the loop for long, and what two hold
+    // the collector sees only if it knows the object itself.
+    const GC: bool = true;
 
     fn blank() -> Self {
         TimerHandle::new(0.0)
