@@ -169,6 +169,18 @@ impl Obj {
         unsafe { Obj::from_borrowed(ffi::Py_None()) }
     }
 
+    /// An argument, for which `None` is as good as leaving it out.
+    #[inline]
+    pub fn unless_none(arg: Option<&Bound<'_, PyAny>>) -> Option<Obj> {
+        arg.filter(|arg| !arg.is_none()).map(Obj::from)
+    }
+
+    /// An argument, or `None` where it was left out.
+    #[inline]
+    pub fn or_none(py: Python<'_>, arg: Option<&Bound<'_, PyAny>>) -> Obj {
+        arg.map_or_else(|| Obj::none(py), Obj::from)
+    }
+
     /// The PyO3 object in place, without a new reference.
     #[inline]
     pub fn of<'a>(any: &'a Bound<'_, PyAny>) -> &'a Obj {

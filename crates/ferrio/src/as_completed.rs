@@ -64,7 +64,7 @@ pub(crate) fn py_as_completed(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Ob
     let [given, timeout] = args.bind(&SIGNATURE)?;
     let this: Obj<AsCompleted> = Obj::create(py, ((), AsCompleted::blank()))?;
     this.given.set(given.map(Obj::from));
-    this.timeout.set(timeout.filter(|timeout| !timeout.is_none()).map(Obj::from));
+    this.timeout.set(Obj::unless_none(timeout));
     if cfg!(Py_3_13) {
         AsCompleted::begin(&this, py)?;
     }
@@ -96,7 +96,7 @@ impl AsCompleted {
                 distinct.push(awaitable);
             }
         }
-        let event_loop = LoopRef::new(running::get_event_loop(py)?.bind(py));
+        let event_loop = running::loop_or_current(py, None)?;
         let mut futures: Vec<Obj> = Vec::with_capacity(distinct.len());
         for awaitable in &distinct {
             futures.push(task::ensure_future(py, awaitable, Some(&event_loop))?);
@@ -158,8 +158,8 @@ impl AsCompleted {
     fn wake_one(&self, py: Python<'_>) -> PyResult<()> {
         loop {
             let Some(waiter) = self.waiters.borrow_mut().pop_front() else { return Ok(()) };
-            if !waiter.is_done() {
-                return future::set_result(&waiter, py, Obj::none(py));
+            if future::wake(&waiter, py)? {
+                return Ok(());
             }
         }
     }

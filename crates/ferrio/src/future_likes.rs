@@ -11,6 +11,7 @@ use pyo3::exceptions::{PyAssertionError, PyRecursionError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::event_loop::{LoopRef, running};
 use crate::future::{self, Callback, Future, State};
 use crate::gather::Gathering;
 use crate::native_fn::{self, NativeFn};
@@ -34,14 +35,15 @@ pub(crate) fn is_future(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<bool
 ///
 /// # Errors
 /// `RuntimeError` if a future of ours is not initialised, `AttributeError` for what has neither.
-pub(crate) fn loop_of(py: Python<'_>, fut: &Bound<'_, PyAny>) -> PyResult<Obj> {
+pub(crate) fn loop_of(py: Python<'_>, fut: &Bound<'_, PyAny>) -> PyResult<LoopRef> {
     if let Some(ours) = exact(Obj::of(fut)) {
-        return Ok(ours.get_loop()?.as_any().clone());
+        return ours.get_loop().cloned();
     }
-    match fut.getattr_opt(intern!(py, "get_loop"))? {
-        Some(get_loop) => Ok(get_loop.call0()?.into()),
-        None => Ok(fut.getattr(intern!(py, "_loop"))?.into()),
-    }
+    let event_loop = match fut.getattr_opt(intern!(py, "get_loop"))? {
+        Some(get_loop) => get_loop.call0()?,
+        None => fut.getattr(intern!(py, "_loop"))?,
+    };
+    Ok(LoopRef::new(&event_loop))
 }
 
 /// One that has asked a future to be cancelled, and has to do something about the answer.
@@ -292,19 +294,41 @@ pub(crate) fn outcome(py: Python<'_>, fut: &Bound<'_, PyAny>) -> PyResult<Outcom
     Ok(Outcome::Exception(exception.into()))
 }
 
-/// Wakes a waiter: gives the future the result `None`, unless it was cancelled.
+/// Whether a future was cancelled.
+///
+/// # Errors
+/// What a foreign `cancelled` raises.
+#[inline]
+pub(crate) fn is_cancelled(py: Python<'_>, fut: &Obj) -> PyResult<bool> {
+    match exact(fut) {
+        Some(ours) => Ok(ours.is_cancelled()),
+        None => fut.bind(py).call_method0(intern!(py, "cancelled"))?.is_truthy(),
+    }
+}
+
+/// Sets the result of a future that somebody waits for, unless it is done. Returns whether it did.
 ///
 /// # Errors
 /// What a foreign future's methods raise.
-pub(crate) fn wake(py: Python<'_>, waiter: &Obj) -> PyResult<()> {
-    if let Some(fut) = waiter.cast_exact::<Future>() {
-        return if fut.is_done() { Ok(()) } else { future::set_result(fut, py, Obj::none(py)) };
+#[inline]
+pub(crate) fn resolve(py: Python<'_>, waiter: &Obj, result: Obj) -> PyResult<bool> {
+    if is_done(py, waiter)? {
+        return Ok(false);
     }
-    let waiter = waiter.bind(py);
-    if !waiter.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
-        waiter.call_method1(intern!(py, "set_result"), (py.None(),))?;
+    match waiter.cast_exact::<Future>() {
+        Some(fut) => future::set_result(fut, py, result)?,
+        None => drop(waiter.bind(py).call_method1(intern!(py, "set_result"), (result,))?),
     }
-    Ok(())
+    Ok(true)
+}
+
+/// Wakes whatever waits for a future: [`resolve`] with `None`.
+///
+/// # Errors
+/// What a foreign future's methods raise.
+#[inline]
+pub(crate) fn wake(py: Python<'_>, waiter: &Obj) -> PyResult<bool> {
+    resolve(py, waiter, Obj::none(py))
 }
 
 /// Gives a waiter an exception, unless it was cancelled.
@@ -350,11 +374,7 @@ pub(crate) fn wrap_future(
         let shown = concurrent.repr()?;
         return Err(PyAssertionError::new_err(format!("concurrent.futures.Future is expected, got {shown}")));
     }
-    let event_loop: Obj = match event_loop {
-        Some(event_loop) if !event_loop.is_none() => event_loop.into(),
-        _ => crate::event_loop::running::get_event_loop(py)?,
-    };
-    let fut: Obj = event_loop.bind(py).call_method0(intern!(py, "create_future"))?.into();
+    let fut = running::loop_or_current(py, event_loop)?.create_future(py)?;
     chain(py, &concurrent.into(), &fut)?;
     Ok(fut)
 }
@@ -381,7 +401,7 @@ pub(crate) fn chain(py: Python<'_>, source: &Obj, destination: &Obj) -> PyResult
         return Err(PyTypeError::new_err("A future is required for destination argument"));
     }
     let loop_or_none = |ours: bool, fut: &Obj| -> PyResult<Obj> {
-        if ours { loop_of(py, fut.bind(py)) } else { Ok(Obj::none(py)) }
+        if ours { Ok(loop_of(py, fut.bind(py))?.as_any().clone()) } else { Ok(Obj::none(py)) }
     };
     let source_loop = loop_or_none(source_ours, source)?;
     let destination_loop = loop_or_none(destination_ours, destination)?;

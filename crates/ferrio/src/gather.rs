@@ -66,8 +66,7 @@ fn gather<'a, 'py: 'a>(
     return_exceptions: bool,
 ) -> PyResult<Obj> {
     if awaitables.len() == 0 {
-        let event_loop = running::get_event_loop(py)?;
-        let outer: Obj = event_loop.bind(py).call_method0(intern!(py, "create_future"))?.into();
+        let outer = running::loop_or_current(py, None)?.create_future(py)?;
         outer.bind(py).call_method1(intern!(py, "set_result"), (PyList::empty(py),))?;
         return Ok(outer);
     }
@@ -95,7 +94,7 @@ fn gather<'a, 'py: 'a>(
         if event_loop.is_none() {
             event_loop = Some(match future_likes::exact(&child) {
                 Some(fut) => fut.get_loop()?.clone(),
-                None => LoopRef::new(future_likes::loop_of(py, child.bind(py))?.bind(py)),
+                None => future_likes::loop_of(py, child.bind(py))?,
             });
         }
         if !child.is_bound(awaitable) {
@@ -272,7 +271,7 @@ impl Gathering {
     fn cancel(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<bool> {
         const SIGNATURE: Signature<1> = Signature::new("cancel", ["msg"]).required(0);
         let [message] = args.bind(&SIGNATURE)?;
-        let message = message.filter(|m| !m.is_none()).map(Obj::from);
+        let message = Obj::unless_none(message);
         future_likes::cancel_gathering(this, py, message.as_ref())
     }
 

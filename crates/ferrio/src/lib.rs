@@ -11,8 +11,10 @@ mod coroutines;
 mod debug;
 mod exceptions;
 mod library;
+mod log;
 mod native_fn;
 mod trsock;
+mod warnings;
 
 // Kernel: what the items of the ready queue, the timers and a future's callbacks are.
 mod event_loop;

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use smallvec::SmallVec;
 
 type Body = fn(Python<'_>, &[Obj], Args<'_, '_>) -> PyResult<()>;
-type Told = fn(Python<'_>, &[Obj], &Bound<'_, PyAny>) -> PyResult<()>;
+type DoneCallback = fn(Python<'_>, &[Obj], &Bound<'_, PyAny>) -> PyResult<()>;
 type Held = SmallVec<[Obj; 3]>;
 
 #[derive(Clone, Copy)]
@@ -20,7 +20,7 @@ enum Code {
     /// Any arguments, returns `None`.
     Plain(Body),
     /// A future's done-callback: one argument, the future.
-    Told(Told),
+    DoneCallback(DoneCallback),
 }
 
 /// The contents of a callable.
@@ -28,15 +28,15 @@ pub struct NativeFn {
     name: &'static str,
     code: Code,
     held: RefCell<Held>,
-    /// The future by which whoever waits for the futures that this is a callback of is woken: its awaiters are
-    /// theirs too in the call graph.
-    through: ObjCell,
+    /// The future that this done-callback resolves. What awaits it awaits the futures that this is a callback of too,
+    /// in the call graph.
+    resolves: ObjCell,
     weaklist: WeakList,
 }
 
 fn make(py: Python<'_>, name: &'static str, held: Vec<Obj>, code: Code) -> PyResult<Obj<NativeFn>> {
     let held = RefCell::new(Held::from_vec(held));
-    let contents = NativeFn { name, code, held, through: ObjCell::empty(), weaklist: WeakList::new() };
+    let contents = NativeFn { name, code, held, resolves: ObjCell::empty(), weaklist: WeakList::new() };
     Obj::create(py, ((), contents))
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn function(py: Python<'_>, name: &'static str, held: Vec<Obj>, body:
     Ok(make(py, name, held, Code::Plain(body))?.into_any())
 }
 
-/// A done-callback. Futures of ours tell it natively (`future_likes::on_done`), others call it.
+/// A done-callback. Futures of ours call it natively (`future_likes::on_done`), others call it.
 ///
 /// # Errors
 /// `MemoryError`.
@@ -56,20 +56,20 @@ pub(crate) fn done_callback(
     py: Python<'_>,
     name: &'static str,
     held: Vec<Obj>,
-    body: Told,
+    body: DoneCallback,
 ) -> PyResult<Obj<NativeFn>> {
-    make(py, name, held, Code::Told(body))
+    make(py, name, held, Code::DoneCallback(body))
 }
 
 impl NativeFn {
-    /// Says by which future the waiter is woken.
-    pub(crate) fn wakes<T: 'static>(&self, fut: &Obj<T>) {
-        self.through.set(Some(fut.as_any().clone()));
+    /// Notes which future the callback resolves.
+    pub(crate) fn set_resolves<T: 'static>(&self, fut: &Obj<T>) {
+        self.resolves.set(Some(fut.as_any().clone()));
     }
 
-    /// What [`NativeFn::wakes`] was told.
-    pub(crate) fn wakes_what(&self) -> Option<Obj> {
-        self.through.get()
+    /// The future that the callback resolves, where that was noted.
+    pub(crate) fn resolves(&self) -> Option<Obj> {
+        self.resolves.get()
     }
 
     /// Calls a done-callback.
@@ -77,8 +77,8 @@ impl NativeFn {
     /// # Errors
     /// What the body raises.
     #[inline]
-    pub(crate) fn tell(this: &Obj<Self>, py: Python<'_>, fut: &Obj) -> PyResult<()> {
-        let Code::Told(body) = this.code else { return Ok(()) };
+    pub(crate) fn call_with(this: &Obj<Self>, py: Python<'_>, fut: &Obj) -> PyResult<()> {
+        let Code::DoneCallback(body) = this.code else { return Ok(()) };
         // A copy, since the call may drop the callable itself.
         let held = this.held.borrow().clone();
         body(py, &held, fut.bind(py))
@@ -89,7 +89,7 @@ impl NativeFn {
         match this.code {
             Code::Empty => {}
             Code::Plain(body) => body(py, &held, args)?,
-            Code::Told(body) => {
+            Code::DoneCallback(body) => {
                 let [fut] = args.bind(&Signature::new("done_callback", ["future"]))?;
                 if let Some(fut) = fut {
                     body(py, &held, fut)?;
@@ -106,7 +106,7 @@ impl NativeFn {
 
 impl Class for NativeFn {
     type Base = Any;
-    ferrio_object::fields!(NativeFn { name, code, held, through, weaklist: WeakList });
+    ferrio_object::fields!(NativeFn { name, code, held, resolves, weaklist: WeakList });
     const NAME: &'static str = "ferrio._ferrio._callback";
     const DOC: &'static str = "";
     const SUBCLASS: bool = false;
@@ -117,7 +117,7 @@ impl Class for NativeFn {
             name: "",
             code: Code::Empty,
             held: RefCell::new(Held::new()),
-            through: ObjCell::empty(),
+            resolves: ObjCell::empty(),
             weaklist: WeakList::new(),
         }
     }

@@ -13,7 +13,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::event_loop::running;
+use crate::event_loop::{ExceptionContext, running};
 use crate::{coroutines, exceptions, future_likes, gather, native_fn, task};
 
 /// Seconds that closing waits for the default executor's threads, as in asyncio.
@@ -280,11 +280,11 @@ fn cancel_all_tasks(py: Python<'_>, event_loop: &Obj) -> PyResult<()> {
         }
         let exception = bound.call_method0(intern!(py, "exception"))?;
         if !exception.is_none() {
-            let context = PyDict::new(py);
-            context.set_item("message", "unhandled exception during asyncio.run() shutdown")?;
-            context.set_item("exception", exception)?;
-            context.set_item("task", task)?;
-            event_loop.bind(py).call_method1(intern!(py, "call_exception_handler"), (context,))?;
+            ExceptionContext::new(py)
+                .with("message", "unhandled exception during asyncio.run() shutdown")?
+                .with("exception", exception)?
+                .with("task", task)?
+                .report_to(event_loop)?;
         }
     }
     Ok(())
@@ -310,8 +310,8 @@ pub(crate) fn py_run(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     if running::get(py).is_some() {
         return Err(PyRuntimeError::new_err("asyncio.run() cannot be called from a running event loop"));
     }
-    let given = |arg: Option<&Bound<'_, PyAny>>| arg.filter(|arg| !arg.is_none()).map(Obj::from);
-    let runner: Obj<Runner> = Obj::create(py, ((), Runner::new(given(debug), given(loop_factory))))?;
+    let runner: Obj<Runner> =
+        Obj::create(py, ((), Runner::new(Obj::unless_none(debug), Obj::unless_none(loop_factory))))?;
     runner.open(py)?;
     let outcome = Runner::run_main(&runner, py, main, None);
     let closed = Runner::close(&runner, py);
@@ -332,9 +332,8 @@ pub(crate) fn py_run(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
 fn init(this: &Obj<Runner>, _py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
     const SIGNATURE: Signature<2> = Signature::new("Runner", ["debug", "loop_factory"]).positional(0);
     let [debug, loop_factory] = args.bind(&SIGNATURE)?;
-    let given = |arg: Option<&Bound<'_, PyAny>>| arg.filter(|arg| !arg.is_none()).map(Obj::from);
-    this.debug.set(given(debug));
-    this.loop_factory.set(given(loop_factory));
+    this.debug.set(Obj::unless_none(debug));
+    this.loop_factory.set(Obj::unless_none(loop_factory));
     Ok(())
 }
 

@@ -3,9 +3,8 @@
 use ferrio_object::{Args, ClassDef, Obj, Signature};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
-use crate::event_loop::LoopRef;
+use crate::event_loop::ExceptionContext;
 use crate::future::Future;
 use crate::future_likes::{self, Outcome};
 use crate::native_fn::{self, NativeFn};
@@ -22,24 +21,24 @@ pub(crate) fn py_shield(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     if future_likes::is_done(py, &inner)? {
         return Ok(inner);
     }
-    let event_loop = LoopRef::new(future_likes::loop_of(py, inner.bind(py))?.bind(py));
+    let event_loop = future_likes::loop_of(py, inner.bind(py))?;
     let outer = event_loop.create_future(py)?;
-    let told = native_fn::done_callback(
+    let callback = native_fn::done_callback(
         py,
         "shield.<locals>._inner_done_callback",
         vec![outer.clone()],
         inner_done,
     )?;
     if let Some(ours) = outer.cast::<Future>() {
-        told.wakes(ours);
+        callback.set_resolves(ours);
     }
     let dropped = native_fn::done_callback(
         py,
         "shield.<locals>._outer_done_callback",
-        vec![inner.clone(), told.as_any().clone()],
+        vec![inner.clone(), callback.as_any().clone()],
         outer_done,
     )?;
-    future_likes::on_done(py, &inner, &told)?;
+    future_likes::on_done(py, &inner, &callback)?;
     future_likes::on_done(py, &outer, &dropped)?;
     Ok(outer)
 }
@@ -60,12 +59,12 @@ fn inner_done(py: Python<'_>, held: &[Obj], inner: &Bound<'_, PyAny>) -> PyResul
 }
 
 fn outer_done(py: Python<'_>, held: &[Obj], _outer: &Bound<'_, PyAny>) -> PyResult<()> {
-    let [inner, told] = held else { return Ok(()) };
+    let [inner, callback] = held else { return Ok(()) };
     if future_likes::is_done(py, inner)? {
         return Ok(());
     }
-    if let Some(told) = told.cast_exact::<NativeFn>() {
-        future_likes::off_done(py, inner, told)?;
+    if let Some(callback) = callback.cast_exact::<NativeFn>() {
+        future_likes::off_done(py, inner, callback)?;
     }
     if cfg!(Py_3_14) {
         // However often the future is shielded, its exception is told of once.
@@ -83,17 +82,16 @@ fn log_on_exception(py: Python<'_>, _held: &[Obj], inner: &Bound<'_, PyAny>) -> 
         return Ok(());
     }
     let Outcome::Exception(exc) = future_likes::outcome(py, inner)? else { return Ok(()) };
-    let context = PyDict::new(py);
     let name = exc.bind(py).get_type().name()?;
-    context.set_item("message", format!("{name} exception in shielded future"))?;
-    context.set_item("exception", exc)?;
-    context.set_item("future", inner)?;
-    if let Some(traceback) = inner.getattr_opt(intern!(py, "_source_traceback"))?
-        && traceback.is_truthy()?
-    {
-        context.set_item("source_traceback", traceback)?;
-    }
-    LoopRef::new(future_likes::loop_of(py, inner)?.bind(py)).call_exception_handler(py, &context)
+    let context = ExceptionContext::new(py)
+        .with("message", format!("{name} exception in shielded future"))?
+        .with("exception", exc)?
+        .with("future", inner)?;
+    let context = match inner.getattr_opt(intern!(py, "_source_traceback"))? {
+        Some(traceback) if traceback.is_truthy()? => context.with("source_traceback", traceback)?,
+        _ => context,
+    };
+    context.report_to(future_likes::loop_of(py, inner)?.as_any())
 }
 
 /// Adds what Python sees of this room to the extension.

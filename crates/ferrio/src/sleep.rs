@@ -7,8 +7,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::coroutines::{self, Native, NativeCoroutine, Phase, executing, just_started, reused};
-use crate::event_loop::{Alarm, LoopRef, resolve_later, running};
-use crate::future::Future;
+use crate::event_loop::{Alarm, resolve_later, running};
+use crate::future::{self, Future};
 use crate::native_fn;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,12 +77,12 @@ impl Sleep {
     }
 
     fn start(&self, py: Python<'_>, delay: &Bound<'_, PyAny>) -> PyResult<Obj<Future>> {
-        let event_loop = LoopRef::new(running::get_running_loop(py)?.bind(py));
+        let event_loop = running::running_loop(py)?;
         let fut = Future::create(py, event_loop.clone())?;
         let alarm = resolve_later(&event_loop, py, delay, &fut, |py| {
             native_fn::function(py, "_set_result_unless_cancelled", Vec::new(), |py, _held, args| {
                 let Some(fut) = args.get(0).and_then(Obj::<Future>::from_bound) else { return Ok(()) };
-                if fut.is_done() { Ok(()) } else { crate::future::set_result(fut, py, Obj::none(py)) }
+                future::wake(fut, py).map(drop)
             })
         })?;
         *self.alarm.borrow_mut() = Some(alarm);
@@ -178,7 +178,7 @@ pub(crate) fn py_sleep(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let contents = Sleep {
         state: Cell::new(State::Created),
         delay: delay.map(Obj::from).into(),
-        result: result.filter(|result| !result.is_none()).map(Obj::from).into(),
+        result: Obj::unless_none(result).into(),
         fut: ObjCell::empty(),
         alarm: RefCell::new(None),
     };

@@ -38,10 +38,10 @@ pub struct Race {
 }
 
 impl Race {
-    fn wake(&self, py: Python<'_>) -> PyResult<()> {
+    fn wake_conductor(&self, py: Python<'_>) -> PyResult<()> {
         match self.news.take() {
-            Some(news) if !news.is_done() => future::set_result(&news, py, Obj::none(py)),
-            _ => Ok(()),
+            Some(news) => future::wake(&news, py).map(drop),
+            None => Ok(()),
         }
     }
 
@@ -56,7 +56,7 @@ impl Race {
             this.unhandled.borrow_mut().push(exc);
         }
         // The others ending is no news: it must not begin the delay anew.
-        if this.running.borrow().is_empty() { this.wake(py) } else { Ok(()) }
+        if this.running.borrow().is_empty() { this.wake_conductor(py) } else { Ok(()) }
     }
 
     /// The next attempt, if there is one.
@@ -103,7 +103,7 @@ impl Race {
         }
         if index + 1 == self.started.get() {
             self.last_failed.set(true);
-            return self.wake(py);
+            return self.wake_conductor(py);
         }
         Ok(())
     }
@@ -118,7 +118,7 @@ impl Race {
             None => None,
         };
         self.cancel_running(py, me.as_ref(), None)?;
-        self.wake(py)
+        self.wake_conductor(py)
     }
 }
 
@@ -174,8 +174,8 @@ async fn sleep_on_news(co: &Co, held: &Local<Race>, delay: Option<&Local>) -> Py
             Some(delay) => Some(resolve_later(&event_loop, py, delay.get().bind(py), &news, |py| {
                 native_fn::function(py, "_release_waiter", Vec::new(), |py, _held, args| {
                     match args.get(0).and_then(Obj::<Future>::from_bound) {
-                        Some(waiter) if !waiter.is_done() => future::set_result(waiter, py, Obj::none(py)),
-                        _ => Ok(()),
+                        Some(waiter) => future::wake(waiter, py).map(drop),
+                        None => Ok(()),
                     }
                 })
             })?),
@@ -265,9 +265,9 @@ pub(crate) fn py_staggered_race(py: Python<'_>, args: Args<'_, '_>) -> PyResult<
     const SIGNATURE: Signature<3> =
         Signature::new("staggered_race", ["coro_fns", "delay", "loop"]).positional(2).required(2);
     let [functions, delay, event_loop] = args.bind(&SIGNATURE)?;
-    let functions = functions.map_or_else(|| Obj::none(py), Obj::from);
-    let delay = delay.filter(|delay| !delay.is_none()).map(Obj::from);
-    let event_loop = event_loop.filter(|event_loop| !event_loop.is_none()).map(Obj::from);
+    let functions = Obj::or_none(py, functions);
+    let delay = Obj::unless_none(delay);
+    let event_loop = Obj::unless_none(event_loop);
     coro::coroutine(py, "staggered_race", move |co| {
         let functions = co.hold(functions);
         let delay = delay.map(|delay| co.hold(delay));

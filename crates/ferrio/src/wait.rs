@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PySet, PyTuple};
 
 use crate::coro::{self, Co, Local};
-use crate::event_loop::{Alarm, LoopRef, resolve_later, running};
+use crate::event_loop::{Alarm, resolve_later, running};
 use crate::future::{self, Future};
 use crate::future_likes::{self, Outcome};
 use crate::native_fn::{self, NativeFn};
@@ -23,7 +23,7 @@ enum Until {
 }
 
 /// The state of one `wait()`, shared with the callback that its futures have.
-pub struct Waiting {
+pub struct Wait {
     until: Cell<Until>,
     /// Futures that are not done yet.
     left: Cell<usize>,
@@ -31,10 +31,10 @@ pub struct Waiting {
     alarm: RefCell<Option<Alarm>>,
 }
 
-impl Waiting {
+impl Wait {
     /// One of the futures is done.
-    fn told(py: Python<'_>, held: &[Obj], fut: &Bound<'_, PyAny>) -> PyResult<()> {
-        let Some(this) = held.first().and_then(|obj| obj.cast_exact::<Waiting>()) else { return Ok(()) };
+    fn future_done(py: Python<'_>, held: &[Obj], fut: &Bound<'_, PyAny>) -> PyResult<()> {
+        let Some(this) = held.first().and_then(|obj| obj.cast_exact::<Wait>()) else { return Ok(()) };
         let left = this.left.get().saturating_sub(1);
         this.left.set(left);
         let ends = left == 0
@@ -51,8 +51,8 @@ impl Waiting {
     fn release(&self, py: Python<'_>) -> PyResult<()> {
         self.stop_alarm(py)?;
         match self.waiter.get() {
-            Some(waiter) if !waiter.is_done() => future::set_result(&waiter, py, Obj::none(py)),
-            _ => Ok(()),
+            Some(waiter) => future::wake(&waiter, py).map(drop),
+            None => Ok(()),
         }
     }
 
@@ -67,7 +67,7 @@ struct Registered {
     co: Co,
     futures: Local,
     callback: Local<NativeFn>,
-    waiting: Local<Waiting>,
+    waiting: Local<Wait>,
     /// How many of the futures have the callback: one of them may have refused it.
     count: Cell<usize>,
 }
@@ -155,7 +155,7 @@ fn begin(
         // An iterable that is true but has nothing to give.
         return Err(PyAssertionError::new_err("Set of Futures is empty."));
     }
-    let event_loop = LoopRef::new(running::get_running_loop(py)?.bind(py));
+    let event_loop = running::running_loop(py)?;
     let waiter = Future::create(py, event_loop.clone())?;
     let alarm = match timeout {
         None => None,
@@ -164,11 +164,11 @@ fn begin(
             Some(resolve_later(&event_loop, py, timeout.bind(py), &waiter, release_callable)?)
         }
     };
-    let waiting: Obj<Waiting> = Obj::create(
+    let waiting: Obj<Wait> = Obj::create(
         py,
         (
             (),
-            Waiting {
+            Wait {
                 until: Cell::new(until),
                 left: Cell::new(futures.len()),
                 waiter: ObjCell::new(waiter.clone()),
@@ -180,9 +180,9 @@ fn begin(
         py,
         "_wait.<locals>._on_completion",
         vec![waiting.as_any().clone()],
-        Waiting::told,
+        Wait::future_done,
     )?;
-    callback.wakes(&waiter);
+    callback.set_resolves(&waiter);
     let registered = Registered {
         co: co.clone(),
         futures: co.hold(Obj::from(&futures)),
@@ -201,8 +201,8 @@ fn begin(
 fn release_callable(py: Python<'_>) -> PyResult<Obj> {
     native_fn::function(py, "_release_waiter", Vec::new(), |py, _held, args| {
         match args.get(0).and_then(Obj::<Future>::from_bound) {
-            Some(waiter) if !waiter.is_done() => future::set_result(waiter, py, Obj::none(py)),
-            _ => Ok(()),
+            Some(waiter) => future::wake(waiter, py).map(drop),
+            None => Ok(()),
         }
     })
 }
@@ -228,8 +228,8 @@ pub(crate) fn wait(
     timeout: Option<&Bound<'_, PyAny>>,
     return_when: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Obj> {
-    let given = given.map_or_else(|| Obj::none(py), Obj::from);
-    let timeout = timeout.filter(|timeout| !timeout.is_none()).map(Obj::from);
+    let given = Obj::or_none(py, given);
+    let timeout = Obj::unless_none(timeout);
     let return_when = return_when.map(Obj::from);
     coro::coroutine(py, "wait", move |co| {
         let given = co.hold(given);
@@ -254,16 +254,16 @@ pub(crate) fn wait(
     })
 }
 
-impl Class for Waiting {
+impl Class for Wait {
     type Base = Any;
-    ferrio_object::fields!(Waiting { until, left, waiter, alarm });
+    ferrio_object::fields!(Wait { until, left, waiter, alarm });
     const NAME: &'static str = "ferrio._ferrio._waiting";
     const DOC: &'static str = "";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
 
     fn blank() -> Self {
-        Waiting {
+        Wait {
             until: Cell::new(Until::All),
             left: Cell::new(0),
             waiter: ObjCell::empty(),
@@ -279,7 +279,7 @@ impl Class for Waiting {
 /// # Errors
 /// `MemoryError`.
 pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    ClassDef::add::<Waiting>(module)?;
+    ClassDef::add::<Wait>(module)?;
     ClassDef::function(
         module,
         "wait",

@@ -68,8 +68,7 @@ pub(crate) async fn wait_at_most(co: &Co, awaitable: &Local, timeout: &Local) ->
 /// `TypeError` for wrong arguments.
 pub(crate) fn py_wait_for(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [awaitable, limit] = args.bind(&Signature::new("wait_for", ["fut", "timeout"]))?;
-    let given = |arg: Option<&Bound<'_, PyAny>>| arg.map_or_else(|| Obj::none(py), Obj::from);
-    coroutine(py, given(awaitable), given(limit))
+    coroutine(py, Obj::or_none(py, awaitable), Obj::or_none(py, limit))
 }
 
 impl WaitFor {
@@ -236,7 +235,7 @@ fn time_is_up(py: Python<'_>, event_loop: LoopRef, awaitable: Obj) -> PyResult<O
                 let py = co.py();
                 let fut = task::ensure_future(py, awaitable.get().bind(py), Some(&event_loop.get()))?;
                 drop(awaitable);
-                if is_done(py, &fut)? {
+                if future_likes::is_done(py, &fut)? {
                     return result(py, &fut);
                 }
                 co.hold(fut)
@@ -265,7 +264,7 @@ fn future_in_time(py: Python<'_>, event_loop: LoopRef, fut: Obj, limit: Obj) -> 
             let done = {
                 let py = co.py();
                 handle.get().bind(py).call_method0(intern!(py, "cancel"))?;
-                is_done(py, &fut.get())?
+                future_likes::is_done(py, &fut.get())?
             };
             let cancellation = match waited {
                 Ok(()) => None,
@@ -306,18 +305,11 @@ pub(crate) async fn cancel_and_wait(co: &Co, event_loop: &Kept<LoopRef>, fut: &L
 
 /// A future, and a callback that ends it, whatever it is called with.
 fn waiter(py: Python<'_>, event_loop: &LoopRef) -> PyResult<(Obj, Obj)> {
-    let waiter: Obj = event_loop.as_any().bind(py).call_method0(intern!(py, "create_future"))?.into();
+    let waiter = event_loop.create_future(py)?;
     let release = native_fn::function(py, "_release_waiter", vec![waiter.clone()], |py, held, _args| {
-        if !is_done(py, &held[0])? {
-            held[0].bind(py).call_method1(intern!(py, "set_result"), (py.None(),))?;
-        }
-        Ok(())
+        future_likes::wake(py, &held[0]).map(drop)
     })?;
     Ok((waiter, release))
-}
-
-fn is_done(py: Python<'_>, fut: &Obj) -> PyResult<bool> {
-    fut.bind(py).call_method0(intern!(py, "done"))?.is_truthy()
 }
 
 fn result(py: Python<'_>, fut: &Obj) -> PyResult<Obj> {

@@ -19,12 +19,12 @@ use crate::exceptions::FromIo;
 use crate::future::{self, Future};
 
 /// Forgets the call if its coroutine waits no more.
-struct Waiting<'a> {
+struct CallGuard<'a> {
     event_loop: &'a Local<Loop>,
     number: u64,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
         let fut = self.event_loop.get().calls.waiting.borrow_mut().remove(&self.number);
         drop(fut);
@@ -41,7 +41,7 @@ pub(super) async fn on_thread<T: Send + 'static>(
     event_loop: &Local<Loop>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> PyResult<T> {
-    let (wait, slot, _waiting) = {
+    let (wait, slot, _guard) = {
         let (py, this) = (co.py(), event_loop.get());
         let driver = this.driver()?;
         let number = this.calls.next.get();
@@ -53,11 +53,11 @@ pub(super) async fn on_thread<T: Send + 'static>(
         let fut = Future::create(py, LoopRef::Native(this.clone()))?;
         let old = this.calls.waiting.borrow_mut().insert(number, fut.clone());
         drop(old);
-        let waiting = Waiting { event_loop, number };
+        let guard = CallGuard { event_loop, number };
         blocking::shared()
             .spawn(Box::new(move || ticket.complete(work())))
             .map_err(PyOSError::new_err_from_io)?;
-        (co.wait(fut), slot, waiting)
+        (co.wait(fut), slot, guard)
     };
     wait.await?;
     completions::result(&slot).ok_or_else(|| PyRuntimeError::new_err("the call on a native thread failed"))
@@ -68,10 +68,8 @@ pub(super) fn deliver(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     let Some(completions) = this.calls.completions.borrow().clone() else { return Ok(()) };
     for number in completions.take() {
         let fut = this.calls.waiting.borrow_mut().remove(&number);
-        if let Some(fut) = fut
-            && !fut.is_done()
-        {
-            future::set_result(&fut, py, Obj::none(py))?;
+        if let Some(fut) = fut {
+            future::wake(&fut, py)?;
         }
     }
     Ok(())

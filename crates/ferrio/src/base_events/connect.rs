@@ -17,12 +17,8 @@ use crate::event_loop::{Loop, LoopRef};
 use crate::exceptions;
 use crate::future::Future;
 use crate::library::socket_module;
+use crate::log::{self, Level};
 use crate::transports::{Connected, Opening, StreamTransport};
-
-/// An argument that was given and is not `None`.
-pub(super) fn given(arg: Option<&Bound<'_, PyAny>>) -> Option<Obj> {
-    arg.filter(|arg| !arg.is_none()).map(Obj::from)
-}
 
 pub(super) fn truthy(arg: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
     arg.map_or(Ok(false), PyAnyMethods::is_truthy)
@@ -46,10 +42,10 @@ impl Ssl {
         shutdown_timeout: Option<&Bound<'_, PyAny>>,
     ) -> Self {
         Ssl {
-            context: given(ssl),
-            server_hostname: given(server_hostname),
-            handshake_timeout: given(handshake_timeout),
-            shutdown_timeout: given(shutdown_timeout),
+            context: Obj::unless_none(ssl),
+            server_hostname: Obj::unless_none(server_hostname),
+            handshake_timeout: Obj::unless_none(handshake_timeout),
+            shutdown_timeout: Obj::unless_none(shutdown_timeout),
         }
     }
 
@@ -242,22 +238,22 @@ fn create_connection(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> Py
         all_errors,
     ] = args.bind(&SIGNATURE)?;
     let ssl = Ssl::new(ssl, server_hostname, handshake, shutdown);
-    let delay = given(delay);
-    let interleave = match given(interleave) {
+    let delay = Obj::unless_none(delay);
+    let interleave = match Obj::unless_none(interleave) {
         Some(interleave) => interleave.bind(py).extract()?,
         // Without happy eyeballs the resolver's order is kept.
         None => usize::from(delay.is_some()),
     };
     let target = Target {
-        host: given(host),
-        port: given(port),
+        host: Obj::unless_none(host),
+        port: Obj::unless_none(port),
         wanted: Wanted::stream(py, family, proto, flags)?,
-        local_addr: given(local_addr),
+        local_addr: Obj::unless_none(local_addr),
         delay,
         interleave,
         all_errors: truthy(all_errors)?,
     };
-    let (factory, sock) = (factory.map_or_else(|| Obj::none(py), Obj::from), given(sock));
+    let (factory, sock) = (Obj::or_none(py, factory), Obj::unless_none(sock));
     coro::coroutine(py, "create_connection", move |co| {
         let (this, ssl, target) = (co.hold(this), co.keep(ssl), co.keep(target));
         let (factory, given) = (co.hold(factory), sock.map(|sock| co.hold(sock)));
@@ -298,12 +294,12 @@ fn create_connection(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> Py
 }
 
 fn log_connected(py: Python<'_>, pair: &Obj, target: &Target) -> PyResult<()> {
-    let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
     let (transport, protocol) = (pair.bind(py).get_item(0)?, pair.bind(py).get_item(1)?);
     let sock = transport.call_method1("get_extra_info", ("socket",))?;
     let or_none = |arg: &Option<Obj>| arg.clone().unwrap_or_else(|| Obj::none(py));
-    let args = ("%r connected to %s:%r: (%r, %r)", sock, or_none(&target.host), or_none(&target.port));
-    logger.call_method1("debug", (args.0, args.1, args.2, args.3, transport, protocol)).map(drop)
+    let (host, port) = (or_none(&target.host), or_none(&target.port));
+    let args = ("%r connected to %s:%r: (%r, %r)", sock, host, port, transport, protocol);
+    log::write(py, "ferrio.base_events", Level::Debug, args)
 }
 
 /// The infos of an address, of which there has to be one.
@@ -550,8 +546,8 @@ fn create_unix_connection(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) 
     .required(1);
     let [factory, path, ssl, sock, server_hostname, handshake, shutdown] = args.bind(&SIGNATURE)?;
     let ssl = Ssl::new(ssl, server_hostname, handshake, shutdown);
-    let factory = factory.map_or_else(|| Obj::none(py), Obj::from);
-    let (path, sock) = (given(path), given(sock));
+    let factory = Obj::or_none(py, factory);
+    let (path, sock) = (Obj::unless_none(path), Obj::unless_none(sock));
     coro::coroutine(py, "create_unix_connection", move |co| {
         let (this, ssl, factory) = (co.hold(this), co.keep(ssl), co.hold(factory));
         let (path, sock) = (path.map(|path| co.hold(path)), sock.map(|sock| co.hold(sock)));

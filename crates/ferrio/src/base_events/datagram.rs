@@ -8,7 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
-use super::connect::{OwnedSocket, given};
+use super::connect::OwnedSocket;
 use super::names::{Wanted, ensure_resolved};
 use super::pipes::until_made;
 use super::serve::set_reuse_port;
@@ -18,6 +18,7 @@ use crate::event_loop::{Loop, LoopRef};
 use crate::exceptions;
 use crate::future::Future;
 use crate::library::socket_module;
+use crate::log::{self, Level};
 use crate::transports::DatagramTransport;
 
 /// What `create_datagram_endpoint()` was given. Arguments that are false count as not given, as in asyncio.
@@ -76,8 +77,8 @@ fn create_datagram_endpoint(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>
         reuse_port: truthy_or_none(reuse_port)?,
         allow_broadcast: truthy_or_none(allow_broadcast)?,
     };
-    let factory = factory.map_or_else(|| Obj::none(py), Obj::from);
-    let sock = given(sock);
+    let factory = Obj::or_none(py, factory);
+    let sock = Obj::unless_none(sock);
     coro::coroutine(py, "create_datagram_endpoint", move |co| {
         let (this, factory, endpoint) = (co.hold(this), co.hold(factory), co.keep(endpoint));
         let given = sock.map(|sock| co.hold(sock));
@@ -118,19 +119,17 @@ fn create_datagram_endpoint(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>
 }
 
 fn log_created(py: Python<'_>, endpoint: &Endpoint, transport: &Obj, protocol: &Obj) -> PyResult<()> {
-    let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
     let remote = endpoint.remote_addr.clone().unwrap_or_else(|| Obj::none(py));
     match &endpoint.local_addr {
         Some(local) => {
             let message = "Datagram endpoint local_addr=%r remote_addr=%r created: (%r, %r)";
-            logger.call_method1("info", (message, local, remote, transport, protocol))
+            log::write(py, "ferrio.base_events", Level::Info, (message, local, remote, transport, protocol))
         }
         None => {
             let message = "Datagram endpoint remote_addr=%r created: (%r, %r)";
-            logger.call_method1("debug", (message, remote, transport, protocol))
+            log::write(py, "ferrio.base_events", Level::Debug, (message, remote, transport, protocol))
         }
     }
-    .map(drop)
 }
 
 /// # Errors
@@ -320,15 +319,14 @@ fn make_transport(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyRes
         Signature::new("_make_datagram_transport", ["sock", "protocol", "address", "waiter", "extra"])
             .required(2);
     let [sock, protocol, address, waiter, extra] = args.bind(&SIGNATURE)?;
-    let owned = |arg: Option<&Bound<'_, PyAny>>| arg.map_or_else(|| Obj::none(py), Obj::from);
     DatagramTransport::open(
         py,
         this,
-        &owned(sock),
-        &owned(protocol),
-        given(address),
-        given(waiter),
-        given(extra),
+        &Obj::or_none(py, sock),
+        &Obj::or_none(py, protocol),
+        Obj::unless_none(address),
+        Obj::unless_none(waiter),
+        Obj::unless_none(extra),
     )
 }
 

@@ -6,7 +6,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::event_loop::Loop;
+use crate::event_loop::{Loop, LoopRef};
+use crate::warnings;
 use crate::{coro, debug};
 
 fn run_in_executor(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
@@ -51,7 +52,7 @@ fn set_default_executor(this: &Obj<Loop>, py: Python<'_>, executor: &Bound<'_, P
 fn shutdown_default_executor(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     const SIGNATURE: Signature<1> = Signature::new("shutdown_default_executor", ["timeout"]).required(0);
     let [timeout] = args.bind(&SIGNATURE)?;
-    let timeout = timeout.filter(|timeout| !timeout.is_none()).map(Obj::from);
+    let timeout = Obj::unless_none(timeout);
     coro::coroutine(py, "BaseEventLoop.shutdown_default_executor", move |co| {
         let (this, timeout) = (co.hold(this), timeout.map(|timeout| co.hold(timeout)));
         async move {
@@ -80,7 +81,7 @@ fn shutdown_default_executor(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_
                     let message = format!(
                         "The executor did not finishing joining its threads within {seconds} seconds."
                     );
-                    warn_runtime(py, &message)?;
+                    warnings::warn::<pyo3::exceptions::PyRuntimeWarning>(py, &message)?;
                     let kwargs = PyDict::new(py);
                     kwargs.set_item("wait", false)?;
                     executor.get().bind(py).call_method("shutdown", (), Some(&kwargs))?;
@@ -95,11 +96,11 @@ fn shutdown_default_executor(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_
 /// Begins to wait for the executor's threads, in a thread of its own: they are what is waited for. Returns the thread,
 /// and the future that tells of the end.
 fn start_joining(this: &Obj<Loop>, py: Python<'_>, executor: &Obj) -> PyResult<(Obj, Obj)> {
-    let fut = this.bind(py).call_method0("create_future")?;
+    let fut = LoopRef::Native(this.clone()).create_future(py)?;
     let join = crate::native_fn::function(
         py,
         "_do_shutdown",
-        vec![executor.clone(), this.as_any().clone(), Obj::from(&fut)],
+        vec![executor.clone(), this.as_any().clone(), fut.clone()],
         |py, held, _args| {
             let [executor, event_loop, fut] = held else { return Ok(()) };
             let (event_loop, fut) = (event_loop.bind(py), fut.bind(py));
@@ -144,12 +145,6 @@ fn settle(py: Python<'_>, held: &[Obj], method: &str) -> PyResult<()> {
     if !fut.call_method0("done")?.is_truthy()? {
         fut.call_method1(method, (value,))?;
     }
-    Ok(())
-}
-
-fn warn_runtime(py: Python<'_>, message: &str) -> PyResult<()> {
-    let category = py.get_type::<pyo3::exceptions::PyRuntimeWarning>();
-    crate::library::module(py, "warnings")?.call_method1("warn", (message, category))?;
     Ok(())
 }
 

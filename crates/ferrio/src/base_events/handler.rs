@@ -4,10 +4,10 @@ use ferrio_object::{ClassBuilder, Obj, Signature};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
-use crate::event_loop::Loop;
+use crate::event_loop::{ExceptionContext, Loop};
 use crate::exceptions;
+use crate::log::{self, Level};
 
 /// Calls the loop's handler; an error in a user's handler is itself handled by the default one.
 fn call_exception_handler(this: &Obj<Loop>, py: Python<'_>, context: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -44,10 +44,11 @@ fn call_exception_handler(this: &Obj<Loop>, py: Python<'_>, context: &Bound<'_, 
         Ok(()) => Ok(()),
         Err(err) if exceptions::is_exit(py, &err) => Err(err),
         Err(err) => {
-            let wrapped = PyDict::new(py);
-            wrapped.set_item("message", "Unhandled error in exception handler")?;
-            wrapped.set_item("exception", exceptions::value_of(py, err))?;
-            wrapped.set_item("context", context)?;
+            let wrapped = ExceptionContext::new(py)
+                .with("message", "Unhandled error in exception handler")?
+                .with("exception", exceptions::value_of(py, err))?
+                .with("context", context)?
+                .into_dict();
             match this.bind(py).call_method1(intern!(py, "default_exception_handler"), (wrapped,)) {
                 Ok(_) => Ok(()),
                 Err(err) if exceptions::is_exit(py, &err) => Err(err),
@@ -141,31 +142,22 @@ fn set_exception_handler(this: &Obj<Loop>, _py: Python<'_>, handler: &Bound<'_, 
 /// # Errors
 /// What the logger raises.
 fn log_handled(py: Python<'_>, message: &str, exception: &Obj) -> PyResult<()> {
-    let logger = crate::library::module(py, "ferrio.base_events")?.getattr(intern!(py, "logger"))?;
-    let kwargs = PyDict::new(py);
-    kwargs.set_item("exc_info", true)?;
-    ferrio_object::with_handled(py, exception, || logger.call_method("error", (message,), Some(&kwargs)))?;
-    Ok(())
+    let write = || log::write_exception(py, "ferrio.base_events", Level::Error, (message,), true);
+    ferrio_object::with_handled(py, exception, write)
 }
 
-/// Logs an error, with the exception's traceback if there is one, through `base_events.logger` as it is now: tests
-/// and users replace it.
+/// Logs an error, with the exception's traceback if there is one.
 ///
 /// # Errors
 /// What the logger raises.
 fn log_error(py: Python<'_>, message: &str, exception: Option<Obj>) -> PyResult<()> {
-    let logger = crate::library::module(py, "ferrio.base_events")?.getattr(intern!(py, "logger"))?;
-    let kwargs = PyDict::new(py);
-    match exception {
-        Some(exc) => {
-            let exc = exc.bind(py);
-            let traceback = exc.getattr(intern!(py, "__traceback__"))?;
-            kwargs.set_item("exc_info", (exc.get_type(), exc, traceback))?;
-        }
-        None => kwargs.set_item("exc_info", false)?,
-    }
-    logger.call_method("error", (message,), Some(&kwargs))?;
-    Ok(())
+    let Some(exc) = exception else {
+        return log::write_exception(py, "ferrio.base_events", Level::Error, (message,), false);
+    };
+    let exc = exc.bind(py);
+    let traceback = exc.getattr(intern!(py, "__traceback__"))?;
+    let exc_info = (exc.get_type(), exc, traceback);
+    log::write_exception(py, "ferrio.base_events", Level::Error, (message,), exc_info)
 }
 
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {

@@ -9,7 +9,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict};
 
 use super::turn;
-use crate::event_loop::{Loop, LoopRef, Ready, Timer, running};
+use crate::event_loop::{ExceptionContext, Loop, LoopRef, Ready, Timer, running};
+use crate::log::{self, Level};
+use crate::warnings;
 use crate::{coro, exceptions, stock, task};
 
 /// What `run_forever` has set up and must put back.
@@ -151,7 +153,7 @@ pub(crate) fn py_stop_when_done(py: Python<'_>, args: Args<'_, '_>) -> PyResult<
         }
     }
     let event_loop = crate::future_likes::loop_of(py, fut)?;
-    event_loop.bind(py).call_method0(intern!(py, "stop"))?;
+    event_loop.as_any().bind(py).call_method0(intern!(py, "stop"))?;
     Ok(())
 }
 
@@ -163,8 +165,7 @@ fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
         return Ok(());
     }
     if this.debug.get() {
-        let logger = crate::library::module(py, "ferrio.base_events")?.getattr(intern!(py, "logger"))?;
-        logger.call_method1(intern!(py, "debug"), ("Close %r", this))?;
+        log::write(py, "ferrio.base_events", Level::Debug, ("Close %r", this))?;
     }
     // The loop is closed whatever becomes of its signal handlers.
     let signals = super::signals::remove_all(this, py);
@@ -236,13 +237,7 @@ fn asyncgen_firstiter(this: &Obj<Loop>, py: Python<'_>, generator: &Bound<'_, Py
             "asynchronous generator {} was scheduled after loop.shutdown_asyncgens() call",
             generator.repr()?
         );
-        let kwargs = PyDict::new(py);
-        kwargs.set_item("source", this)?;
-        crate::library::module(py, "warnings")?.call_method(
-            "warn",
-            (message, py.get_type::<PyResourceWarning>()),
-            Some(&kwargs),
-        )?;
+        warnings::warn_of::<PyResourceWarning>(py, &message, this.as_any())?;
     }
     asyncgens(this, py)?.call_method1("add", (generator,))?;
     Ok(())
@@ -284,15 +279,14 @@ fn shutdown_asyncgens(this: &Obj<Loop>, py: Python<'_>) -> PyResult<Obj> {
             for (result, generator) in results.bind(py).try_iter()?.zip(generators.iter()) {
                 let result = result?;
                 if result.is_instance_of::<pyo3::exceptions::PyBaseException>() {
-                    let context = PyDict::new(py);
                     let shown = generator.bind(py).repr()?;
-                    context.set_item(
-                        "message",
-                        format!("an error occurred during closing of asynchronous generator {shown}"),
-                    )?;
-                    context.set_item("exception", result)?;
-                    context.set_item("asyncgen", generator)?;
-                    this.get().bind(py).call_method1("call_exception_handler", (context,))?;
+                    let message =
+                        format!("an error occurred during closing of asynchronous generator {shown}");
+                    ExceptionContext::new(py)
+                        .with("message", message)?
+                        .with("exception", result)?
+                        .with("asyncgen", generator)?
+                        .report_to(&this.get())?;
                 }
             }
             Ok(Obj::none(py))

@@ -13,6 +13,7 @@ use super::resolve;
 use crate::coro::{self, Co, Kept, Local};
 use crate::event_loop::Loop;
 use crate::library::socket_module;
+use crate::log::{self, Level};
 use crate::transports::has_null;
 
 /// What is wanted of an address: the keyword arguments of `getaddrinfo`.
@@ -245,16 +246,15 @@ fn described(py: Python<'_>, args: &[Obj]) -> PyResult<String> {
 
 /// Debug mode tells of every lookup, louder of the slow ones.
 fn log_lookup(this: &Obj<Loop>, py: Python<'_>, shown: &str, took: f64, infos: &Obj) -> PyResult<()> {
-    let logger = crate::library::module(py, "ferrio.base_events")?.getattr(intern!(py, "logger"))?;
     let infos = infos.bind(py).repr()?;
     let message = format!("Getting address info {shown} took {:.3}ms: {infos}", took * 1e3);
-    let level = if took >= this.slow_callback_duration.get() { "info" } else { "debug" };
-    logger.call_method1(level, (message,)).map(drop)
+    let level = if took >= this.slow_callback_duration.get() { Level::Info } else { Level::Debug };
+    log::write(py, "ferrio.base_events", level, (message,))
 }
 
 fn getnameinfo(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [sockaddr, flags] = args.bind(&Signature::new("getnameinfo", ["sockaddr", "flags"]).required(1))?;
-    let sockaddr = sockaddr.map_or_else(|| Obj::none(py), Obj::from);
+    let sockaddr = Obj::or_none(py, sockaddr);
     let flags = flags.map_or_else(|| zero(py), |flags| Ok(flags.into()))?;
     coro::coroutine(py, "getnameinfo", move |co| {
         let (this, passed) = (co.hold(this), co.keep(vec![sockaddr, flags]));
@@ -273,7 +273,7 @@ fn py_ensure_resolved(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> P
         Signature::new("_ensure_resolved", ["address", "family", "type", "proto", "flags", "loop"])
             .positional(1);
     let [address, family, kind, proto, flags, _] = args.bind(&SIGNATURE)?;
-    let address = address.map_or_else(|| Obj::none(py), Obj::from);
+    let address = Obj::or_none(py, address);
     let mut wanted = Wanted::stream(py, family, proto, flags)?;
     if let Some(kind) = kind {
         wanted.kind = kind.into();

@@ -5,10 +5,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::connect::given;
 use crate::coro::{self, Co, Local};
 use crate::event_loop::{Loop, LoopRef};
 use crate::future::Future;
+use crate::log::{self, Level};
 use crate::transports::{OverPipe, ReadPipe, WritePipe};
 
 /// Waits until the endpoint is there, and closes it if that is not to be.
@@ -32,8 +32,7 @@ fn connect(
     shown: &'static str,
 ) -> PyResult<Obj> {
     let [factory, pipe] = args.bind(&Signature::new(name, ["protocol_factory", "pipe"]))?;
-    let owned = |arg: Option<&Bound<'_, PyAny>>| arg.map_or_else(|| Obj::none(py), Obj::from);
-    let (factory, pipe) = (owned(factory), owned(pipe));
+    let (factory, pipe) = (Obj::or_none(py, factory), Obj::or_none(py, pipe));
     coro::coroutine(py, name, move |co| {
         let (this, factory, pipe) = (co.hold(this), co.hold(factory), co.hold(pipe));
         async move {
@@ -49,9 +48,8 @@ fn connect(
             let py = co.py();
             let (transport, protocol) = (transport.get(), protocol.get());
             if this.get().debug.get() {
-                let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
                 let fd = pipe.get().bind(py).call_method0(intern!(py, "fileno"))?;
-                logger.call_method1("debug", (shown, fd, &transport, &protocol))?;
+                log::write(py, "ferrio.base_events", Level::Debug, (shown, fd, &transport, &protocol))?;
             }
             Ok((transport, protocol).into_pyobject(py)?.into_any().into())
         }
@@ -68,20 +66,24 @@ fn connect_write_pipe(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> P
     connect(this, py, args, "connect_write_pipe", |py| intern!(py, "_make_write_pipe_transport"), shown)
 }
 
-const MAKE: [&str; 4] = ["pipe", "protocol", "waiter", "extra"];
+fn make<T: OverPipe>(
+    this: &Obj<Loop>,
+    py: Python<'_>,
+    args: Args<'_, '_>,
+    name: &'static str,
+) -> PyResult<Obj<T>> {
+    const NAMES: [&str; 4] = ["pipe", "protocol", "waiter", "extra"];
+    let [pipe, protocol, waiter, extra] = args.bind(&Signature::new(name, NAMES).required(2))?;
+    let (pipe, protocol) = (Obj::or_none(py, pipe), Obj::or_none(py, protocol));
+    T::open(py, this, &pipe, &protocol, Obj::unless_none(waiter), Obj::unless_none(extra))
+}
 
 fn make_read(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<ReadPipe>> {
-    let [pipe, protocol, waiter, extra] =
-        args.bind(&Signature::new("_make_read_pipe_transport", MAKE).required(2))?;
-    let owned = |arg: Option<&Bound<'_, PyAny>>| arg.map_or_else(|| Obj::none(py), Obj::from);
-    ReadPipe::open(py, this, &owned(pipe), &owned(protocol), given(waiter), given(extra))
+    make(this, py, args, "_make_read_pipe_transport")
 }
 
 fn make_write(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<WritePipe>> {
-    let [pipe, protocol, waiter, extra] =
-        args.bind(&Signature::new("_make_write_pipe_transport", MAKE).required(2))?;
-    let owned = |arg: Option<&Bound<'_, PyAny>>| arg.map_or_else(|| Obj::none(py), Obj::from);
-    WritePipe::open(py, this, &owned(pipe), &owned(protocol), given(waiter), given(extra))
+    make(this, py, args, "_make_write_pipe_transport")
 }
 
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {

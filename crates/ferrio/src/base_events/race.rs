@@ -10,7 +10,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::coro::{Co, Local};
-use crate::event_loop::Loop;
+use crate::event_loop::{Loop, LoopRef};
+use crate::future_likes;
 use crate::{exceptions, native_fn};
 
 /// What came of a race.
@@ -96,13 +97,9 @@ pub(crate) async fn race(
         // Woken by any attempt that ends, and by the clock if another attempt could begin.
         let (wait, timer) = {
             let (py, event_loop) = (co.py(), event_loop.get());
-            let wake: Obj = event_loop.bind(py).call_method0(intern!(py, "create_future"))?.into();
+            let wake = LoopRef::new(event_loop.bind(py)).create_future(py)?;
             let waker = native_fn::function(py, "_wake", vec![wake.clone()], |py, held, _args| {
-                let wake = held[0].bind(py);
-                if !wake.call_method0(intern!(py, "done"))?.is_truthy()? {
-                    wake.call_method1(intern!(py, "set_result"), (py.None(),))?;
-                }
-                Ok(())
+                future_likes::wake(py, &held[0]).map(drop)
             })?;
             for (task, ended) in attempts.tasks.get().bind(py).try_iter()?.zip(&ended) {
                 let task = task?;

@@ -58,7 +58,7 @@ fn unwatch_unchecked(
     }
     let fd = match watches::fileno(py, file) {
         Ok(fd) => {
-            watches::keep_no_more(this, py, fd)?;
+            watches::stop_keeping(this, py, fd)?;
             fd
         }
         // As a selector does, a closed one is looked for by the object.

@@ -23,7 +23,7 @@ use crate::library::socket_module;
 use crate::transports::host_text;
 
 /// Whether Python's function `name` of the socket module may be bypassed.
-fn may(this: &Obj<Loop>, py: Python<'_>, name: &str) -> PyResult<bool> {
+fn may_bypass(this: &Obj<Loop>, py: Python<'_>, name: &str) -> PyResult<bool> {
     const REPLACED: ferrio_object::MethodSet =
         Hooks::RUN_IN_EXECUTOR.or(Hooks::RUN_ONCE).or(Hooks::TIME).or(Hooks::PROCESS_EVENTS);
     // After the executor's end, resolving is refused; the executor has the words for that.
@@ -60,7 +60,7 @@ fn may(this: &Obj<Loop>, py: Python<'_>, name: &str) -> PyResult<bool> {
 pub(super) async fn infos(co: &Co, this: &Local<Loop>, args: &Kept<Vec<Obj>>) -> PyResult<Option<Obj>> {
     let (host, service, hints) = {
         let (py, args) = (co.py(), args.get());
-        if !may(&this.get(), py, "getaddrinfo")? {
+        if !may_bypass(&this.get(), py, "getaddrinfo")? {
             return Ok(None);
         }
         let [host, port, family, kind, protocol, flags] = &args[..] else { return Ok(None) };
@@ -236,7 +236,7 @@ fn error(py: Python<'_>, failure: Failure) -> PyResult<PyErr> {
 pub(super) async fn names(co: &Co, this: &Local<Loop>, args: &Kept<Vec<Obj>>) -> PyResult<Option<Obj>> {
     let (address, flags) = {
         let (py, args) = (co.py(), args.get());
-        if !may(&this.get(), py, "getnameinfo")? {
+        if !may_bypass(&this.get(), py, "getnameinfo")? {
             return Ok(None);
         }
         let [address, flags] = &args[..] else { return Ok(None) };

@@ -30,7 +30,7 @@ impl Call {
     ) -> PyResult<Call> {
         if !args.has_keywords() && args.len() > lead {
             let mut rest = args.iter().skip(lead);
-            let callback = rest.next().map_or_else(|| Obj::none(py), Obj::from);
+            let callback = Obj::or_none(py, rest.next());
             return Ok(Call {
                 callback,
                 args: rest.map(Obj::from).collect(),
@@ -49,7 +49,7 @@ impl Call {
         signature: &Signature<N>,
     ) -> PyResult<Call> {
         let (bound, rest) = args.bind_rest(signature)?;
-        let callback = bound[lead].map_or_else(|| Obj::none(py), Obj::from);
+        let callback = Obj::or_none(py, bound[lead]);
         let context = match bound[lead + 1] {
             Some(context) if !context.is_none() => {
                 let context = Obj::from(context);

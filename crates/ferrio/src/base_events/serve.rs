@@ -6,7 +6,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
-use super::connect::{Ssl, begin_transport, expect_stream, given, truthy};
+use super::connect::{Ssl, begin_transport, expect_stream, truthy};
 use super::names::{Wanted, ensure_resolved};
 use super::sock::check_ssl_socket;
 use super::unix_paths;
@@ -14,6 +14,7 @@ use crate::coro::{self, Co, Kept, Local};
 use crate::event_loop::Loop;
 use crate::gather::gather_objects;
 use crate::library::socket_module;
+use crate::log::{self, Level};
 use crate::server::{Listener, Server, Serving};
 use crate::sleep;
 
@@ -75,14 +76,14 @@ fn create_server(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResu
         None => socket_module(py)?.getattr("AI_PASSIVE")?,
     };
     let bind = Bind {
-        port: port.map_or_else(|| Obj::none(py), Obj::from),
+        port: Obj::or_none(py, port),
         wanted: Wanted::stream(py, family, None, Some(&flags))?,
-        reuse_address: given(reuse_address).map(|given| given.bind(py).is_truthy()).transpose()?,
+        reuse_address: Obj::unless_none(reuse_address).map(|given| given.bind(py).is_truthy()).transpose()?,
         reuse_port: truthy(reuse_port)?,
         keep_alive: truthy(keep_alive)?,
     };
     let ssl = Ssl::new(ssl, None, handshake, shutdown);
-    let (factory, host, sock) = (given(factory), given(host), given(sock));
+    let (factory, host, sock) = (Obj::unless_none(factory), Obj::unless_none(host), Obj::unless_none(sock));
     let backlog = backlog.map_or(Ok(100), PyAnyMethods::extract)?;
     let start = start.map_or(Ok(true), PyAnyMethods::is_truthy)?;
     coro::coroutine(py, "create_server", move |co| {
@@ -117,8 +118,7 @@ fn create_server(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResu
             let server = serve(&co, &this, sockets, &plan).await?;
             if this.get().debug.get() {
                 let py = co.py();
-                let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
-                logger.call_method1("info", ("%r is serving", &server))?;
+                log::write(py, "ferrio.base_events", Level::Info, ("%r is serving", &server))?;
             }
             Ok(server.into_any())
         }
@@ -303,7 +303,6 @@ fn bind_one(
 ) -> PyResult<()> {
     let info = info.bind(py);
     let socket = socket_module(py)?;
-    let logger = || crate::library::module(py, "ferrio.base_events")?.getattr("logger");
     let (family, kind, proto) = (info.get_item(0)?, info.get_item(1)?, info.get_item(2)?);
     let sock = match socket.getattr("socket")?.call1((&family, &kind, &proto)) {
         Ok(sock) => sock,
@@ -311,7 +310,7 @@ fn bind_one(
             // A combination of family, type and protocol that this system does not have.
             if this.debug.get() {
                 let message = "create_server() failed to create socket.socket(%r, %r, %r)";
-                logger()?.call_method1("warning", (message, family, kind, proto))?;
+                log::write(py, "ferrio.base_events", Level::Warning, (message, family, kind, proto))?;
             }
             return Ok(());
         }
@@ -348,7 +347,7 @@ fn bind_one(
         sockets.pop();
         sock.call_method0("close")?;
         if this.debug.get() {
-            logger()?.call_method1("warning", (message,))?;
+            log::write(py, "ferrio.base_events", Level::Warning, (message,))?;
         }
         return Ok(());
     }
@@ -390,7 +389,7 @@ fn create_unix_server(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> P
     .required(1);
     let [factory, path, sock, backlog, ssl, handshake, shutdown, start, cleanup] = args.bind(&SIGNATURE)?;
     let ssl = Ssl::new(ssl, None, handshake, shutdown);
-    let (factory, path, sock) = (given(factory), given(path), given(sock));
+    let (factory, path, sock) = (Obj::unless_none(factory), Obj::unless_none(path), Obj::unless_none(sock));
     let backlog = backlog.map_or(Ok(100), PyAnyMethods::extract)?;
     let start = start.map_or(Ok(true), PyAnyMethods::is_truthy)?;
     // New in 3.13, where it is the default.
@@ -482,10 +481,10 @@ fn connect_accepted_socket(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>)
             let pair = begin_transport(&co, &this, &sock, false, &factory, &ssl).await?;
             if this.get().debug.get() {
                 let py = co.py();
-                let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
                 let (transport, protocol) = (pair.bind(py).get_item(0)?, pair.bind(py).get_item(1)?);
                 let sock = transport.call_method1("get_extra_info", ("socket",))?;
-                logger.call_method1("debug", ("%r handled: (%r, %r)", sock, transport, protocol))?;
+                let args = ("%r handled: (%r, %r)", sock, transport, protocol);
+                log::write(py, "ferrio.base_events", Level::Debug, args)?;
             }
             Ok(pair)
         }

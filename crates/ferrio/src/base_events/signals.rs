@@ -24,6 +24,8 @@ use pyo3::types::{PyDict, PyInt};
 
 use crate::event_loop::{Handle, Loop, Pipe, Source, call_soon_native};
 use crate::exceptions::FromIo;
+use crate::log::{self, Level};
+use crate::warnings;
 use crate::{coroutines, debug, native_fn};
 
 fn open_pipe(this: &Obj<Loop>) -> PyResult<Rc<SignalPipe>> {
@@ -204,8 +206,8 @@ fn release(this: &Obj<Loop>, py: Python<'_>, signals: &Bound<'_, PyAny>) -> PyRe
         if !err.is_instance_of::<PyValueError>(py) && !err.is_instance_of::<PyOSError>(py) {
             return Err(err);
         }
-        let logger = py.import("ferrio.log")?.getattr("logger")?;
-        logger.call_method1("info", ("set_wakeup_fd(-1) failed: %s", err.value(py)))?;
+        let message = "set_wakeup_fd(-1) failed: %s";
+        log::write(py, "ferrio.log", Level::Info, (message, err.value(py)))?;
     }
     Ok(())
 }
@@ -313,11 +315,7 @@ fn remove_handlers(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
         let message = format!(
             "Closing the loop {shown} on interpreter shutdown stage, skipping signal handlers removal"
         );
-        let kwargs = PyDict::new(py);
-        kwargs.set_item("source", this)?;
-        let category = py.get_type::<PyResourceWarning>();
-        crate::library::module(py, "warnings")?.call_method("warn", (message, category), Some(&kwargs))?;
-        return Ok(());
+        return warnings::warn_of::<PyResourceWarning>(py, &message, this.as_any());
     }
     for signal in handlers.keys() {
         this.bind(py).call_method1(intern!(py, "remove_signal_handler"), (signal,))?;

@@ -45,16 +45,16 @@ pub(super) fn check(this: &Obj<Loop>, py: Python<'_>, sock: &Obj) -> PyResult<()
 }
 
 /// Takes the wait back when the operation is cancelled.
-struct Waiting {
+struct WaitGuard {
     event_loop: Obj<Loop>,
     fd: RawFd,
     side: Interest,
     fut: Obj<Future>,
 }
 
-ferrio_object::traverse!(struct Waiting { event_loop, fd, side, fut });
+ferrio_object::traverse!(struct WaitGuard { event_loop, fd, side, fut });
 
-impl Drop for Waiting {
+impl Drop for WaitGuard {
     fn drop(&mut self) {
         watches::wait_no_more(&self.event_loop, self.fd, self.side, &self.fut);
     }
@@ -66,7 +66,7 @@ pub(super) async fn ready(co: &Co, this: &Local<Loop>, sock: &Local, side: Inter
         let (py, this) = (co.py(), this.get());
         let fd = watches::fileno(py, sock.get().bind(py))?;
         let fut = watches::wait_ready(&this, py, fd, side)?;
-        co.keep(Waiting { event_loop: this, fd, side, fut })
+        co.keep(WaitGuard { event_loop: this, fd, side, fut })
     };
     let wait = co.wait(&waiting.get().fut);
     wait.await.map(drop)
@@ -116,7 +116,7 @@ fn operation(
 }
 
 fn owned<const N: usize>(py: Python<'_>, bound: [Option<&Bound<'_, PyAny>>; N]) -> [Obj; N] {
-    bound.map(|arg| arg.map_or_else(|| Obj::none(py), Obj::from))
+    bound.map(|arg| Obj::or_none(py, arg))
 }
 
 fn sock_recv(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {

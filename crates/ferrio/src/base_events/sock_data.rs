@@ -103,12 +103,12 @@ fn wait_no_more(this: &Obj<Loop>, fd: RawFd, side: Interest, fut: &Obj) {
 
 /// A descriptor and a count in the one number that a parked operation keeps.
 #[derive(Clone, Copy)]
-struct Place {
+struct FdAndCount {
     fd: RawFd,
     count: usize,
 }
 
-impl Place {
+impl FdAndCount {
     /// Descriptors are far below 2^24: the kernel's own limit on their number is 2^20 unless somebody raises it.
     const FD_BITS: u32 = 24;
 
@@ -118,7 +118,7 @@ impl Place {
 
     fn unpack(number: u64) -> Self {
         let fd = (number & ((1 << Self::FD_BITS) - 1)) as RawFd;
-        Place { fd, count: (number >> Self::FD_BITS) as usize }
+        FdAndCount { fd, count: (number >> Self::FD_BITS) as usize }
     }
 }
 
@@ -151,7 +151,7 @@ impl Recv {
             }
             Err(err) if err.kind() == ErrorKind::WouldBlock => {
                 let fut = wait(this, py, &sock, fd, Interest::READABLE)?;
-                let number = Place { fd, count: n }.pack();
+                let number = FdAndCount { fd, count: n }.pack();
                 let memory = Memory { kept: [Some(sock), Some(fut.as_any().clone())], number };
                 Ok(Step::Park(fut.into_any(), memory))
             }
@@ -174,7 +174,7 @@ impl Operation for Recv {
     #[inline]
     fn resume(this: &Obj<Loop>, py: Python<'_>, memory: Memory, outcome: PyResult<Obj>) -> PyResult<Step> {
         let [Some(sock), Some(fut)] = memory.kept else { return Step::none(py) };
-        let Place { fd, count } = Place::unpack(memory.number);
+        let FdAndCount { fd, count } = FdAndCount::unpack(memory.number);
         if let Err(err) = outcome {
             wait_no_more(this, fd, Interest::READABLE, &fut);
             return Err(err);
@@ -209,7 +209,7 @@ impl SendAll {
         let both = PyTuple::new(py, [&sock, &data])?.into_any().into();
         let memory = Memory {
             kept: [Some(both), Some(fut.as_any().clone())],
-            number: Place { fd, count: sent }.pack(),
+            number: FdAndCount { fd, count: sent }.pack(),
         };
         Ok(Step::Park(fut.into_any(), memory))
     }
@@ -227,7 +227,7 @@ impl Operation for SendAll {
 
     fn resume(this: &Obj<Loop>, py: Python<'_>, memory: Memory, outcome: PyResult<Obj>) -> PyResult<Step> {
         let [Some(both), Some(fut)] = memory.kept else { return Step::none(py) };
-        let Place { fd, count } = Place::unpack(memory.number);
+        let FdAndCount { fd, count } = FdAndCount::unpack(memory.number);
         if let Err(err) = outcome {
             wait_no_more(this, fd, Interest::WRITABLE, &fut);
             return Err(err);

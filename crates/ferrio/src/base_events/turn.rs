@@ -15,12 +15,15 @@ use ferrio_object::{ClassBuilder, ClassDef, Obj, Raised};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::PyList;
 
 use super::signals::Guard;
 use super::{ahead, io, replaced};
-use crate::event_loop::{Handle, HandleArgs, Hooks, Loop, Ready, Timer, held_writes, make_handle, running};
+use crate::event_loop::{
+    ExceptionContext, Handle, HandleArgs, Hooks, Loop, Ready, Timer, held_writes, make_handle, running,
+};
 use crate::exceptions::{self, FromIo};
+use crate::log::{self, Level};
 use crate::native_fn::NativeFn;
 use crate::task::StepCallable;
 use crate::taskgroups::TaskGroup;
@@ -273,9 +276,8 @@ impl Shown {
             Shown::Handle(handle) => format_handle(py, handle)?,
             Shown::Nothing => return Ok(()),
         };
-        let logger = crate::library::module(py, "ferrio.base_events")?.getattr("logger")?;
-        logger.call_method1("warning", ("Executing %s took %.3f seconds", shown, took))?;
-        Ok(())
+        let message = "Executing %s took %.3f seconds";
+        log::write(py, "ferrio.base_events", Level::Warning, (message, shown, took))
     }
 
     /// It was shown, or need not be: a handle that has run lets go of what it called.
@@ -301,7 +303,7 @@ fn format_handle(py: Python<'_>, handle: &Obj<Handle>) -> PyResult<String> {
 #[inline(always)]
 fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised> {
     match item {
-        Ready::Step(task) => match task::wake(&task, py) {
+        Ready::Step(task) => match task::run_ready(&task, py) {
             Ok(()) => Ok(()),
             Err(raised) => failed(this, py, &|py| task::wakeup_callable(py, &task), raised.take(py)),
         },
@@ -323,7 +325,7 @@ fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised> {
             Ok(()) => Ok(()),
             Err(err) => failed(this, py, &|py| gather::done_callable(py, &outer), err),
         },
-        Ready::Tell(function, fut) => match NativeFn::tell(&function, py, fut.as_any()) {
+        Ready::DoneCallback(function, fut) => match NativeFn::call_with(&function, py, fut.as_any()) {
             Ok(()) => Ok(()),
             Err(err) => failed(this, py, &|_| Ok(function.as_any().clone()), err),
         },
@@ -336,10 +338,8 @@ fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised> {
             Err(err) => failed(this, py, &|_| Ok(timeout.as_any().clone()), err),
         },
         Ready::Resolve(fut) => {
-            if fut.is_done() {
-                return Ok(());
-            }
-            Ok(future::set_result(&fut, py, Obj::none(py))?)
+            future::wake(&fut, py)?;
+            Ok(())
         }
         Ready::Io { token, readable, writable } => Ok(io::dispatch(this, py, token, readable, writable)?),
         Ready::Connected(transport) => match transport.get() {
@@ -366,10 +366,10 @@ fn failed(
         return Err(err.into());
     }
     let shown = debug::format_callback_source(py, callback(py)?.bind(py), &[], false)?;
-    let context = PyDict::new(py);
-    context.set_item("message", format!("Exception in callback {shown}"))?;
-    context.set_item("exception", exceptions::value_of(py, err))?;
-    this.bind(py).call_method1(intern!(py, "call_exception_handler"), (context,))?;
+    ExceptionContext::new(py)
+        .with("message", format!("Exception in callback {shown}"))?
+        .with("exception", exceptions::value_of(py, err))?
+        .report_to(this)?;
     Ok(())
 }
 

@@ -31,14 +31,14 @@ fn add_callback_signalsafe(this: &Obj<Loop>, py: Python<'_>, handle: &Bound<'_, 
 fn call_soon(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<Handle>> {
     let [callback, arguments, context] =
         args.bind(&Signature::new("_call_soon", ["callback", "args", "context"]))?;
-    let callback = callback.map_or_else(|| Obj::none(py), Obj::from);
+    let callback = Obj::or_none(py, callback);
     let arguments = match arguments {
         Some(arguments) => {
             arguments.try_iter()?.map(|arg| arg.map(Obj::from)).collect::<PyResult<Vec<_>>>()?
         }
         None => Vec::new(),
     };
-    let context = context.filter(|context| !context.is_none()).map(Obj::from);
+    let context = Obj::unless_none(context);
     call_soon_native(this, py, &callback, &arguments, context.as_ref())
 }
 

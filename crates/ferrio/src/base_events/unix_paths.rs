@@ -18,6 +18,7 @@ use pyo3::prelude::*;
 
 use crate::event_loop::{Loop, watches};
 use crate::exceptions::FromIo;
+use crate::log::{self, Level};
 use crate::transports::{is_abstract, refuse_null};
 
 /// The path as the kernel takes it.
@@ -43,8 +44,7 @@ fn logged(py: Python<'_>, outcome: io::Result<()>, message: &str, path: &Bound<'
     match outcome {
         Err(err) if err.kind() != io::ErrorKind::NotFound => {
             let err = PyOSError::new_err_from_io(err);
-            let logger = crate::library::module(py, "ferrio.unix_events")?.getattr("logger")?;
-            logger.call_method1("error", (message, path, err.value(py))).map(drop)
+            log::write(py, "ferrio.unix_events", Level::Error, (message, path, err.value(py)))
         }
         _ => Ok(()),
     }

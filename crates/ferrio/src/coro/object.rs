@@ -143,7 +143,7 @@ impl NativeCoroutine for Coroutine {
             Phase::Created if value.is_some_and(|value| !value.is_none()) => return Err(just_started()),
             Phase::Created | Phase::Suspended => {}
         }
-        let value = value.map_or_else(|| Obj::none(py), Obj::from);
+        let value = Obj::or_none(py, value);
         this.drive(py, Input::Value(value))
     }
 

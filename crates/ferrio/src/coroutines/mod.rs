@@ -9,7 +9,9 @@ use ferrio_object::{Args, ClassDef, GilStatic, Obj, Sent, Signature, is_generato
 use pyo3::exceptions::{PyBaseException, PyDeprecationWarning, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::PyType;
+
+use crate::warnings;
 
 pub(crate) use native::{
     Native, NativeCoroutine, Phase, define, executing, finalize, is_native, just_started, reused,
@@ -87,12 +89,9 @@ pub(crate) fn is_coroutine_function(py: Python<'_>, func: &Bound<'_, PyAny>) -> 
 pub(crate) fn py_iscoroutinefunction(py: Python<'_>, args: Args<'_, '_>) -> PyResult<bool> {
     let [func] = args.bind(&Signature::new("iscoroutinefunction", ["func"]))?;
     if cfg!(Py_3_14) {
-        let kwargs = PyDict::new(py);
-        kwargs.set_item("stacklevel", 1)?;
         let message = "'asyncio.iscoroutinefunction' is deprecated and slated for removal in Python 3.16; use \
                        inspect.iscoroutinefunction() instead";
-        let category = py.get_type::<PyDeprecationWarning>();
-        crate::library::module(py, "warnings")?.call_method("warn", (message, category), Some(&kwargs))?;
+        warnings::warn::<PyDeprecationWarning>(py, message)?;
     }
     func.map_or(Ok(false), |func| is_coroutine_function(py, func))
 }

@@ -13,9 +13,9 @@ use ferrio_object::{
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyTuple;
 
-use super::{HandleArgs, Loop, LoopRef, held_writes};
+use super::{ExceptionContext, HandleArgs, Loop, LoopRef, held_writes};
 use crate::exceptions;
 
 /// The contents of a `Handle`. Small, since a million of them may wait at once.
@@ -251,14 +251,12 @@ impl Handle {
             }
             None => "None()".to_owned(),
         };
-        let context = PyDict::new(py);
-        context.set_item("message", format!("Exception in callback {callback}"))?;
-        context.set_item("exception", exceptions::value_of(py, err))?;
-        context.set_item("handle", this)?;
-        if let Some(traceback) = this.source_traceback() {
-            context.set_item("source_traceback", traceback)?;
-        }
-        event_loop.call_exception_handler(py, &context)
+        ExceptionContext::new(py)
+            .with("message", format!("Exception in callback {callback}"))?
+            .with("exception", exceptions::value_of(py, err))?
+            .with("handle", this)?
+            .with_any("source_traceback", this.source_traceback())?
+            .report_to(event_loop.as_any())
     }
 
     fn init(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
@@ -353,7 +351,7 @@ impl Handle {
     }
 
     fn set_callback(this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        this.callback.set(value.filter(|value| !value.is_none()).map(Obj::from));
+        this.callback.set(Obj::unless_none(value));
         Ok(())
     }
 

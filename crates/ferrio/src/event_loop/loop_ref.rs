@@ -136,13 +136,4 @@ impl LoopRef {
             other => other.as_any().bind(py).call_method0(intern!(py, "get_debug"))?.is_truthy(),
         }
     }
-
-    /// `loop.call_exception_handler(context)`.
-    ///
-    /// # Errors
-    /// What a foreign loop raises.
-    pub(crate) fn call_exception_handler(&self, py: Python<'_>, context: &Bound<'_, PyDict>) -> PyResult<()> {
-        self.as_any().bind(py).call_method1(intern!(py, "call_exception_handler"), (context,))?;
-        Ok(())
-    }
 }

@@ -5,6 +5,7 @@
 //! may push onto the ready queue while the loop's thread is in the driver without it. No `RefCell` of the loop may
 //! stay borrowed over code that can run Python.
 
+mod exception_context;
 mod from_rust;
 mod handle;
 mod handle_args;
@@ -34,6 +35,7 @@ use ferrio_object::{ClassDef, Erased, Obj, ObjCell, Replaced, ThreadState};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
+pub(crate) use exception_context::ExceptionContext;
 pub(crate) use from_rust::{Alarm, call_soon_native, make_handle, resolve_later};
 pub(crate) use handle::Handle;
 pub(crate) use handle_args::HandleArgs;
@@ -42,7 +44,7 @@ pub(crate) use loop_ref::LoopRef;
 pub(crate) use pace::Pace;
 pub(crate) use sockets::{SCRATCH_LEN, Sockets};
 pub(crate) use sources::{Futures, Kept, Source, Waiter, Watch};
-pub(crate) use state::{Calls, Engine, Pending, Pipe, Place, Registrations, Signals};
+pub(crate) use state::{Calls, Engine, OutcomeSlot, Pending, Pipe, Registrations, Signals};
 pub(crate) use timer_handle::TimerHandle;
 
 use crate::exceptions::FromIo;
@@ -62,7 +64,7 @@ pub(crate) enum Ready {
     /// Tell a `gather()` that a child is done.
     GatherChild(Obj<Gathering>, Obj<Future>),
     /// Call a done-callback of ours with the future that is done.
-    Tell(Obj<NativeFn>, Obj<Future>),
+    DoneCallback(Obj<NativeFn>, Obj<Future>),
     /// Give a future the result `None`, unless it is done: the end of a `sleep()`.
     Resolve(Obj<Future>),
     /// Let a timeout go off, if its deadline is still the one of that setting.
@@ -82,7 +84,7 @@ ferrio_object::traverse!(enum Ready {
     Step(task),
     Call(handle),
     GatherChild(outer, child),
-    Tell(function, fut),
+    DoneCallback(function, fut),
     Resolve(fut),
     Expire(timeout, setting),
     GroupChild(group, child, place),

@@ -63,13 +63,24 @@ pub(crate) fn running_loop(py: Python<'_>) -> PyResult<LoopRef> {
     Ok(LoopRef::new(get_running_loop(py)?.bind(py)))
 }
 
-/// A loop that was handed to a constructor, or the one that is current.
+/// A loop that was handed to a function, or the running one.
+///
+/// # Errors
+/// `RuntimeError` if none was handed over and none is running.
+pub(crate) fn loop_or_running(py: Python<'_>, event_loop: Option<&Bound<'_, PyAny>>) -> PyResult<LoopRef> {
+    match event_loop {
+        Some(event_loop) if !event_loop.is_none() => Ok(LoopRef::new(event_loop)),
+        _ => running_loop(py),
+    }
+}
+
+/// A loop that was handed to a constructor, or the one that `get_event_loop()` returns.
 ///
 /// # Errors
 /// What the policy raises.
-pub(crate) fn loop_or_current(py: Python<'_>, given: Option<&Bound<'_, PyAny>>) -> PyResult<LoopRef> {
-    match given {
-        Some(given) if !given.is_none() => Ok(LoopRef::new(given)),
+pub(crate) fn loop_or_current(py: Python<'_>, event_loop: Option<&Bound<'_, PyAny>>) -> PyResult<LoopRef> {
+    match event_loop {
+        Some(event_loop) if !event_loop.is_none() => Ok(LoopRef::new(event_loop)),
         _ => Ok(LoopRef::new(get_event_loop(py)?.bind(py))),
     }
 }
@@ -100,7 +111,7 @@ pub(crate) fn py_set(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
     {
         watcher.bind(py).call1((foreign,))?;
     }
-    let old = set(py, event_loop.filter(|event_loop| !event_loop.is_none()).map(Obj::from));
+    let old = set(py, Obj::unless_none(event_loop));
     drop(old);
     Ok(())
 }

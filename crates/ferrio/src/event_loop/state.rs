@@ -114,16 +114,16 @@ impl Signals {
 }
 
 /// Where an outcome is put for its waiter.
-pub(crate) type Place = Rc<Cell<Option<io::Result<Value>>>>;
+pub(crate) type OutcomeSlot = Rc<Cell<Option<io::Result<Value>>>>;
 
 /// Who waits for a file operation, and what it is done to.
 pub(crate) struct Pending {
     pub(crate) fut: Option<Obj<Future>>,
-    pub(crate) place: Place,
+    pub(crate) outcome: OutcomeSlot,
     pub(crate) file: Option<Erased>,
 }
 
-ferrio_object::traverse!(struct Pending { fut, place: unowned, file });
+ferrio_object::traverse!(struct Pending { fut, outcome: unowned, file });
 
 /// File operations of a loop; empty until its first file (`files/engine.rs`).
 #[derive(Default)]

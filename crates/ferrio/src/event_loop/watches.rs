@@ -84,7 +84,7 @@ pub(crate) fn arm<R>(
     side: Interest,
     change: impl FnOnce(&mut Option<Waiter>) -> R,
 ) -> PyResult<R> {
-    keep_no_more(this, py, fd)?;
+    stop_keeping(this, py, fd)?;
     let known = this.watched.borrow().get(&fd).copied();
     let token = match known {
         Some(token) if widen(this, fd, token, side)? => token,
@@ -142,14 +142,14 @@ fn abandon(this: &Obj<Loop>, py: Python<'_>, fd: RawFd, token: Token) -> PyResul
 /// # Errors
 /// What scheduling on the loop raises.
 pub(crate) fn tell_all(py: Python<'_>, futures: &[Obj<Future>]) -> PyResult<()> {
-    for fut in futures.iter().filter(|fut| !fut.is_done()) {
-        future::set_result(fut, py, Obj::none(py))?;
+    for fut in futures {
+        future::wake(fut, py)?;
     }
     Ok(())
 }
 
 /// Watches what is kept (`kept.rs`) like any other descriptor, for as long as somebody waits for it.
-pub(crate) fn keep_no_more(this: &Obj<Loop>, py: Python<'_>, fd: RawFd) -> PyResult<()> {
+pub(crate) fn stop_keeping(this: &Obj<Loop>, py: Python<'_>, fd: RawFd) -> PyResult<()> {
     let (reader, writer) = release(this, fd);
     for (futures, side) in [(reader, Interest::READABLE), (writer, Interest::WRITABLE)] {
         if !futures.is_empty() {

@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
 use crate::coro::{Given, Memory, Operation, Step, ready};
-use crate::event_loop::{LoopRef, running};
+use crate::event_loop::running;
 use crate::future::{self, Future};
 use crate::native_fn::{self, NativeFn};
 use crate::{exceptions, future_likes, task};
@@ -87,7 +87,7 @@ impl Limited {
                 Some(function) => vectorcall(py, &function, &[item])?,
                 None => item,
             };
-            let event_loop = LoopRef::new(running::get_running_loop(py)?.bind(py));
+            let event_loop = running::running_loop(py)?;
             let task = task::ensure_future(py, awaitable.bind(py), Some(&event_loop))?;
             this.window.borrow_mut().push_back(task.clone());
             this.running.set(this.running.get() + 1);
@@ -125,8 +125,8 @@ impl Limited {
             this.fail(py, err)?;
         }
         match this.waiter.take() {
-            Some(waiter) if !waiter.is_done() => future::set_result(&waiter, py, Obj::none(py)),
-            _ => Ok(()),
+            Some(waiter) => future::wake(&waiter, py).map(drop),
+            None => Ok(()),
         }
     }
 
@@ -185,7 +185,7 @@ impl Limited {
         if self.waiter.is_some() {
             return Err(PyRuntimeError::new_err("results are taken by one task at a time"));
         }
-        let event_loop = LoopRef::new(running::get_running_loop(py)?.bind(py));
+        let event_loop = running::running_loop(py)?;
         let waiter = Future::create(py, event_loop)?;
         self.waiter.set(Some(waiter.clone()));
         Ok(Step::Park(waiter.into_any(), Memory::default()))

@@ -16,7 +16,8 @@ use pyo3::types::PyFloat;
 use crate::coro::{Given, Memory, Operation, Step, ready, ready_with, truth};
 use crate::event_loop::LoopRef;
 use crate::exceptions;
-use crate::locks::{Line, LoopBound, wake};
+use crate::future_likes;
+use crate::locks::{Line, LoopBound};
 
 /// The contents of a rate limiter. Times are seconds on the loop's clock.
 pub struct RateLimiter {
@@ -131,7 +132,7 @@ impl Acquire {
         let left = this.line.leave(ticket);
         drop(left);
         match this.line.first() {
-            Some(first) => wake(py, &first).map(drop),
+            Some(first) => future_likes::wake(py, &first).map(drop),
             None => Ok(()),
         }
     }

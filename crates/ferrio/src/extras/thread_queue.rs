@@ -18,8 +18,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::coro::{Given, Memory, Operation, Step, ready, ready_with};
-use crate::event_loop::{LoopRef, running};
-use crate::future::{self, Future};
+use crate::event_loop::running;
+use crate::future::Future;
+use crate::future_likes;
 use crate::locks::Line;
 use crate::queues::{Exception, raise};
 use crate::{exceptions, native_fn};
@@ -130,7 +131,7 @@ impl ThreadQueue {
         const SIGNATURE: Signature<3> =
             Signature::new("ThreadQueue.put", ["item", "block", "timeout"]).required(1);
         let [item, block, timeout] = args.bind(&SIGNATURE)?;
-        let mut item = item.map_or_else(|| Obj::none(py), Obj::from);
+        let mut item = Obj::or_none(py, item);
         let patience = Patience::of(block, timeout)?;
         loop {
             match this.offer(py, item)? {
@@ -245,7 +246,7 @@ impl Patience {
 /// Wakes the first in line who can be waked.
 fn wake_next(py: Python<'_>, line: &Line) -> PyResult<()> {
     while let Some(waiter) = line.pop() {
-        if wake(py, &waiter)? {
+        if wake_in_its_thread(py, &waiter)? {
             break;
         }
     }
@@ -254,31 +255,27 @@ fn wake_next(py: Python<'_>, line: &Line) -> PyResult<()> {
 
 fn wake_all(py: Python<'_>, line: &Line) -> PyResult<()> {
     while let Some(waiter) = line.pop() {
-        wake(py, &waiter)?;
+        wake_in_its_thread(py, &waiter)?;
     }
     Ok(())
 }
 
 /// Wakes a thread, or a task through its loop; false if its loop is closed or its wait was cancelled.
-fn wake(py: Python<'_>, waiter: &Obj) -> PyResult<bool> {
+fn wake_in_its_thread(py: Python<'_>, waiter: &Obj) -> PyResult<bool> {
     let Some(fut) = waiter.cast::<Future>() else {
         waiter.bind(py).call_method0(intern!(py, "release"))?;
         return Ok(true);
     };
+    let event_loop = fut.get_loop()?.as_any().clone();
+    if running::get(py).is_some_and(|running| running.is(&event_loop)) {
+        return future_likes::wake(py, waiter);
+    }
     if fut.is_done() {
         return Ok(false);
     }
-    let event_loop = fut.get_loop()?.as_any().clone();
-    if running::get(py).is_some_and(|running| running.is(&event_loop)) {
-        future::set_result(fut, py, Obj::none(py))?;
-        return Ok(true);
-    }
     let resolve =
         native_fn::function(py, "ThreadQueue.<locals>.wake", vec![waiter.clone()], |py, held, _args| {
-            match held[0].cast::<Future>() {
-                Some(fut) if !fut.is_done() => future::set_result(fut, py, Obj::none(py)),
-                _ => Ok(()),
-            }
+            future_likes::wake(py, &held[0]).map(drop)
         })?;
     match event_loop.bind(py).call_method1(intern!(py, "call_soon_threadsafe"), (resolve,)) {
         Ok(_) => Ok(true),
@@ -293,7 +290,7 @@ fn wake(py: Python<'_>, waiter: &Obj) -> PyResult<bool> {
 
 /// What a task waits with.
 fn waiter(py: Python<'_>) -> PyResult<Obj> {
-    let event_loop = LoopRef::new(running::get_running_loop(py)?.bind(py));
+    let event_loop = running::running_loop(py)?;
     Ok(Future::create(py, event_loop)?.into_any())
 }
 

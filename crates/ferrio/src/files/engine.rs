@@ -15,19 +15,19 @@ use pyo3::prelude::*;
 
 use super::file::File;
 use crate::coro::{Co, Local};
-use crate::event_loop::{Engine, Loop, LoopRef, Pending, Place, Ready, Source};
+use crate::event_loop::{Engine, Loop, LoopRef, OutcomeSlot, Pending, Ready, Source};
 use crate::exceptions::FromIo;
 use crate::future::{self, Future};
 
-/// A place in a coroutine's frame.
+/// The slot in a coroutine's frame.
 struct Outcome {
-    place: Place,
+    slot: OutcomeSlot,
 }
 
 // It holds no objects; only threads keep it from being `Send`.
 ferrio_object::traverse!(
     struct Outcome {
-        place: unowned,
+        slot: unowned,
     }
 );
 
@@ -72,7 +72,7 @@ impl Engine {
         let copies: Vec<_> = copies.collect();
         let others = pending.into_values().map(|pending| (Some(pending), None));
         for (pending, operation) in copies.into_iter().chain(others) {
-            let Some(Pending { fut, place, file }) = pending else { continue };
+            let Some(Pending { fut, outcome, file }) = pending else { continue };
             if let Some(file) = file.as_ref().and_then(Erased::get) {
                 match operation {
                     // What is ahead of the position was in its buffer.
@@ -81,11 +81,9 @@ impl Engine {
                     _ => File::left_to_parent(file, py),
                 }
             }
-            place.set(Some(Err(io::Error::from_raw_os_error(ECANCELED))));
-            if let Some(fut) = fut
-                && !fut.is_done()
-            {
-                future::set_result(&fut, py, Obj::none(py))?;
+            outcome.set(Some(Err(io::Error::from_raw_os_error(ECANCELED))));
+            if let Some(fut) = fut {
+                future::wake(&fut, py)?;
             }
         }
         Ok(())
@@ -103,13 +101,13 @@ impl Engine {
         file: Option<&Local<File>>,
         endless: bool,
     ) -> PyResult<io::Result<Value>> {
-        let (wait, place, id) = {
+        let (wait, outcome, id) = {
             let (py, this, file) = (co.py(), this.get(), file.map(Local::get));
-            let place = Place::default();
+            let slot = OutcomeSlot::default();
             let fut = Future::create(py, LoopRef::Native(this.clone()))?;
             let pending = Pending {
                 fut: Some(fut.clone()),
-                place: Rc::clone(&place),
+                outcome: Rc::clone(&slot),
                 file: file.clone().map(Erased::new),
             };
             let id = Self::begin(&this, py, operation, pending)?;
@@ -122,7 +120,7 @@ impl Engine {
                 this.push(|| Ready::Resolve(fut));
                 Ok(())
             })?;
-            (co.wait(fut), co.keep(Outcome { place }), id)
+            (co.wait(fut), co.keep(Outcome { slot }), id)
         };
         if let Err(err) = wait.await {
             if endless {
@@ -130,7 +128,7 @@ impl Engine {
             }
             return Err(err);
         }
-        Ok(place.get().place.take().unwrap_or(Err(io::ErrorKind::NotConnected.into())))
+        Ok(outcome.get().slot.take().unwrap_or(Err(io::ErrorKind::NotConnected.into())))
     }
 
     /// Begins an operation that nobody waits for.
@@ -138,7 +136,7 @@ impl Engine {
     /// # Errors
     /// `RuntimeError` if the loop is closed, `OSError` if it could not be begun.
     pub(super) fn detach(this: &Obj<Loop>, operation: Operation) -> PyResult<()> {
-        let pending = Pending { fut: None, place: Place::default(), file: None };
+        let pending = Pending { fut: None, outcome: OutcomeSlot::default(), file: None };
         Self::begin(this, this.py(), operation, pending).map(drop)
     }
 }
@@ -152,7 +150,7 @@ pub(crate) fn arrived(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     if let Some(files) = &mut *this.files.files.borrow_mut() {
         files.acknowledge();
     }
-    drain(this, py, |fut| if fut.is_done() { Ok(()) } else { future::set_result(&fut, py, Obj::none(py)) })
+    drain(this, py, |fut| future::wake(&fut, py).map(drop))
 }
 
 /// Takes in what has completed, and has `tell` tell each waiter.
@@ -164,11 +162,11 @@ fn drain(this: &Obj<Loop>, py: Python<'_>, tell: impl Fn(Obj<Future>) -> PyResul
         let completed = this.files.files.borrow_mut().as_mut().and_then(Files::completed);
         let Some(Completed { id, operation, result }) = completed else { return Ok(()) };
         let pending = this.files.pending.borrow_mut().remove(&id);
-        let Some(Pending { fut, place, file }) = pending else { continue };
+        let Some(Pending { fut, outcome, file }) = pending else { continue };
         if let Some(file) = file.as_ref().and_then(Erased::get) {
             File::operated(file, py, operation);
         }
-        place.set(Some(result));
+        outcome.set(Some(result));
         if let Some(fut) = fut {
             tell(fut)?;
         }

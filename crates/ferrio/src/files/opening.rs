@@ -67,18 +67,20 @@ impl Request {
         )
         .required(1);
         let [file, mode, buffering, encoding, errors, newline, closefd, opener] = args.bind(&SIGNATURE)?;
-        let given = |arg: Option<&Bound<'_, PyAny>>| arg.filter(|arg| !arg.is_none()).map(Obj::from);
         let mode_given = mode.map_or_else(|| Ok("r".to_owned()), PyAnyMethods::extract::<String>)?;
-        let options =
-            text::Options { encoding: given(encoding), errors: given(errors), newline: given(newline) };
+        let options = text::Options {
+            encoding: Obj::unless_none(encoding),
+            errors: Obj::unless_none(errors),
+            newline: Obj::unless_none(newline),
+        };
         Self::checked(
             py,
-            file.map_or_else(|| Obj::none(py), Obj::from),
+            Obj::or_none(py, file),
             mode_given,
             buffering.map_or(Ok(-1), buffer_size)?,
             options,
             closefd.map_or(Ok(true), PyAnyMethods::is_truthy)?,
-            given(opener),
+            Obj::unless_none(opener),
         )
     }
 

@@ -116,7 +116,7 @@ fn writelines(this: &Obj<Text>, py: Python<'_>, lines: &Bound<'_, PyAny>) -> PyR
 
 fn seek(this: &Obj<Text>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [cookie, whence] = args.bind(&Signature::new("seek", ["cookie", "whence"]).required(1))?;
-    let cookie = cookie.map_or_else(|| Obj::none(py), Obj::from);
+    let cookie = Obj::or_none(py, cookie);
     let whence = whence.map_or(Ok(0), PyAnyMethods::extract::<i32>)?;
     operation(this, py, "TextFile.seek", None, move |co, this| {
         let cookie = co.hold(cookie);

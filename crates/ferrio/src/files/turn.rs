@@ -37,7 +37,7 @@ impl Turns {
         loop {
             let next = self.waiting.borrow_mut().pop_front();
             let Some(next) = next else { break };
-            if !next.is_done() && future::set_result(&next, py, Obj::none(py)).is_ok() {
+            if future::wake(&next, py).unwrap_or(false) {
                 return;
             }
         }

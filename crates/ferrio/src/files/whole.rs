@@ -12,14 +12,6 @@ use super::text::{Options, Text};
 use crate::coro::{self, Co, Local};
 use crate::exceptions;
 
-fn given(arg: Option<&Bound<'_, PyAny>>) -> Option<Obj> {
-    arg.filter(|arg| !arg.is_none()).map(Obj::from)
-}
-
-fn named(py: Python<'_>, path: Option<&Bound<'_, PyAny>>) -> Obj {
-    path.map_or_else(|| Obj::none(py), Obj::from)
-}
-
 /// The outcome, unless closing failed where nothing else did.
 fn closed(co: &Co, outcome: Result<Local, Local>, closed: PyResult<()>) -> PyResult<Obj> {
     match outcome {
@@ -38,7 +30,7 @@ fn held(co: &Co, outcome: PyResult<Obj>) -> Result<Local, Local> {
 
 pub(super) fn py_read_bytes(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [path] = args.bind(&Signature::new("read_bytes", ["path"]))?;
-    let request = Request::simple(py, named(py, path), "rb", Options::default())?;
+    let request = Request::simple(py, Obj::or_none(py, path), "rb", Options::default())?;
     coro::coroutine(py, "read_bytes", move |co| {
         let request = co.keep(request);
         async move {
@@ -54,8 +46,12 @@ pub(super) fn py_read_text(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> 
     const SIGNATURE: Signature<4> =
         Signature::new("read_text", ["path", "encoding", "errors", "newline"]).required(1);
     let [path, encoding, errors, newline] = args.bind(&SIGNATURE)?;
-    let options = Options { encoding: given(encoding), errors: given(errors), newline: given(newline) };
-    let request = Request::simple(py, named(py, path), "r", options)?;
+    let options = Options {
+        encoding: Obj::unless_none(encoding),
+        errors: Obj::unless_none(errors),
+        newline: Obj::unless_none(newline),
+    };
+    let request = Request::simple(py, Obj::or_none(py, path), "r", options)?;
     coro::coroutine(py, "read_text", move |co| {
         let request = co.keep(request);
         async move {
@@ -68,8 +64,8 @@ pub(super) fn py_read_text(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> 
 
 pub(super) fn py_write_bytes(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [path, data] = args.bind(&Signature::new("write_bytes", ["path", "data"]))?;
-    let data = Buffer::get(py, &named(py, data), false)?.to_vec(py);
-    let request = Request::simple(py, named(py, path), "wb", Options::default())?;
+    let data = Buffer::get(py, &Obj::or_none(py, data), false)?.to_vec(py);
+    let request = Request::simple(py, Obj::or_none(py, path), "wb", Options::default())?;
     coro::coroutine(py, "write_bytes", move |co| {
         let request = co.keep(request);
         async move {
@@ -88,13 +84,17 @@ pub(super) fn py_write_text(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj>
     const SIGNATURE: Signature<5> =
         Signature::new("write_text", ["path", "data", "encoding", "errors", "newline"]).required(2);
     let [path, data, encoding, errors, newline] = args.bind(&SIGNATURE)?;
-    let data = named(py, data);
+    let data = Obj::or_none(py, data);
     if !data.bind(py).is_instance_of::<PyString>() {
         let name = data.bind(py).get_type().name()?;
         return Err(PyTypeError::new_err(format!("data must be str, not {name}")));
     }
-    let options = Options { encoding: given(encoding), errors: given(errors), newline: given(newline) };
-    let request = Request::simple(py, named(py, path), "w", options)?;
+    let options = Options {
+        encoding: Obj::unless_none(encoding),
+        errors: Obj::unless_none(errors),
+        newline: Obj::unless_none(newline),
+    };
+    let request = Request::simple(py, Obj::or_none(py, path), "w", options)?;
     coro::coroutine(py, "write_text", move |co| {
         let (request, data) = (co.keep(request), co.hold(data));
         async move {

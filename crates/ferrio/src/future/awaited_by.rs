@@ -24,10 +24,10 @@ fn from_callbacks(fut: &Obj<Future>, found: &mut Vec<Obj>, depth: usize) {
             Callback::Gather(outer) => from_callbacks(outer.base(), found, depth + 1),
             Callback::Group(group, _) => found.extend(group.parent()),
             Callback::Native(function) => {
-                if let Some(through) = function.wakes_what()
-                    && let Some(through) = through.cast::<Future>()
+                if let Some(resolved) = function.resolves()
+                    && let Some(resolved) = resolved.cast::<Future>()
                 {
-                    from_callbacks(through, found, depth + 1);
+                    from_callbacks(resolved, found, depth + 1);
                 }
             }
             Callback::Call { callback, .. } => {

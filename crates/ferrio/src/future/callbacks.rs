@@ -163,7 +163,7 @@ pub(super) fn schedule_one(
         match callback {
             Callback::Task(task) => native.push(|| Ready::Step(task)),
             Callback::Gather(outer) => native.push(|| Ready::GatherChild(outer, fut.clone())),
-            Callback::Native(function) => native.push(|| Ready::Tell(function, fut.clone())),
+            Callback::Native(function) => native.push(|| Ready::DoneCallback(function, fut.clone())),
             Callback::Group(group, place) => native.push(|| Ready::GroupChild(group, fut.clone(), place)),
             Callback::Call { callback, context } => {
                 return event_loop.call_soon(py, &callback, &[fut.as_any().clone()], Some(&context));

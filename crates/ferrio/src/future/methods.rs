@@ -80,7 +80,7 @@ fn remove_done_callback(this: &Obj<Future>, py: Python<'_>, wanted: &Bound<'_, P
 fn cancel(this: &Obj<Future>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<bool> {
     const SIGNATURE: Signature<1> = Signature::new("cancel", ["msg"]).required(0);
     let [message] = args.bind(&SIGNATURE)?;
-    super::cancel(this, py, message.filter(|m| !m.is_none()).map(Obj::from))
+    super::cancel(this, py, Obj::unless_none(message))
 }
 
 fn get_loop(this: &Obj<Future>, _py: Python<'_>) -> PyResult<Obj> {

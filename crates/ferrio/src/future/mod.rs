@@ -18,7 +18,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use crate::event_loop::LoopRef;
+use crate::event_loop::{LoopRef, running};
 use crate::exceptions;
 use crate::native_fn::NativeFn;
 
@@ -130,10 +130,7 @@ impl Future {
 
     /// `__init__` of futures and tasks: remembers the loop, or finds the one that is current.
     pub(crate) fn initialize(&self, py: Python<'_>, event_loop: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let event_loop = match event_loop {
-            Some(given) if !given.is_none() => LoopRef::new(given),
-            _ => LoopRef::new(crate::event_loop::running::get_event_loop(py)?.bind(py)),
-        };
+        let event_loop = running::loop_or_current(py, event_loop)?;
         let debug = event_loop.get_debug(py)?;
         // `__init__` called again starts over, as it does with asyncio's; the loop it was made for stays.
         self.state.set(State::Pending);
@@ -211,6 +208,19 @@ pub(crate) fn set_result(fut: &Obj<Future>, py: Python<'_>, result: Obj) -> PyRe
     fut.result.set(Some(result));
     fut.state.set(State::Finished);
     callbacks::schedule(fut, py, event_loop)
+}
+
+/// Wakes what waits for a future: sets its result to `None`, unless it is done. Returns whether it did.
+///
+/// # Errors
+/// What scheduling on a foreign loop raises.
+#[inline]
+pub(crate) fn wake(fut: &Obj<Future>, py: Python<'_>) -> PyResult<bool> {
+    if fut.is_done() {
+        return Ok(false);
+    }
+    set_result(fut, py, Obj::none(py))?;
+    Ok(true)
 }
 
 /// Ends a future with an exception: an instance, or a class to instantiate.

@@ -3,9 +3,11 @@
 use ferrio_object::Obj;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::PyString;
 
 use super::{Future, State, callbacks};
+
+use crate::event_loop::ExceptionContext;
 
 /// What `repr` says between the angle brackets after the class name, as a list of strings.
 pub(crate) fn future_repr_info(py: Python<'_>, fut: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
@@ -79,15 +81,13 @@ pub(super) fn never_retrieved(fut: &Obj<Future>, py: Python<'_>) {
     let Some(exc) = fut.exception.get().filter(|_| fut.log_traceback.get()) else { return };
     fut.log_traceback.set(false);
     let report = || -> PyResult<()> {
-        let context = PyDict::new(py);
         let name = fut.bind(py).get_type().name()?;
-        context.set_item("message", format!("{name} exception was never retrieved"))?;
-        context.set_item("exception", exc)?;
-        context.set_item("future", fut)?;
-        if let Some(traceback) = fut.source_traceback.get() {
-            context.set_item("source_traceback", traceback)?;
-        }
-        fut.get_loop()?.call_exception_handler(py, &context)
+        ExceptionContext::new(py)
+            .with("message", format!("{name} exception was never retrieved"))?
+            .with("exception", exc)?
+            .with("future", fut)?
+            .with_any("source_traceback", fut.source_traceback.get())?
+            .report_to(fut.get_loop()?.as_any())
     };
     if let Err(err) = report() {
         err.write_unraisable(py, Some(fut.bind(py)));

@@ -7,10 +7,9 @@ use std::cell::RefCell;
 
 use ferrio_object::Obj;
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::event_loop::{Hooks, LoopRef, running};
+use crate::event_loop::{LoopRef, running};
 use crate::future::Future;
 
 /// `_LoopBoundMixin`, as a field.
@@ -53,12 +52,7 @@ impl LoopBound {
     #[inline]
     pub(crate) fn waiter(&self, py: Python<'_>, primitive: &Obj) -> PyResult<Obj<Future>> {
         let event_loop = self.get_loop(py, primitive)?;
-        if let LoopRef::Native(native) = &event_loop
-            && !native.replaces(Hooks::CREATE_FUTURE)
-        {
-            return Future::create(py, event_loop);
-        }
-        let made: Obj = event_loop.as_any().bind(py).call_method0(intern!(py, "create_future"))?.into();
+        let made = event_loop.create_future(py)?;
         // A foreign loop makes futures of a class that we cannot wake directly; one of ours on that loop does as well.
         made.cast_into::<Future>().or_else(|_| Future::create(py, event_loop))
     }

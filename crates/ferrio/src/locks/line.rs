@@ -13,7 +13,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use smallvec::SmallVec;
 
-use crate::future::{self, Future};
+use crate::future_likes;
 
 struct Place {
     ticket: u64,
@@ -156,7 +156,7 @@ impl Line {
         while woken < count
             && let Some((ticket, waiter)) = self.from(self.done_until.get())
         {
-            if wake(py, &waiter)? {
+            if future_likes::wake(py, &waiter)? {
                 woken += 1;
             }
             self.done_until.set(self.done_until.get().max(ticket + 1));
@@ -185,7 +185,7 @@ impl Line {
     #[inline]
     pub(crate) fn wake_next(&self, py: Python<'_>) -> PyResult<()> {
         while let Some(waiter) = self.pop() {
-            if wake(py, &waiter)? {
+            if future_likes::wake(py, &waiter)? {
                 break;
             }
         }
@@ -224,46 +224,6 @@ impl Default for Line {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// Whether a waiter is done.
-///
-/// # Errors
-/// What a foreign future's `done()` raises.
-#[inline]
-pub(crate) fn is_done(py: Python<'_>, waiter: &Obj) -> PyResult<bool> {
-    match waiter.cast::<Future>() {
-        Some(fut) => Ok(fut.is_done()),
-        None => waiter.bind(py).call_method0(intern!(py, "done"))?.is_truthy(),
-    }
-}
-
-/// Whether a waiter was cancelled.
-///
-/// # Errors
-/// What a foreign future's `cancelled()` raises.
-#[inline]
-pub(crate) fn is_cancelled(py: Python<'_>, waiter: &Obj) -> PyResult<bool> {
-    match waiter.cast::<Future>() {
-        Some(fut) => Ok(fut.is_cancelled()),
-        None => waiter.bind(py).call_method0(intern!(py, "cancelled"))?.is_truthy(),
-    }
-}
-
-/// Gives a waiter its result, unless it is done; says whether it did.
-///
-/// # Errors
-/// What scheduling on a foreign loop raises.
-#[inline]
-pub(crate) fn wake(py: Python<'_>, waiter: &Obj) -> PyResult<bool> {
-    if is_done(py, waiter)? {
-        return Ok(false);
-    }
-    match waiter.cast::<Future>() {
-        Some(fut) => future::set_result(fut, py, Obj::none(py))?,
-        None => drop(waiter.bind(py).call_method1(intern!(py, "set_result"), (py.None(),))?),
-    }
-    Ok(true)
 }
 
 /// A line as Python sees it under `_waiters`, `_getters`, `_putters`: what asyncio has a deque for.
@@ -326,7 +286,7 @@ impl Waiters {
         }
         while waiters.is_truthy()? {
             let waiter = waiters.call_method0(intern!(py, "popleft"))?;
-            if wake(py, Obj::of(&waiter))? {
+            if future_likes::wake(py, Obj::of(&waiter))? {
                 break;
             }
         }

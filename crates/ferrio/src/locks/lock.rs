@@ -12,10 +12,11 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::line::{self, Line, Waiters};
+use super::line::{Line, Waiters};
 use super::{LoopBound, Stateful, define_state, describe, waiters};
 use crate::coro::{Given, Memory, Operation, Step, ready, truth};
 use crate::exceptions;
+use crate::future_likes;
 
 /// The contents of a `Lock`.
 pub struct Lock {
@@ -79,7 +80,8 @@ impl Lock {
         // Fair: whoever comes later stands behind those who wait, even if the lock is free at the moment. Those who
         // have been cancelled do not count.
         if !this.locked.get()
-            && (this.line.is_empty() || !this.line.any(|waiter| Ok(!line::is_cancelled(py, waiter)?))?)
+            && (this.line.is_empty()
+                || !this.line.any(|waiter| Ok(!future_likes::is_cancelled(py, waiter)?))?)
         {
             this.locked.set(true);
             return Ok(None);
@@ -126,7 +128,7 @@ impl Lock {
     fn wake_first(&self, py: Python<'_>) -> PyResult<()> {
         // A first one who is done already is about to run.
         match self.line.first() {
-            Some(first) => line::wake(py, &first).map(drop),
+            Some(first) => future_likes::wake(py, &first).map(drop),
             None => Ok(()),
         }
     }

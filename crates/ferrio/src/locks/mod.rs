@@ -20,7 +20,7 @@ pub(crate) use barrier::Barrier;
 pub(crate) use bound::LoopBound;
 pub(crate) use condition::Condition;
 pub(crate) use event::Event;
-pub(crate) use line::{Line, Waiters, is_cancelled, wake};
+pub(crate) use line::{Line, Waiters};
 pub(crate) use lock::Lock;
 pub(crate) use semaphore::{BoundedSemaphore, Semaphore};
 pub(crate) use state::{Stateful, define as define_state};

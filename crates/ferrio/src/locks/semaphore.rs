@@ -15,10 +15,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyFloat;
 
-use super::line::{self, Line, Waiters};
+use super::line::{Line, Waiters};
 use super::{LoopBound, Stateful, define_state, describe, waiters};
 use crate::coro::{Given, Memory, Operation, Step, ready, truth};
 use crate::exceptions;
+use crate::future_likes;
 
 /// The contents of a `Semaphore`; a bounded one has a bound, and no others do.
 pub struct Semaphore {
@@ -75,7 +76,7 @@ impl Semaphore {
     /// Whether an acquire now would wait: no place is free, or somebody is before us.
     #[inline]
     fn is_locked(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.value.get() == 0 || self.line.any(|waiter| Ok(!line::is_cancelled(py, waiter)?))?)
+        Ok(self.value.get() == 0 || self.line.any(|waiter| Ok(!future_likes::is_cancelled(py, waiter)?))?)
     }
 
     /// Gives a place to the first who has none; says whether there was one.
@@ -116,7 +117,7 @@ impl Semaphore {
         let waiter = this.line.leave(ticket);
         let passed_on = match (&outcome, waiter) {
             (Err(_), Some(waiter)) => {
-                if line::is_done(py, &waiter)? && !line::is_cancelled(py, &waiter)? {
+                if future_likes::is_done(py, &waiter)? && !future_likes::is_cancelled(py, &waiter)? {
                     // We were given a place and cannot take it.
                     this.add(1);
                 }

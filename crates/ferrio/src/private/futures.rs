@@ -9,7 +9,7 @@ use crate::future_likes::{self, convert_exception, transfer};
 
 fn get_loop(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Option<Obj>> {
     let [fut] = args.bind(&Signature::new("_get_loop", ["fut"]))?;
-    fut.map(|fut| future_likes::loop_of(py, fut)).transpose()
+    fut.map(|fut| Ok(future_likes::loop_of(py, fut)?.as_any().clone())).transpose()
 }
 
 fn chain_future(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {

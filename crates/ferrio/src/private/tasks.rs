@@ -20,8 +20,8 @@ fn release_waiter(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
 /// With the loop behind the future, as it was before 3.12, or without.
 fn cancel_and_wait(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [fut, event_loop] = args.bind(&Signature::new("_cancel_and_wait", ["fut", "loop"]).required(1))?;
-    let fut = fut.map_or_else(|| Obj::none(py), Obj::from);
-    let event_loop = event_loop.filter(|event_loop| !event_loop.is_none()).map(Obj::from);
+    let fut = Obj::or_none(py, fut);
+    let event_loop = Obj::unless_none(event_loop);
     coro::coroutine(py, "_cancel_and_wait", move |co| {
         let (fut, given) = (co.hold(fut), event_loop.map(|event_loop| co.hold(event_loop)));
         async move {

@@ -12,6 +12,39 @@ pub struct LifoQueue;
 /// What a `PriorityQueue` adds to a queue: nothing but its order.
 pub struct PriorityQueue;
 
+/// A queue that differs from [`Queue`] in the order of its items.
+trait Ordered: Class<Base = Queue> {
+    const ORDER: Order;
+}
+
+impl Ordered for LifoQueue {
+    const ORDER: Order = Order::Lifo;
+}
+
+impl Ordered for PriorityQueue {
+    const ORDER: Order = Order::Priority;
+}
+
+fn define<T: Ordered>(class: &mut ClassBuilder<T>) {
+    class
+        .init(|this: &Obj<T>, py: Python<'_>, args: Args<'_, '_>| Queue::init(this.base(), py, args))
+        .method1(
+            "_init",
+            |this: &Obj<T>, py: Python<'_>, _maxsize: &Bound<'_, PyAny>| {
+                this.base().items.start(py, T::ORDER);
+            },
+            "",
+        )
+        .method1(
+            "_put",
+            |this: &Obj<T>, py: Python<'_>, item: &Bound<'_, PyAny>| {
+                this.base().items.put(py, T::ORDER, item.into())
+            },
+            "",
+        )
+        .method0("_get", |this: &Obj<T>, py: Python<'_>| this.base().items.get(py, T::ORDER), "");
+}
+
 impl Class for LifoQueue {
     type Base = Queue;
     ferrio_object::fields!(LifoQueue {});
@@ -23,23 +56,7 @@ impl Class for LifoQueue {
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
-        class
-            .init(|this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>| Queue::init(this.base(), py, args))
-            .method1(
-                "_init",
-                |this: &Obj<Self>, py: Python<'_>, _maxsize: &Bound<'_, PyAny>| {
-                    this.base().items.start(py, Order::Lifo);
-                },
-                "",
-            )
-            .method1(
-                "_put",
-                |this: &Obj<Self>, py: Python<'_>, item: &Bound<'_, PyAny>| {
-                    this.base().items.put(py, Order::Lifo, item.into())
-                },
-                "",
-            )
-            .method0("_get", |this: &Obj<Self>, py: Python<'_>| this.base().items.get(py, Order::Lifo), "");
+        define(class);
     }
 }
 
@@ -55,27 +72,7 @@ impl Class for PriorityQueue {
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
-        class
-            .init(|this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>| Queue::init(this.base(), py, args))
-            .method1(
-                "_init",
-                |this: &Obj<Self>, py: Python<'_>, _maxsize: &Bound<'_, PyAny>| {
-                    this.base().items.start(py, Order::Priority);
-                },
-                "",
-            )
-            .method1(
-                "_put",
-                |this: &Obj<Self>, py: Python<'_>, item: &Bound<'_, PyAny>| {
-                    this.base().items.put(py, Order::Priority, item.into())
-                },
-                "",
-            )
-            .method0(
-                "_get",
-                |this: &Obj<Self>, py: Python<'_>| this.base().items.get(py, Order::Priority),
-                "",
-            );
+        define(class);
     }
 }
 

@@ -506,7 +506,7 @@ impl Class for Queue {
                 |this: &Obj<Self>, py: Python<'_>| this.items.expose(py),
                 |this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
                     this.items.start(py, order_of(this));
-                    this.items.replace(value.map_or_else(|| Obj::none(py), Obj::from));
+                    this.items.replace(Obj::or_none(py, value));
                     Ok(())
                 },
                 "",

@@ -44,7 +44,7 @@ fn give_up(
     future_likes::cancel(py, waiter, None)?;
     let left = line.leave(ticket);
     drop(left);
-    if !crate::locks::is_cancelled(py, waiter)? && !useless()? {
+    if !future_likes::is_cancelled(py, waiter)? && !useless()? {
         line.wake_next(py)?;
     }
     Ok(())

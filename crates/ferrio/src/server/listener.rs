@@ -9,11 +9,11 @@ use ferrio_object::{Any, Class, ClassBuilder, Erased, Obj, ObjCell, ThreadState,
 use pyo3::exceptions::PyOSError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::Server;
-use crate::event_loop::{Loop, Source};
+use crate::event_loop::{ExceptionContext, Loop, Source};
 use crate::exceptions::{self, FromIo};
+use crate::log::{self, Level};
 use crate::native_fn;
 use crate::transports::{Connected, Opening, SocketKind, StreamTransport, address};
 
@@ -204,22 +204,20 @@ impl Listener {
             ferrio_object::swallow(py, err);
             return Ok(());
         }
-        let context = PyDict::new(py);
-        context.set_item("message", "Error on transport creation for incoming connection")?;
-        context.set_item("exception", exceptions::value_of(py, err))?;
-        if let Some(protocol) = protocol.take() {
-            context.set_item("protocol", protocol)?;
-        }
-        event_loop.bind(py).call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+        ExceptionContext::new(py)
+            .with("message", "Error on transport creation for incoming connection")?
+            .with("exception", exceptions::value_of(py, err))?
+            .with_any("protocol", protocol.take())?
+            .report_to(&event_loop)
     }
 
     fn report(this: &Obj<Self>, py: Python<'_>, message: &str, err: PyErr) -> PyResult<()> {
         let (Some(event_loop), Some(sock)) = (this.event_loop.get(), this.sock.get()) else { return Ok(()) };
-        let context = PyDict::new(py);
-        context.set_item("message", message)?;
-        context.set_item("exception", exceptions::value_of(py, err))?;
-        context.set_item("socket", crate::trsock::TransportSocket::wrap(py, &sock)?)?;
-        event_loop.bind(py).call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+        ExceptionContext::new(py)
+            .with("message", message)?
+            .with("exception", exceptions::value_of(py, err))?
+            .with("socket", crate::trsock::TransportSocket::wrap(py, &sock)?)?
+            .report_to(&event_loop)
     }
 
     /// There is nowhere to send an error of `accept()` but the exception handler. When descriptors or memory have
@@ -246,11 +244,10 @@ impl Listener {
 const FAILED: &str = "socket.accept() failed";
 
 fn log_connection(this: &Obj<Listener>, py: Python<'_>, peer: &Address, sock: &Obj) -> PyResult<()> {
-    let logger = crate::library::module(py, "ferrio.selector_events")?.getattr(intern!(py, "logger"))?;
     let message = "%r got a new connection from %r: %r";
     let peer = address::shown(py, peer)?.unwrap_or_else(|| Obj::none(py));
     let server = this.server.get().map_or_else(|| Obj::none(py), Obj::into_any);
-    logger.call_method1(intern!(py, "debug"), (message, server, peer, sock)).map(drop)
+    log::write(py, "ferrio.selector_events", Level::Debug, (message, server, peer, sock))
 }
 
 impl Class for Listener {

@@ -109,9 +109,7 @@ impl Server {
         }
         let waiters = self.waiters.borrow_mut().take();
         for waiter in waiters.into_iter().flatten() {
-            if !waiter.is_done() {
-                future::set_result(&waiter, py, Obj::none(py))?;
-            }
+            future::wake(&waiter, py)?;
         }
         Ok(())
     }

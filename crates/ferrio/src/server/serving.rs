@@ -74,7 +74,7 @@ impl Server {
             Serving {
                 sockets: sockets.into(),
                 protocol_factory: factory.into(),
-                ssl_context: ssl_context.filter(|given| !given.is_none()).map(Obj::from),
+                ssl_context: Obj::unless_none(ssl_context),
                 backlog: backlog.extract()?,
             },
         );

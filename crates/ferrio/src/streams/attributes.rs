@@ -116,9 +116,8 @@ macro_rules! cell {
             |this: &ferrio_object::Obj<$ty>,
              py: pyo3::Python<'_>,
              value: Option<&pyo3::Bound<'_, pyo3::PyAny>>| {
-                use pyo3::types::PyAnyMethods;
                 <$ty as super::dict_state::DictState>::take_over(this, py)?;
-                this.$field.set(value.filter(|value| !value.is_none()).map(ferrio_object::Obj::from));
+                this.$field.set(ferrio_object::Obj::unless_none(value));
                 <$ty as super::dict_state::DictState>::write_back(this, py)
             },
             "",

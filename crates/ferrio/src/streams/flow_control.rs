@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 
 use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, Replaced, Signature, WeakList};
 use pyo3::exceptions::{PyAssertionError, PyConnectionResetError, PyNotImplementedError, PyRuntimeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -13,6 +12,7 @@ use super::dict_state;
 use super::operation::{Op, StreamOperation};
 use crate::event_loop::{LoopRef, running};
 use crate::future_likes;
+use crate::log::{self, Level};
 
 /// The contents of a `FlowControlMixin`.
 pub struct FlowControlMixin {
@@ -87,7 +87,7 @@ impl FlowControlMixin {
             return Err(PyAssertionError::new_err("resume_writing() called without pause_writing()"));
         }
         Self::log(this, py, "%r resumes writing")?;
-        this.each_waiter(py, |waiter| future_likes::wake(py, waiter))
+        this.each_waiter(py, |waiter| future_likes::wake(py, waiter).map(drop))
     }
 
     /// `connection_lost(exc)`: every drain that waits ends, with the exception if there is one.
@@ -100,7 +100,7 @@ impl FlowControlMixin {
             return Ok(());
         }
         self.each_waiter(py, |waiter| match exc {
-            None => future_likes::wake(py, waiter),
+            None => future_likes::wake(py, waiter).map(drop),
             Some(exc) => future_likes::fail(py, waiter, exc),
         })
     }
@@ -109,11 +109,7 @@ impl FlowControlMixin {
         // They leave the list themselves, when they run.
         let waiters = self.waiters.borrow().clone();
         for waiter in waiters {
-            let done = match waiter.cast_exact::<crate::future::Future>() {
-                Some(fut) => fut.is_done(),
-                None => waiter.bind(py).call_method0(intern!(py, "done"))?.is_truthy()?,
-            };
-            if !done {
+            if !future_likes::is_done(py, &waiter)? {
                 tell(&waiter)?;
             }
         }
@@ -146,8 +142,7 @@ impl FlowControlMixin {
 
     fn log(this: &Obj<Self>, py: Python<'_>, message: &str) -> PyResult<()> {
         if this.get_loop()?.get_debug(py)? {
-            let logger = py.import("ferrio.streams")?.getattr(intern!(py, "logger"))?;
-            logger.call_method1(intern!(py, "debug"), (message, this))?;
+            log::write(py, "ferrio.streams", Level::Debug, (message, this))?;
         }
         Ok(())
     }

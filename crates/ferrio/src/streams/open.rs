@@ -87,17 +87,13 @@ impl Call {
     }
 }
 
-fn given(py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> Obj {
-    value.map_or_else(|| Obj::none(py), Obj::from)
-}
-
 /// `open_connection(host=None, port=None, *, limit=65536, **kwds)`.
 pub(super) fn py_open_connection(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     const SIGNATURE: Signature<3> =
         Signature::new("open_connection", ["host", "port", "limit"]).positional(2).required(0);
     args.at_most(&SIGNATURE)?;
     let ([host, port, limit], _, kwargs) = args.bind_all(&SIGNATURE)?;
-    let args = vec![given(py, host), given(py, port)];
+    let args = vec![Obj::or_none(py, host), Obj::or_none(py, port)];
     let call = Call { limit: limit.map(Obj::from), callback: None, args, kwargs: kwargs.map(Obj::from) };
     connect(py, "open_connection", "create_connection", call)
 }
@@ -108,7 +104,7 @@ pub(super) fn py_open_unix_connection(py: Python<'_>, args: Args<'_, '_>) -> PyR
         Signature::new("open_unix_connection", ["path", "limit"]).positional(1).required(0);
     args.at_most(&SIGNATURE)?;
     let ([path, limit], _, kwargs) = args.bind_all(&SIGNATURE)?;
-    let args = vec![given(py, path)];
+    let args = vec![Obj::or_none(py, path)];
     let call = Call { limit: limit.map(Obj::from), callback: None, args, kwargs: kwargs.map(Obj::from) };
     connect(py, "open_unix_connection", "create_unix_connection", call)
 }
@@ -121,7 +117,7 @@ pub(super) fn py_start_server(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Ob
             .required(1);
     args.at_most(&SIGNATURE)?;
     let ([callback, host, port, limit], _, kwargs) = args.bind_all(&SIGNATURE)?;
-    let args = vec![given(py, host), given(py, port)];
+    let args = vec![Obj::or_none(py, host), Obj::or_none(py, port)];
     let (limit, callback) = (limit.map(Obj::from), callback.map(Obj::from));
     serve(py, "start_server", "create_server", Call { limit, callback, args, kwargs: kwargs.map(Obj::from) })
 }
@@ -134,7 +130,7 @@ pub(super) fn py_start_unix_server(py: Python<'_>, args: Args<'_, '_>) -> PyResu
             .required(1);
     args.at_most(&SIGNATURE)?;
     let ([callback, path, limit], _, kwargs) = args.bind_all(&SIGNATURE)?;
-    let args = vec![given(py, path)];
+    let args = vec![Obj::or_none(py, path)];
     let (limit, callback) = (limit.map(Obj::from), callback.map(Obj::from));
     serve(
         py,

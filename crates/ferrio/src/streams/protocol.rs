@@ -8,7 +8,7 @@ use std::cell::Cell;
 use ferrio_object::{Args, Class, ClassBuilder, Obj, ObjCell, Signature};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyWeakrefMethods, PyWeakrefReference};
+use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
 use super::attributes::{cell, flag};
 use super::dict_state::{self, DictState};
@@ -16,7 +16,7 @@ use super::flow_control::FlowControlMixin;
 use super::reader::StreamReader;
 use super::replaced;
 use super::writer::StreamWriter;
-use crate::event_loop::{LoopRef, running};
+use crate::event_loop::{ExceptionContext, LoopRef, running};
 use crate::future::Future;
 use crate::transports::StreamTransport;
 use crate::{future_likes, native_fn, task};
@@ -174,16 +174,12 @@ impl StreamReaderProtocol {
     }
 
     fn reject(&self, event_loop: &LoopRef, py: Python<'_>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
-        let context = PyDict::new(py);
-        context.set_item(
-            "message",
-            "An open stream was garbage collected prior to establishing network connection; \
-             call \"stream.close()\" explicitly.",
-        )?;
-        if let Some(traceback) = self.source_traceback.get() {
-            context.set_item("source_traceback", traceback)?;
-        }
-        event_loop.call_exception_handler(py, &context)?;
+        let message = "An open stream was garbage collected prior to establishing network connection; \
+                       call \"stream.close()\" explicitly.";
+        ExceptionContext::new(py)
+            .with("message", message)?
+            .with_any("source_traceback", self.source_traceback.get())?
+            .report_to(event_loop.as_any())?;
         transport.call_method0(intern!(py, "abort"))?;
         Ok(())
     }
@@ -235,13 +231,9 @@ impl StreamReaderProtocol {
             }
         }
         if let Some(closed) = this.closed.get() {
-            let done = match closed.cast_exact::<Future>() {
-                Some(fut) => fut.is_done(),
-                None => closed.bind(py).call_method0(intern!(py, "done"))?.is_truthy()?,
-            };
-            if !done {
+            if !future_likes::is_done(py, &closed)? {
                 match exc {
-                    None => future_likes::wake(py, &closed)?,
+                    None => drop(future_likes::wake(py, &closed)?),
                     Some(exc) => {
                         future_likes::fail(py, &closed, exc)?;
                         // Reads and drains raise it; that nobody asked for it here is no news. Said at once: when
@@ -326,11 +318,11 @@ fn task_ended(py: Python<'_>, held: &[Obj], args: Args<'_, '_>) -> PyResult<()> 
     if exc.is_none() {
         return Ok(());
     }
-    let context = PyDict::new(py);
-    context.set_item("message", "Unhandled exception in client_connected_cb")?;
-    context.set_item("exception", exc)?;
-    context.set_item("transport", transport)?;
-    LoopRef::new(event_loop.bind(py)).call_exception_handler(py, &context)?;
+    ExceptionContext::new(py)
+        .with("message", "Unhandled exception in client_connected_cb")?
+        .with("exception", exc)?
+        .with("transport", transport)?
+        .report_to(event_loop)?;
     close()
 }
 

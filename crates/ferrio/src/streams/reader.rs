@@ -230,7 +230,7 @@ impl StreamReader {
     #[inline]
     pub(super) fn wake_waiter(&self, py: Python<'_>) -> PyResult<()> {
         match self.waiter.take() {
-            Some(waiter) => future_likes::wake(py, &waiter),
+            Some(waiter) => future_likes::wake(py, &waiter).map(drop),
             None => Ok(()),
         }
     }

@@ -19,6 +19,7 @@ use super::reader::StreamReader;
 use super::replaced;
 use crate::event_loop::LoopRef;
 use crate::transports::StreamTransport;
+use crate::warnings;
 use crate::{coro, future_likes};
 
 /// The contents of a `StreamWriter`.
@@ -248,9 +249,7 @@ impl StreamWriter {
             this.bind(py).call_method0(intern!(py, "close"))?;
             format!("unclosed {}", this.bind(py).repr()?)
         };
-        crate::library::module(py, "warnings")?
-            .call_method1("warn", (message, py.get_type::<PyResourceWarning>()))?;
-        Ok(())
+        warnings::warn::<PyResourceWarning>(py, &message)
     }
 }
 

@@ -224,7 +224,7 @@ pub(crate) fn ensure_future(
     }
     if !coroutine && future_likes::is_future(py, obj)? {
         if let Some(event_loop) = event_loop
-            && !future_likes::loop_of(py, obj)?.is(event_loop.as_any())
+            && !future_likes::loop_of(py, obj)?.is(event_loop)
         {
             return Err(PyValueError::new_err(
                 "The future belongs to a different loop than the one specified as the loop argument",
@@ -241,7 +241,7 @@ pub(crate) fn ensure_future(
     };
     let event_loop = match event_loop {
         Some(event_loop) => event_loop.clone(),
-        None => LoopRef::new(running::get_event_loop(py)?.bind(py)),
+        None => running::loop_or_current(py, None)?,
     };
     let created = event_loop.as_any().bind(py).call_method1(intern!(py, "create_task"), (&coro,));
     match created {
@@ -299,7 +299,7 @@ pub(crate) fn py_create_task(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj
             args.len()
         )));
     }
-    let event_loop = LoopRef::new(running::get_running_loop(py)?.bind(py));
+    let event_loop = running::running_loop(py)?;
     if let LoopRef::Native(native) = &event_loop
         && !native.replaces(Hooks::CREATE_TASK)
         && native.task_factory.is_none()

@@ -95,7 +95,7 @@ impl Class for EagerFactory {
 pub(crate) fn py_create_eager_task_factory(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [constructor] =
         args.bind(&Signature::new("create_eager_task_factory", ["custom_task_constructor"]))?;
-    EagerFactory::create(py, constructor.map_or_else(|| Obj::none(py), Obj::from))
+    EagerFactory::create(py, Obj::or_none(py, constructor))
 }
 
 /// The factory of plain tasks.

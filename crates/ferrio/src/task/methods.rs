@@ -5,18 +5,19 @@ use std::cell::{Cell, RefCell};
 use ferrio_object::{Args, Class, ClassBuilder, ClassDef, Membership, Obj, ObjCell, Signature};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::types::{PyList, PyString};
 
 use super::{
     EagerFactory, Name, StepCallable, Task, WakeupCallable, create, eager_task_factory, factory, registry,
     stack,
 };
+use crate::event_loop::ExceptionContext;
 use crate::future::{Future, State, future_repr_info};
 
 fn cancel(this: &Obj<Task>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<bool> {
     const SIGNATURE: Signature<1> = Signature::new("cancel", ["msg"]).required(0);
     let [message] = args.bind(&SIGNATURE)?;
-    let message = message.filter(|m| !m.is_none()).map(Obj::from);
+    let message = Obj::unless_none(message);
     crate::future_likes::cancel_task(this, py, message.as_ref())
 }
 
@@ -87,13 +88,11 @@ fn repr_info(this: &Obj<Task>, py: Python<'_>) -> PyResult<Obj> {
 fn destroyed_pending(this: &Obj<Task>, py: Python<'_>) {
     let report = || -> PyResult<()> {
         let Ok(event_loop) = this.base().get_loop() else { return Ok(()) };
-        let context = PyDict::new(py);
-        context.set_item("task", this)?;
-        context.set_item("message", "Task was destroyed but it is pending!")?;
-        if let Some(traceback) = this.base().source_traceback.get() {
-            context.set_item("source_traceback", traceback)?;
-        }
-        event_loop.call_exception_handler(py, &context)
+        ExceptionContext::new(py)
+            .with("task", this)?
+            .with("message", "Task was destroyed but it is pending!")?
+            .with_any("source_traceback", this.base().source_traceback.get())?
+            .report_to(event_loop.as_any())
     };
     if let Err(err) = report() {
         err.write_unraisable(py, Some(this.bind(py)));

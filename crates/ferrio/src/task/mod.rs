@@ -19,7 +19,7 @@ pub(crate) use create::{
 };
 pub(crate) use factory::{EagerFactory, eager_task_factory};
 pub(crate) use methods::add;
-pub(crate) use step::wake;
+pub(crate) use step::run_ready;
 pub(crate) use wakeup::{StepCallable, WakeupCallable, wakeup_callable};
 
 use crate::future::Future;

@@ -163,21 +163,14 @@ pub(crate) fn swap_current(py: Python<'_>, event_loop: &LoopRef, task: Option<Ob
     set_current(py, event_loop, task)
 }
 
-fn loop_or_running(py: Python<'_>, event_loop: Option<&Bound<'_, PyAny>>) -> PyResult<LoopRef> {
-    match event_loop {
-        Some(given) if !given.is_none() => Ok(LoopRef::new(given)),
-        _ => Ok(LoopRef::new(running::get_running_loop(py)?.bind(py))),
-    }
-}
-
 pub(crate) fn py_current_task(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Option<Obj>> {
     let [event_loop] = args.bind(&Signature::new("current_task", ["loop"]).required(0))?;
-    current(py, &loop_or_running(py, event_loop)?)
+    current(py, &running::loop_or_running(py, event_loop)?)
 }
 
 pub(crate) fn py_all_tasks(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [event_loop] = args.bind(&Signature::new("all_tasks", ["loop"]).required(0))?;
-    all_of(py, &loop_or_running(py, event_loop)?)
+    all_of(py, &running::loop_or_running(py, event_loop)?)
 }
 
 /// The set of tasks of a loop that are not done.
@@ -207,7 +200,7 @@ fn all_of(py: Python<'_>, event_loop: &LoopRef) -> PyResult<Obj> {
             let others = PyList::new(py, others.bind(py).try_iter()?.collect::<PyResult<Vec<_>>>()?)?;
             for other in others.iter() {
                 let of_task = crate::future_likes::loop_of(py, &other)?;
-                if of_task.is(event_loop.as_any()) && !other.call_method0(intern!(py, "done"))?.is_truthy()? {
+                if of_task.is(event_loop) && !other.call_method0(intern!(py, "done"))?.is_truthy()? {
                     set.add(other)?;
                 }
             }

@@ -19,17 +19,17 @@ use crate::{coroutines, exceptions, future_likes};
 /// # Errors
 /// `KeyboardInterrupt` and `SystemExit` out of the coroutine.
 #[inline]
-pub(crate) fn wake(task: &Obj<Task>, py: Python<'_>) -> Result<(), Raised> {
+pub(crate) fn run_ready(task: &Obj<Task>, py: Python<'_>) -> Result<(), Raised> {
     let Some(context) = task.context(py)? else { return run(task, py, None) };
-    let outcome = ThreadState::in_context(py, &context, || wake_here(task, py));
+    let outcome = ThreadState::in_context(py, &context, || run_ready_here(task, py));
     if task.base().is_done() {
         task.release_context(context);
     }
     outcome
 }
 
-/// As [`wake`], in the context that is current.
-pub(super) fn wake_here(task: &Obj<Task>, py: Python<'_>) -> Result<(), Raised> {
+/// As [`run_ready`], in the context that is current.
+pub(super) fn run_ready_here(task: &Obj<Task>, py: Python<'_>) -> Result<(), Raised> {
     // If the future failed, its exception is thrown into the coroutine. If it has a result, the coroutine's own
     // `await` fetches it.
     let error = match task.fut_waiter.get() {
@@ -193,7 +193,7 @@ fn yielded_other(task: &Obj<Task>, py: Python<'_>, event_loop: &LoopRef, yielded
     if let Some(blocking) =
         bound.getattr_opt(intern!(py, "_asyncio_future_blocking"))?.filter(|b| !b.is_none())
     {
-        if !LoopRef::new(future_likes::loop_of(py, bound)?.bind(py)).is(event_loop) {
+        if !future_likes::loop_of(py, bound)?.is(event_loop) {
             return different_loop(task, py, event_loop, &yielded);
         }
         if yielded.is(task) || !blocking.is_truthy()? {

@@ -32,7 +32,7 @@ impl StepCallable {
         args.none("TaskStepMethWrapper")?;
         let Some(task) = this.task.get() else { return Ok(()) };
         if this.queued {
-            return step::wake_here(&task, py).map_err(|raised| raised.take(py));
+            return step::run_ready_here(&task, py).map_err(|raised| raised.take(py));
         }
         step::run(&task, py, this.exc.get().map(|exc| ferrio_object::raise(py, &exc)))
             .map_err(|raised| raised.take(py))

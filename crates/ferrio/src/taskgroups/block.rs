@@ -11,15 +11,13 @@ use ferrio_object::{
     handled_exception,
 };
 use pyo3::exceptions::{PyBaseExceptionGroup, PyRuntimeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyType};
 
 use super::children::{Children, Errors};
 use super::{TaskGroup, repr};
 use crate::coro::{self, Given, Operation, Step, ready, ready_with};
-use crate::event_loop::{Hooks, LoopRef, running};
-use crate::future::Future;
+use crate::event_loop::running;
 use crate::task::{self, registry};
 use crate::{exceptions, future_likes};
 
@@ -29,7 +27,7 @@ impl TaskGroup {
             let shown = repr(this, py)?;
             return Err(PyRuntimeError::new_err(format!("TaskGroup {shown} has already been entered")));
         }
-        let event_loop = LoopRef::new(running::get_running_loop(py)?.bind(py));
+        let event_loop = running::running_loop(py)?;
         let parent = registry::current(py, &event_loop)?;
         let old = this.event_loop.replace(Some(event_loop));
         drop(old);
@@ -177,13 +175,7 @@ fn waiter(py: Python<'_>, this: &Obj<TaskGroup>) -> PyResult<Option<Obj>> {
     if this.is_empty(py)? {
         return Ok(None);
     }
-    let event_loop = this.get_loop()?;
-    let waiter: Obj = match &event_loop {
-        LoopRef::Native(native) if !native.replaces(Hooks::CREATE_FUTURE) => {
-            Future::create(py, event_loop.clone())?.into_any()
-        }
-        other => other.as_any().bind(py).call_method0(intern!(py, "create_future"))?.into(),
-    };
+    let waiter = this.get_loop()?.create_future(py)?;
     this.completed.set(Some(waiter.clone()));
     Ok(Some(waiter))
 }
@@ -203,8 +195,7 @@ fn aenter(this: &Obj<TaskGroup>, py: Python<'_>) -> PyResult<Obj> {
 fn aexit(this: &Obj<TaskGroup>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     const SIGNATURE: Signature<3> = Signature::new("__aexit__", ["et", "exc", "tb"]);
     let [kind, exc, _traceback] = args.bind(&SIGNATURE)?;
-    let given = |arg: Option<&Bound<'_, PyAny>>| arg.filter(|arg| !arg.is_none()).map(Obj::from);
-    ready_with::<Exit>(py, this, [given(kind), given(exc)])
+    ready_with::<Exit>(py, this, [Obj::unless_none(kind), Obj::unless_none(exc)])
 }
 
 fn init(_this: &Obj<TaskGroup>, _py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
@@ -215,11 +206,6 @@ fn init(_this: &Obj<TaskGroup>, _py: Python<'_>, args: Args<'_, '_>) -> PyResult
 fn set_mark(mark: &Cell<bool>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     mark.set(value.map_or(Ok(false), PyAnyMethods::is_truthy)?);
     Ok(())
-}
-
-/// What a setter was given; `None` is nothing.
-fn given(value: Option<&Bound<'_, PyAny>>) -> Option<Obj> {
-    value.filter(|value| !value.is_none()).map(Obj::from)
 }
 
 impl Class for TaskGroup {
@@ -341,7 +327,7 @@ impl Class for TaskGroup {
                 "_parent_task",
                 |this: &Obj<Self>, _py: Python<'_>| this.parent.get(),
                 |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
-                    this.parent.set(given(value));
+                    this.parent.set(Obj::unless_none(value));
                     Ok(())
                 },
                 "",
@@ -350,7 +336,7 @@ impl Class for TaskGroup {
                 "_base_error",
                 |this: &Obj<Self>, _py: Python<'_>| this.base_error.get(),
                 |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
-                    this.base_error.set(given(value));
+                    this.base_error.set(Obj::unless_none(value));
                     Ok(())
                 },
                 "",
@@ -359,7 +345,7 @@ impl Class for TaskGroup {
                 "_on_completed_fut",
                 |this: &Obj<Self>, _py: Python<'_>| this.completed.get(),
                 |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
-                    this.completed.set(given(value));
+                    this.completed.set(Obj::unless_none(value));
                     Ok(())
                 },
                 "",

@@ -19,11 +19,11 @@ use ferrio_object::{Args, DictSlot, MethodSet, Methods, Obj, ObjCell, Replaceabl
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBool, PyDict};
 
 pub(crate) use block::add;
 
-use crate::event_loop::{Hooks, LoopRef};
+use crate::event_loop::{ExceptionContext, Hooks, LoopRef};
 use crate::future::{self, Callback, Future, State};
 use crate::task::{self, Task};
 use crate::{exceptions, future_likes, native_fn};
@@ -155,17 +155,7 @@ impl TaskGroup {
             return Ok(());
         }
         let Some(completed) = self.completed.get() else { return Ok(()) };
-        match completed.cast_exact::<Future>() {
-            Some(fut) if fut.is_done() => Ok(()),
-            Some(fut) => future::set_result(fut, py, Obj::none(py)),
-            None => {
-                let completed = completed.bind(py);
-                if !completed.call_method0(intern!(py, "done"))?.is_truthy()? {
-                    completed.call_method1(intern!(py, "set_result"), (true,))?;
-                }
-                Ok(())
-            }
-        }
+        future_likes::resolve(py, &completed, PyBool::new(py, true).to_owned().into_any().into()).map(drop)
     }
 
     /// Any child is done, perhaps with an exception.
@@ -186,16 +176,16 @@ impl TaskGroup {
         }
         let Some(parent) = this.parent.get() else { return Ok(()) };
         if parent.bind(py).call_method0(intern!(py, "done"))?.is_truthy()? {
-            let context = PyDict::new(py);
             let message = format!(
                 "Task {} has errored out but its parent task {} is already completed",
                 bound.repr()?,
                 parent.bind(py).repr()?
             );
-            context.set_item("message", message)?;
-            context.set_item("exception", &exc)?;
-            context.set_item("task", child)?;
-            return this.get_loop()?.call_exception_handler(py, &context);
+            return ExceptionContext::new(py)
+                .with("message", message)?
+                .with("exception", &exc)?
+                .with("task", child)?
+                .report_to(this.get_loop()?.as_any());
         }
         if !this.aborting.get() && !this.parent_cancel_requested.get() {
             // The parent goes on with whatever it does in the block, which is to end now. In `__aexit__` this

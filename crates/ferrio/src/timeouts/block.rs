@@ -59,8 +59,7 @@ fn aenter(this: &Obj<Timeout>, py: Python<'_>) -> PyResult<Obj> {
 fn aexit(this: &Obj<Timeout>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     const SIGNATURE: Signature<3> = Signature::new("__aexit__", ["exc_type", "exc_val", "exc_tb"]);
     let [kind, exc, _traceback] = args.bind(&SIGNATURE)?;
-    let given = |arg: Option<&Bound<'_, PyAny>>| arg.filter(|arg| !arg.is_none()).map(Obj::from);
-    ready_with::<Exit>(py, this, [given(kind), given(exc)])
+    ready_with::<Exit>(py, this, [Obj::unless_none(kind), Obj::unless_none(exc)])
 }
 
 fn init(this: &Obj<Timeout>, _py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {

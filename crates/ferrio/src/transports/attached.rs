@@ -9,7 +9,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use crate::event_loop::{Loop, call_soon_native};
+use crate::event_loop::{ExceptionContext, Loop, call_soon_native};
+use crate::log::{self, Level};
+use crate::warnings;
 use crate::{exceptions, future_likes, native_fn};
 
 /// Why the loop calls a protocol. asyncio does it through handles, each of which has a copy of the context that was current
@@ -132,7 +134,7 @@ impl Attached {
     /// Tells whoever waits for the endpoint that it is there.
     pub(super) fn wake_waiter(&self, py: Python<'_>) -> PyResult<()> {
         match self.waiter.take() {
-            Some(waiter) => future_likes::wake(py, &waiter),
+            Some(waiter) => future_likes::wake(py, &waiter).map(drop),
             None => Ok(()),
         }
     }
@@ -198,12 +200,12 @@ impl Attached {
     ) -> PyResult<()> {
         let exc = exceptions::value_of(py, err);
         let Some(event_loop) = self.event_loop.get() else { return Ok(()) };
-        let context = PyDict::new(py);
-        context.set_item(intern!(py, "message"), message)?;
-        context.set_item(intern!(py, "exception"), exc)?;
-        context.set_item(intern!(py, "transport"), transport)?;
-        context.set_item(intern!(py, "protocol"), self.protocol.get().unwrap_or_else(|| Obj::none(py)))?;
-        event_loop.bind(py).call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+        ExceptionContext::new(py)
+            .with("message", message)?
+            .with("exception", exc)?
+            .with("transport", transport)?
+            .with("protocol", self.protocol.get().unwrap_or_else(|| Obj::none(py)))?
+            .report_to(&event_loop)
     }
 
     /// Reports what a callback raised, but for what is to end the loop. `callback` gives the name to show.
@@ -252,10 +254,7 @@ impl Attached {
         if !self.is_debug() {
             return Ok(());
         }
-        let kwargs = PyDict::new(py);
-        kwargs.set_item("exc_info", exc)?;
-        let logger = crate::library::module(py, module)?.getattr(intern!(py, "logger"))?;
-        logger.call_method(intern!(py, "debug"), ("%r: %s", transport, message), Some(&kwargs)).map(drop)
+        log::write_exception(py, module, Level::Debug, ("%r: %s", transport, message), exc)
     }
 
     /// A line for the log about the transport, in debug mode.
@@ -263,25 +262,21 @@ impl Attached {
         &self,
         py: Python<'_>,
         module: &'static str,
-        level: &str,
+        level: Level,
         message: &str,
         transport: &Obj<T>,
     ) -> PyResult<()> {
         if !self.is_debug() {
             return Ok(());
         }
-        let logger = crate::library::module(py, module)?.getattr(intern!(py, "logger"))?;
-        logger.call_method1(level, (message, transport)).map(drop)
+        log::write(py, module, level, (message, transport))
     }
 }
 
 /// The warning about a transport that nobody closed.
 pub(super) fn warn_unclosed<T: 'static>(py: Python<'_>, transport: &Obj<T>) -> PyResult<()> {
     let message = format!("unclosed transport {}", transport.bind(py).repr()?);
-    let kwargs = PyDict::new(py);
-    kwargs.set_item("source", transport)?;
-    let class = py.get_type::<PyResourceWarning>();
-    crate::library::module(py, "warnings")?.call_method("warn", (message, class), Some(&kwargs)).map(drop)
+    warnings::warn_of::<PyResourceWarning>(py, &message, transport.as_any())
 }
 
 /// `get_extra_info(name, default=None)`: `mapping` gives what to look the name up in, which may be anything that was
@@ -297,7 +292,7 @@ pub(super) fn extra_info<'py>(
     const SIGNATURE: ferrio_object::Signature<2> =
         ferrio_object::Signature::new("get_extra_info", ["name", "default"]).required(1);
     let [name, default] = args.bind(&SIGNATURE)?;
-    let default = default.map_or_else(|| Obj::none(py), Obj::from);
+    let default = Obj::or_none(py, default);
     let Some(name) = name else { return Ok(default) };
     let Some(mapping) = mapping(name)? else { return Ok(default) };
     match mapping.cast_exact::<PyDict>() {

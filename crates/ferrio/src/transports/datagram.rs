@@ -116,9 +116,16 @@ impl DatagramTransport {
         let Some(event_loop) = Obj::<Loop>::from_bound(event_loop) else {
             return Err(PyTypeError::new_err("a transport of ferrio's needs a loop of ferrio's"));
         };
-        let given = |arg: Option<&Bound<'_, PyAny>>| arg.filter(|arg| !arg.is_none()).map(Obj::from);
-        this.address.set(given(address));
-        Self::begin(this, py, event_loop, &sock.into(), &protocol.into(), given(waiter), given(extra))
+        this.address.set(Obj::unless_none(address));
+        Self::begin(
+            this,
+            py,
+            event_loop,
+            &sock.into(),
+            &protocol.into(),
+            Obj::unless_none(waiter),
+            Obj::unless_none(extra),
+        )
     }
 
     fn begin(

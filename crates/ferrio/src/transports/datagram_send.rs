@@ -20,6 +20,7 @@ use super::chunk::{Chunk, Data};
 use super::datagram::{DatagramTransport, MODULE};
 use super::flow::Flow;
 use crate::exceptions::{self, FromIo, would_block};
+use crate::log::{self, Level};
 
 /// asyncio's `constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES`.
 const WARN_AFTER: u32 = 5;
@@ -169,8 +170,7 @@ impl DatagramTransport {
     #[cold]
     fn send_to_lost(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         if this.conn_lost.get() >= WARN_AFTER {
-            let logger = crate::library::module(py, MODULE)?.getattr(intern!(py, "logger"))?;
-            logger.call_method1(intern!(py, "warning"), ("socket.send() raised exception.",))?;
+            log::write(py, MODULE, Level::Warning, ("socket.send() raised exception.",))?;
         }
         this.conn_lost.set(this.conn_lost.get() + 1);
         Ok(())

@@ -103,8 +103,15 @@ pub(crate) trait OverPipe: Class {
         let Some(event_loop) = Obj::<Loop>::from_bound(event_loop) else {
             return Err(PyTypeError::new_err("a transport of ferrio's needs a loop of ferrio's"));
         };
-        let given = |arg: Option<&Bound<'_, PyAny>>| arg.filter(|arg| !arg.is_none()).map(Obj::from);
-        Self::begin(this, py, event_loop, &pipe.into(), &protocol.into(), given(waiter), given(extra))
+        Self::begin(
+            this,
+            py,
+            event_loop,
+            &pipe.into(),
+            &protocol.into(),
+            Obj::unless_none(waiter),
+            Obj::unless_none(extra),
+        )
     }
 
     fn begin(
@@ -235,7 +242,7 @@ pub(crate) trait OverPipe: Class {
                 "_pipe",
                 |this: &Obj<Self>, _py: Python<'_>| this.pipe().file.get(),
                 |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
-                    this.pipe().file.set(value.filter(|value| !value.is_none()).map(Obj::from));
+                    this.pipe().file.set(Obj::unless_none(value));
                     Ok(())
                 },
                 "",

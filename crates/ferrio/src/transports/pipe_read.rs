@@ -19,6 +19,7 @@ use super::pipe::{MODULE, OverPipe, Pipe, kept_class};
 use super::protocol::ProtocolKind;
 use crate::event_loop::watches;
 use crate::exceptions::{self, FromIo};
+use crate::log::Level;
 use crate::streams::StreamReaderProtocol;
 
 /// Linux' `EIO`: what a terminal says whose other side is gone.
@@ -135,7 +136,7 @@ impl ReadPipe {
 
     /// The other side has closed the pipe.
     fn ended(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        this.pipe.attached.log(py, MODULE, "info", "%r was closed by peer", this)?;
+        this.pipe.attached.log(py, MODULE, Level::Info, "%r was closed by peer", this)?;
         this.pipe.closing.set(true);
         Self::unwatch(this);
         this.pipe.attached.call_soon(py, "eof_received", this, None, |py, held, _| {
@@ -179,7 +180,7 @@ impl ReadPipe {
         }
         this.paused.set(true);
         Self::unwatch(this);
-        this.pipe.attached.log(py, MODULE, "debug", "%r pauses reading", this)
+        this.pipe.attached.log(py, MODULE, Level::Debug, "%r pauses reading", this)
     }
 
     fn resume_reading(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
@@ -189,7 +190,7 @@ impl ReadPipe {
         this.paused.set(false);
         this.pipe.attached.copy_context(py, Cause::Reading)?;
         Self::watch(this, py)?;
-        this.pipe.attached.log(py, MODULE, "debug", "%r resumes reading", this)
+        this.pipe.attached.log(py, MODULE, Level::Debug, "%r resumes reading", this)
     }
 
     fn repr(this: &Obj<Self>, py: Python<'_>) -> PyResult<String> {

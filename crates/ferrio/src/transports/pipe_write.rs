@@ -10,7 +10,6 @@ use ferrio_core::driver::{Interest, pipe, socket};
 use ferrio_core::write_queue::{FlowControl, WriteQueue};
 use ferrio_object::{Any, BufferPlace, Class, ClassBuilder, GilStatic, Obj, Signature};
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyOSError, PyTypeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
 
@@ -20,6 +19,7 @@ use super::flow::Flow;
 use super::pipe::{MODULE, OverPipe, Pipe, kept_class};
 use crate::event_loop::watches;
 use crate::exceptions::{self, FromIo};
+use crate::log::{self, Level};
 
 /// Slices for one vectored write; more of them go out with the next.
 const SLICES: usize = 64;
@@ -112,7 +112,7 @@ impl WritePipe {
     }
 
     fn other_side_closed(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        this.pipe.attached.log(py, MODULE, "info", "%r was closed by peer", this)?;
+        this.pipe.attached.log(py, MODULE, Level::Info, "%r was closed by peer", this)?;
         let broken = (!this.queue.borrow().is_empty())
             .then(|| exceptions::value_of(py, PyBrokenPipeError::new_err(())));
         Self::close_with(this, py, broken)
@@ -162,9 +162,8 @@ impl WritePipe {
     #[cold]
     fn write_too_late(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         if this.conn_lost.get() >= WARN_AFTER {
-            let logger = crate::library::module(py, MODULE)?.getattr(intern!(py, "logger"))?;
             let message = "pipe closed by peer or os.write(pipe, data) raised exception.";
-            logger.call_method1(intern!(py, "warning"), (message,))?;
+            log::write(py, MODULE, Level::Warning, (message,))?;
         }
         this.conn_lost.set(this.conn_lost.get() + 1);
         Ok(())

@@ -22,13 +22,14 @@ use super::datagram::MODULE;
 use super::protocol::ProtocolKind;
 use super::stream::StreamTransport;
 use crate::exceptions::{self, FromIo};
+use crate::log::Level;
 use crate::streams::StreamReaderProtocol;
 
 /// Bytes in one read from which on the next is expected to bring as many.
 const BULK: usize = 16 * 1024;
-/// Room for a read in bulk, in bytes. glibc maps an allocation of 128 KiB or more anew each time until one is freed at its
-/// full size, and these are cut to what came.
-const BULK_ROOMS: [usize; 3] = [64 * 1024, 112 * 1024, 256 * 1024];
+/// Sizes of a buffer for a read in bulk, in bytes. glibc maps an allocation of 128 KiB or more anew each time until one
+/// is freed at its full size, and these are cut to what came.
+const BULK_SIZES: [usize; 3] = [64 * 1024, 112 * 1024, 256 * 1024];
 
 const READ_ERROR: &str = "Fatal read error on socket transport";
 const DATA_RECEIVED_FAILED: &str = "Fatal error: protocol.data_received() call failed.";
@@ -48,26 +49,26 @@ enum Filled {
     Refused(PyErr),
 }
 
-/// Where the next read goes.
+/// How large a buffer the next read gets.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Room {
-    /// Bytes to make room for; none if the loop's buffer takes it.
+pub(super) struct ReadSize {
+    /// Bytes in a buffer of its own; 0 if the loop's buffer takes it.
     len: usize,
     /// The last read in bulk brought little.
     short: bool,
 }
 
-impl Room {
-    /// The room for the read after one that brought `count` bytes. In bulk it is more than came: a read that fills its
+impl ReadSize {
+    /// The size for the read after one that brought `count` bytes. In bulk it is more than came: a read that fills its
     /// buffer leaves it open whether there is more. One short read, such as the end of a message, does not end the
     /// bulk: with 64 peers that send without a pause a tenth of the reads are short, and the one after each would be
     /// copied.
     #[inline]
     fn after(self, count: usize) -> Self {
         if count >= BULK {
-            let [.., most] = BULK_ROOMS;
+            let [.., most] = BULK_SIZES;
             return Self {
-                len: BULK_ROOMS.into_iter().find(|room| count < *room).unwrap_or(most),
+                len: BULK_SIZES.into_iter().find(|size| count < *size).unwrap_or(most),
                 short: false,
             };
         }
@@ -95,7 +96,7 @@ impl StreamTransport {
         else {
             return Ok(());
         };
-        if this.room.get().len > 0 {
+        if this.read_size.get().len > 0 {
             return Self::read_bulk(this, py, kind, &protocol);
         }
         let mut scratch = event_loop.sockets.take_scratch();
@@ -106,7 +107,7 @@ impl StreamTransport {
                 return Self::read_eof(this, py);
             }
             Ok(count) => {
-                this.room.set(this.room.get().after(count));
+                this.read_size.set(this.read_size.get().after(count));
                 let full = if count == scratch.len() { Self::report_rest(this) } else { Ok(()) };
                 let fed = match kind {
                     ProtocolKind::Reader(fed) => StreamReaderProtocol::feed(fed, py, &scratch[..count]),
@@ -134,8 +135,8 @@ impl StreamTransport {
 
     /// Receives into a `bytes` object of its own.
     fn read_bulk(this: &Obj<Self>, py: Python<'_>, kind: &ProtocolKind, protocol: &Obj) -> PyResult<()> {
-        let room = this.room.get();
-        let data = match new_bytes(py, room.len, |room| socket::recv_into_uninit(this.live_fd(py), room))? {
+        let size = this.read_size.get();
+        let data = match new_bytes(py, size.len, |room| socket::recv_into_uninit(this.live_fd(py), room))? {
             Ok(data) => data,
             Err(err) => return Self::read_failed(this, py, err),
         };
@@ -143,8 +144,8 @@ impl StreamTransport {
         if count == 0 {
             return Self::read_eof(this, py);
         }
-        this.room.set(room.after(count));
-        let full = if count == room.len { Self::report_rest(this) } else { Ok(()) };
+        this.read_size.set(size.after(count));
+        let full = if count == size.len { Self::report_rest(this) } else { Ok(()) };
         let fed = match kind {
             ProtocolKind::Reader(fed) => Self::feed_next(this, py, fed, &data),
             _ => Ok(false),
@@ -298,7 +299,7 @@ impl StreamTransport {
 
     /// The peer will send nothing more.
     fn end_received(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        this.attached.log(py, MODULE, "debug", "%r received EOF", this)?;
+        this.attached.log(py, MODULE, Level::Debug, "%r received EOF", this)?;
         let Some(protocol) = this.attached.protocol() else { return Ok(()) };
         match protocol.bind(py).call_method0(intern!(py, "eof_received")).and_then(|keep| keep.is_truthy()) {
             // Open for writing; there is nothing left to read, and the driver would report it for ever.
@@ -316,7 +317,7 @@ impl StreamTransport {
         }
         this.paused.set(true);
         Self::want(this, this.interest.get().without(Interest::READABLE))?;
-        this.attached.log(py, MODULE, "debug", "%r pauses reading", this)
+        this.attached.log(py, MODULE, Level::Debug, "%r pauses reading", this)
     }
 
     pub(crate) fn resume_reading(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
@@ -326,7 +327,7 @@ impl StreamTransport {
         this.paused.set(false);
         this.attached.copy_context(py, Cause::Reading)?;
         Self::want(this, this.interest.get().with(Interest::READABLE))?;
-        this.attached.log(py, MODULE, "debug", "%r resumes reading", this)
+        this.attached.log(py, MODULE, Level::Debug, "%r resumes reading", this)
     }
 
     pub(super) fn define_read(class: &mut ClassBuilder<Self>) {

@@ -60,8 +60,8 @@ impl StreamTransport {
         let waiter = this.room_waiter.take();
         Self::want(this, this.interest.get().without(Interest::WRITABLE))?;
         match waiter {
-            Some(waiter) if !waiter.is_done() => future::set_result(&waiter, py, Obj::none(py)),
-            _ => Ok(()),
+            Some(waiter) => future::wake(&waiter, py).map(drop),
+            None => Ok(()),
         }
     }
 

@@ -29,7 +29,7 @@ use super::extra_info::ExtraInfo;
 use super::flow::Flow;
 use super::held_socket::{Connected, HeldSocket};
 use super::protocol::ProtocolKind;
-use super::read::Room;
+use super::read::ReadSize;
 use crate::event_loop::{Loop, Ready, Source};
 use crate::future::Future;
 use crate::streams::StreamReaderProtocol;
@@ -65,7 +65,7 @@ pub struct StreamTransport {
     pub(super) eof: Cell<bool>,
     pub(super) paused: Cell<bool>,
     /// Where the next read goes.
-    pub(super) room: Cell<Room>,
+    pub(super) read_size: Cell<ReadSize>,
     /// Which of the methods that streams call mean something else than ours.
     replaced: Replaced,
 }
@@ -168,15 +168,14 @@ impl StreamTransport {
         let Some(event_loop) = Obj::<Loop>::from_bound(event_loop) else {
             return Err(PyTypeError::new_err("a transport of ferrio's needs a loop of ferrio's"));
         };
-        let given = |arg: Option<&Bound<'_, PyAny>>| arg.filter(|arg| !arg.is_none()).map(Obj::from);
         let protocol = Obj::from(protocol);
         let opening = Opening {
             sock: Connected::Socket(sock.into()),
             protocol: &protocol,
-            waiter: given(waiter),
+            waiter: Obj::unless_none(waiter),
             peer: None,
-            extra: given(extra),
-            server: given(server),
+            extra: Obj::unless_none(extra),
+            server: Obj::unless_none(server),
         };
         Self::begin(this, py, event_loop, opening)
     }
@@ -378,8 +377,8 @@ impl StreamTransport {
         let waiter = Future::create(py, crate::event_loop::LoopRef::Native(event_loop))?;
         this.empty_waiter.set(Some(waiter.clone()));
         Self::send_held(this, py)?;
-        if this.queue.borrow().is_empty() && !waiter.is_done() {
-            crate::future::set_result(&waiter, py, Obj::none(py))?;
+        if this.queue.borrow().is_empty() {
+            crate::future::wake(&waiter, py)?;
         }
         Ok(waiter)
     }
@@ -413,7 +412,7 @@ impl Class for StreamTransport {
         closing,
         eof,
         paused,
-        room,
+        read_size,
         replaced
     });
     const NAME: &'static str = "ferrio._ferrio._StreamTransport";
@@ -443,7 +442,7 @@ impl Class for StreamTransport {
             closing: Cell::new(false),
             eof: Cell::new(false),
             paused: Cell::new(false),
-            room: Cell::default(),
+            read_size: Cell::default(),
             replaced: Replaced::unknown(),
         }
     }

@@ -11,7 +11,6 @@ use ferrio_core::driver::{Interest, socket};
 use ferrio_core::write_timing::{Answer, Gathering, Moment};
 use ferrio_object::{BufferPlace, ClassBuilder, Erased, Obj, Signature};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::attached::Cause;
@@ -21,6 +20,7 @@ use super::stream::StreamTransport;
 use crate::event_loop::held_writes;
 use crate::exceptions::{self, FromIo};
 use crate::future;
+use crate::log::{self, Level};
 
 /// Slices for one vectored send; more of them go out with the next.
 const SLICES: usize = 64;
@@ -248,9 +248,8 @@ impl StreamTransport {
 
     fn write_to_lost(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         if this.conn_lost.get() >= WARN_AFTER {
-            let logger =
-                crate::library::module(py, "ferrio.selector_events")?.getattr(intern!(py, "logger"))?;
-            logger.call_method1(intern!(py, "warning"), ("socket.send() raised exception.",))?;
+            let message = ("socket.send() raised exception.",);
+            log::write(py, "ferrio.selector_events", Level::Warning, message)?;
         }
         this.conn_lost.set(this.conn_lost.get() + 1);
         Ok(())
@@ -280,10 +279,8 @@ impl StreamTransport {
     /// The queue is empty.
     fn all_sent(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         Self::want(this, this.interest.get().without(Interest::WRITABLE))?;
-        if let Some(waiter) = this.empty_waiter.get()
-            && !waiter.is_done()
-        {
-            future::set_result(&waiter, py, Obj::none(py))?;
+        if let Some(waiter) = this.empty_waiter.get() {
+            future::wake(&waiter, py)?;
         }
         if this.closing.get() {
             return Self::sent_after_close(this, py);

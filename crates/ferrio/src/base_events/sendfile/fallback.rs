@@ -97,8 +97,8 @@ impl SendfileFallback {
 
     fn resume_writing(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         match this.drained.take() {
-            Some(drained) if !drained.is_done() => future::set_result(&drained, py, Obj::none(py)),
-            _ => Ok(()),
+            Some(drained) => future::wake(&drained, py).map(drop),
+            None => Ok(()),
         }
     }
 

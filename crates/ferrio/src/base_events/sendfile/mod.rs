@@ -48,15 +48,14 @@ ferrio_object::traverse!(struct Part { target, file, offset, count });
 impl Part {
     fn new(py: Python<'_>, bound: [Option<&Bound<'_, PyAny>>; 4]) -> PyResult<Self> {
         let [target, file, offset, count] = bound;
-        let or_none = |arg: Option<&Bound<'_, PyAny>>| arg.map_or_else(|| Obj::none(py), Obj::from);
         Ok(Part {
-            target: or_none(target),
-            file: or_none(file),
+            target: Obj::or_none(py, target),
+            file: Obj::or_none(py, file),
             offset: match offset {
                 Some(offset) => offset.into(),
                 None => 0_i32.into_pyobject(py)?.into_any().into(),
             },
-            count: or_none(count),
+            count: Obj::or_none(py, count),
         })
     }
 
