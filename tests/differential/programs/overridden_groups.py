@@ -101,7 +101,7 @@ async def nothing_is_cancelled():
     await enter(Lenient(), fails(ValueError("x")), slow())
 
 
-@scenario
+@scenario(since=(3, 13))
 async def other_base_errors():
     class Strict(asyncio.TaskGroup):
         def _is_base_error(self, exc):
