@@ -62,6 +62,12 @@ _MIN_SCHEDULED_TIMER_HANDLES = 100
 _MIN_CANCELLED_TIMER_HANDLES_FRACTION = 0.5
 
 
+# As asyncio's, in seconds and handles, for what reads them.
+MAXIMUM_SELECT_TIMEOUT = 24 * 3600
+_MIN_SCHEDULED_TIMER_HANDLES = 100
+_MIN_CANCELLED_TIMER_HANDLES_FRACTION = 0.5
+
+
 class BaseEventLoop(_Loop, AbstractEventLoop):
     """An event loop without the parts that need an operating system; made to be derived from.
 

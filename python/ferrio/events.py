@@ -15,6 +15,7 @@ from ._native import (
     Handle,
     TimerHandle,
     _get_running_loop,
+    _RunningLoop,
     _set_running_loop,
     get_event_loop,
     get_running_loop,
@@ -189,6 +190,8 @@ def _forget_loops():
 
 
 os.register_at_fork(after_in_child=_forget_loops)
+
+_running_loop = _RunningLoop()
 
 # CPython has each of these twice, in C and in Python, and its tests ask for both.
 _c_get_event_loop = _py_get_event_loop = get_event_loop

@@ -1,11 +1,14 @@
 """Task, and everything that is made of tasks: gather, wait, wait_for, as_completed, shield, sleep; all native."""
 
+from collections.abc import MutableMapping
+
 from ._lazy import attributes
 from ._native import (
     Future,
     Task,
     _AsCompletedIterator,
     _cancel_and_wait,
+    _CurrentTasks,
     _enter_task,
     _GatheringFuture,
     _leave_task,
@@ -83,6 +86,13 @@ ALL_COMPLETED = "ALL_COMPLETED"
 
 # What sleep(0) awaits.
 __sleep0 = _sleep0
+
+
+class _CurrentTasksByLoop(_CurrentTasks, MutableMapping):
+    """The current task by loop, as asyncio's dict of them; all it does is in the extension."""
+
+
+_current_tasks = _CurrentTasksByLoop()
 
 # CPython has each of these twice, in C and in Python, and its tests ask for both.
 _CTask = _PyTask = Task

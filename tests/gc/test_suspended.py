@@ -72,7 +72,9 @@ def test_collected(name, how, impl):
     assert died[name, how], "its owner outlived the collection"
 
 
-@pytest.mark.skipif(implementation.chosen() != implementation.DEFAULT, reason="some cases are of ferrio's alone")
+@pytest.mark.skipif(
+    implementation.chosen() != implementation.DEFAULT, reason="some cases are of ferrio's alone"
+)
 def test_none_is_forgotten():
     pattern = re.compile(r'(?:coroutine|operation)\(\s*(?:this, )?py,\s*"([^"]+)"')
     found = {name for path in SOURCES.rglob("*.rs") for name in pattern.findall(path.read_text())}

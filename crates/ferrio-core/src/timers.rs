@@ -182,6 +182,17 @@ impl<T> Timers<T> {
         self.values.drain()
     }
 
+    /// Takes all timers out with their keys, which are stale when this returns, and deadlines; the earliest first.
+    pub fn take_all(&mut self) -> Vec<(TimerKey, f64, T)> {
+        let mut entries = std::mem::take(&mut self.heap);
+        entries.sort_unstable_by_key(Entry::rank);
+        let taken = entries.into_iter().filter_map(|entry| {
+            let value = self.values.remove(entry.token)?;
+            Some((TimerKey(entry.token), unsortable(entry.deadline), value))
+        });
+        taken.collect()
+    }
+
     fn is_dead(&self, entry: &Entry) -> bool {
         !self.values.contains(entry.token)
     }
@@ -311,6 +322,17 @@ mod tests {
         }
         assert_eq!(timers.heap.len(), 1);
         assert_eq!(timers.values.iter().count(), 1);
+    }
+
+    #[test]
+    fn all_are_taken_in_order() {
+        let mut timers = Timers::new();
+        let keys = [3.0, 1.0, 2.0, 1.0].map(|deadline| timers.insert(deadline, deadline.to_string()));
+        timers.cancel(keys[2]);
+        let taken = timers.take_all();
+        assert_eq!(taken.iter().map(|(key, ..)| *key).collect::<Vec<_>>(), [keys[1], keys[3], keys[0]]);
+        assert_eq!(taken[2].1, 3.0);
+        assert!(timers.is_empty() && timers.next_deadline().is_none() && timers.get(keys[0]).is_none());
     }
 
     #[test]

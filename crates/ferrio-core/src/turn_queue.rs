@@ -71,6 +71,25 @@ impl<T> TurnQueue<T> {
         self.head
     }
 
+    /// Takes the newest item out.
+    pub fn pop_back(&mut self) -> Option<T> {
+        if self.len == 0 {
+            return None;
+        }
+        self.len -= 1;
+        let at = (self.head + self.len) & (self.slots.len() - 1);
+        self.slots[at].take()
+    }
+
+    /// Puts `item` in the place of the one that is `at` places behind the oldest, and hands that one out.
+    pub fn replace(&mut self, at: usize, item: T) -> Option<T> {
+        if at >= self.len {
+            return Some(item);
+        }
+        let at = (self.head + at) & (self.slots.len() - 1);
+        self.slots[at].replace(item)
+    }
+
     /// The item that is `at` places behind the oldest.
     #[inline]
     pub fn get(&self, at: usize) -> Option<&T> {
@@ -138,9 +157,10 @@ mod tests {
     }
 
     proptest! {
-        // Pushes, pops and newest first, in numbers that make it wrap around and grow in every state.
+        // Pushes, pops at both ends, newest first and replacements, in numbers that make it wrap around and grow in every
+        // state.
         #[test]
-        fn as_a_deque(script in prop::collection::vec((0..3, 1_usize..100), 0..60)) {
+        fn as_a_deque(script in prop::collection::vec((0..5, 1_usize..100), 0..60)) {
             let (mut queue, mut model) = (TurnQueue::new(), VecDeque::new());
             let mut next = 0;
             for (what, times) in script {
@@ -152,6 +172,13 @@ mod tests {
                             next += 1;
                         }
                         1 => prop_assert_eq!(queue.pop_front(), model.pop_front()),
+                        2 => prop_assert_eq!(queue.pop_back(), model.pop_back()),
+                        3 => {
+                            let at = times * 7 % (model.len() + 1);
+                            let expected = model.get_mut(at).map_or(next, |item| std::mem::replace(item, next));
+                            prop_assert_eq!(queue.replace(at, next), Some(expected));
+                            next += 1;
+                        }
                         _ => {
                             queue.newest_first();
                             model.rotate_right(usize::from(!model.is_empty()));

@@ -177,7 +177,8 @@ impl Driver {
         }
     }
 
-    /// A descriptor that is readable when there are events, where the backend has one: for those who wait elsewhere.
+    /// A descriptor that is readable while a `poll` would find something, for a loop that waits elsewhere. `None` for
+    /// `io_uring`, which arms what it waits for in the call that waits.
     pub fn fd(&self) -> Option<RawFd> {
         match self {
             Self::Epoll(epoll) => Some(epoll.fd()),

@@ -166,8 +166,6 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
                 this.custom_executor.set(value.is_some());
                 Ok(())
             }, "")
-        .getter("_executor_shutdown_called",
-            |this: &Obj<Loop>, _py: Python<'_>| this.executor_shutdown_called.get(), "")
         .getset("slow_callback_duration", |this: &Obj<Loop>, _py: Python<'_>| this.slow_callback_duration.get(),
             |this: &Obj<Loop>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
                 if let Some(value) = value {

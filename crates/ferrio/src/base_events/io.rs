@@ -30,6 +30,21 @@ pub(super) fn queue_events(this: &Obj<Loop>, py: Python<'_>, events: &Events) ->
     if events.woken() { calls::deliver(this, py) } else { Ok(()) }
 }
 
+/// Polls without waiting, and serves what there is at once.
+///
+/// # Errors
+/// `OSError` from the driver; `KeyboardInterrupt`, `SystemExit`.
+pub(super) fn serve_now(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    let driver = this.driver()?;
+    let mut events = Events::new();
+    driver.poll(&mut events, Some(std::time::Duration::ZERO)).map_err(PyOSError::new_err_from_io)?;
+    this.registrations.polled();
+    for event in events.iter() {
+        dispatch(this, py, event.token, event.readable, event.writable)?;
+    }
+    if events.woken() { calls::deliver(this, py) } else { Ok(()) }
+}
+
 /// Polls without waiting, for loops whose waiting is done elsewhere.
 pub(super) fn poll_now(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     let driver = this.driver()?;

@@ -17,7 +17,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
-use crate::event_loop::registration::{release, token_of};
+use crate::event_loop::registration::{ensure_driver_watched, release, token_of};
 use crate::event_loop::{Futures, Kept, Loop, LoopRef, Source, watches};
 use crate::future::Future;
 
@@ -60,6 +60,7 @@ pub(super) fn wait_refused(
     let owner = PyWeakrefReference::new(sock.bind(py))?.into_any().into();
     let kept = Kept { owner, reader: RefCell::new(reader), writer: RefCell::new(writer) };
     kept.side(side).borrow_mut().push(fut.clone());
+    ensure_driver_watched(this)?;
     let Some(token) = this.register_changes(fd, Source::Kept(kept))? else { return Ok(None) };
     this.watched.borrow_mut().insert(fd, token);
     Ok(Some(fut))

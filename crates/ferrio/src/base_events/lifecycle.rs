@@ -16,9 +16,9 @@ use crate::{coro, exceptions, stock, task};
 
 /// What `run_forever` has set up and must put back.
 pub(super) struct Setup {
-    asyncgen_hooks: Obj,
-    outer: Option<Obj>,
-    stock_outer: Option<Obj>,
+    pub(super) asyncgen_hooks: Obj,
+    pub(super) outer: Option<Obj>,
+    pub(super) stock_outer: Option<Obj>,
 }
 
 impl Setup {
@@ -167,6 +167,7 @@ fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     if this.debug.get() {
         log::write(py, "ferrio.base_events", Level::Debug, ("Close %r", this))?;
     }
+    super::selector::close(this, py)?;
     // The loop is closed whatever becomes of its signal handlers.
     let signals = super::signals::remove_all(this, py);
     this.closed.set(true);
@@ -199,6 +200,12 @@ fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     // It has a descriptor too, and a closed loop may be kept for as long as the process lives.
     let waker = this.waker.borrow_mut().take();
     drop(waker);
+    for cell in [&this.scheduled, &this.own_ready] {
+        cell.set(None);
+    }
+    let moved = std::mem::take(&mut *this.moved.borrow_mut());
+    drop(moved);
+    super::selector::drop_selector(this, py)?;
     signals
 }
 
@@ -222,7 +229,7 @@ pub(super) fn finalize(this: &Obj<Loop>, py: Python<'_>) {
     }
 }
 
-fn asyncgens<'py>(this: &Obj<Loop>, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn asyncgens<'py>(this: &Obj<Loop>, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
     if let Some(asyncgens) = this.asyncgens.get() {
         return Ok(asyncgens.into_bound(py));
     }
@@ -334,11 +341,5 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
         .method1("_asyncgen_firstiter_hook", asyncgen_firstiter, "")
         .method1("_asyncgen_finalizer_hook", asyncgen_finalizer, "")
         .method0("_check_closed", |this: &Obj<Loop>, _py: Python<'_>| this.check_closed(), "")
-        .method0("__del__", |this: &Obj<Loop>, py: Python<'_>| finalize(this, py), "")
-        .getter("_asyncgens", |this: &Obj<Loop>, py: Python<'_>| asyncgens(this, py).map(Obj::from), "")
-        .getter("_closed", |this: &Obj<Loop>, _py: Python<'_>| this.closed.get(), "")
-        .getter("_debug", |this: &Obj<Loop>, _py: Python<'_>| this.debug.get(), "")
-        .getter("_thread_id", |this: &Obj<Loop>, _py: Python<'_>| {
-            Some(this.thread_id.get()).filter(|id| *id != 0)
-        }, "");
+        .method0("__del__", |this: &Obj<Loop>, py: Python<'_>| finalize(this, py), "");
 }

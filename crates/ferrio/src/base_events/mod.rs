@@ -4,6 +4,7 @@
 //! asyncio's methods a subclass replaces (`event_loop::Hooks`), and what is set on an instance is noticed when it is set.
 
 mod ahead;
+mod attributes;
 mod calls;
 mod connect;
 mod datagram;
@@ -15,11 +16,14 @@ mod kept;
 mod lifecycle;
 mod names;
 mod pipes;
+mod queue_view;
 mod race;
 mod readers;
 mod replaced;
 mod resolve;
 mod schedule;
+mod scheduled;
+mod selector;
 mod sendfile;
 mod serve;
 pub(crate) mod signals;
@@ -33,7 +37,7 @@ mod unix_paths;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-use ferrio_core::driver::Events;
+use ferrio_core::driver::{DriverKind, Events};
 use ferrio_core::registry::Registry;
 use ferrio_core::timers::Timers;
 use ferrio_core::turn_queue::TurnQueue;
@@ -53,35 +57,15 @@ fn init(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
         ferrio_object::Signature::new("BaseEventLoop", ["selector"]).required(0);
     let [selector] = args.bind(&SIGNATURE)?;
     this.held.open(py)?;
-    this.open()?;
+    let selector = selector.filter(|selector| !selector.is_none());
+    let own = selector.map_or(Ok(false), |selector| selector::is_own(selector))?;
+    // A selector waits for the driver's descriptor, which only epoll has.
+    this.open(if own { Some(DriverKind::Epoll) } else { None })?;
     crate::library::loop_opened(py)?;
     py.import("ferrio")?.call_method0("_settle")?;
-    if let Some(selector) = selector.filter(|selector| !selector.is_none()) {
-        set_selector(this, py, Some(selector))?;
-    }
     this.debug.set(crate::debug::is_debug_mode(py)?);
-    Ok(())
-}
-
-fn get_selector(this: &Obj<Loop>, py: Python<'_>) -> PyResult<Obj> {
-    this.selector.get().ok_or_else(|| {
-        let name = this.bind(py).get_type().name().map_or_else(|_| String::new(), |name| name.to_string());
-        pyo3::exceptions::PyAttributeError::new_err(format!(
-            "'{name}' object has no attribute '_selector': ferrio's driver takes its place"
-        ))
-    })
-}
-
-fn set_selector(this: &Obj<Loop>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-    this.selector.set(value.map(Obj::from));
-    // The standard library's selectors do what our driver does, and `SelectorEventLoop(SelectSelector())` asks for no
-    // more. Anything else (a virtual clock, a mock) has something of its own to say in each turn.
-    let standard = match value {
-        Some(value) => value.get_type().module()? == "selectors",
-        None => true,
-    };
-    if !standard {
-        this.own_selector.set(true);
+    if let Some(selector) = selector {
+        selector::given(this, py, selector)?;
     }
     Ok(())
 }
@@ -118,6 +102,13 @@ impl Class for Loop {
         asyncgens_shutdown_called,
         selector,
         cooperative_select,
+        unwatched,
+        lists,
+        self_pipe,
+        own_ready,
+        scheduled,
+        moved,
+        run_setup,
         origin_tracking,
         signals,
         held,
@@ -160,6 +151,13 @@ impl Class for Loop {
             asyncgens_shutdown_called: Cell::new(false),
             selector: ObjCell::empty(),
             cooperative_select: ObjCell::empty(),
+            unwatched: Cell::new(false),
+            lists: Cell::new(false),
+            self_pipe: Cell::new(false),
+            own_ready: ObjCell::empty(),
+            scheduled: ObjCell::empty(),
+            moved: RefCell::new(HashMap::new()),
+            run_setup: ObjCell::empty(),
             origin_tracking: Cell::new(None),
             signals: Signals::default(),
             held: HeldWrites::default(),
@@ -180,7 +178,11 @@ impl Class for Loop {
     }
 
     fn define(class: &mut ClassBuilder<Self>) {
-        class.init(init).replaceable().getset("_selector", get_selector, set_selector, "");
+        class.init(init).replaceable();
+        selector::define(class);
+        queue_view::define(class);
+        scheduled::define(class);
+        attributes::define(class);
         doctor::define(class);
         lifecycle::define(class);
         schedule::define(class);
@@ -208,6 +210,8 @@ impl Class for Loop {
 /// `MemoryError`.
 pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<Loop>(module)?;
+    ClassDef::add::<queue_view::ReadyQueue>(module)?;
+    ClassDef::add::<selector::DriverSelector>(module)?;
     ClassDef::add::<SendfileFallback>(module)?;
     ClassDef::function(
         module,

@@ -5,6 +5,7 @@ use ferrio_object::{Args, ClassBuilder, Obj, Signature, ThreadState};
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use super::selector;
 use crate::event_loop::{Handle, Loop, Waiter, watches};
 
 fn watch(
@@ -23,6 +24,12 @@ fn watch(
     let arguments = rest.into_iter().map(Obj::from).collect();
     let handle = Handle::new(callback.into(), arguments, Some(context), this.clone());
     let handle: Obj<Handle> = Obj::create(py, ((), handle))?;
+    if selector::has_own(this) {
+        if let Some(old) = selector::add(this, py, file, side, &handle)? {
+            old.bind(py).call_method0(intern!(py, "cancel"))?;
+        }
+        return Ok(handle);
+    }
     let old = watches::watch_file(this, py, file, fd, side, handle.clone())?;
     if let Some(Waiter::Handle(old)) = old {
         Handle::cancel(&old, py)?;
@@ -55,6 +62,12 @@ fn unwatch_unchecked(
 ) -> PyResult<bool> {
     if this.is_closed() {
         return Ok(false);
+    }
+    if selector::has_own(this) {
+        return match selector::remove(this, py, file, side)? {
+            Some(old) => old.bind(py).call_method0(intern!(py, "cancel")).map(|_| true),
+            None => Ok(false),
+        };
     }
     let fd = match watches::fileno(py, file) {
         Ok(fd) => {
@@ -109,6 +122,10 @@ fn remove_writer_unchecked(this: &Obj<Loop>, py: Python<'_>, file: &Bound<'_, Py
     unwatch_unchecked(this, py, file, Interest::WRITABLE)
 }
 
+fn ensure_no_transport(this: &Obj<Loop>, py: Python<'_>, file: &Bound<'_, PyAny>) -> PyResult<()> {
+    watches::ensure_no_transport(this, py, watches::fileno(py, file)?)
+}
+
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {
     class
         .method(
@@ -137,6 +154,7 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
             "remove_writer($self, /, fd)\n--\n\n\
             Stop calling the writer of fd. Returns whether there was one.",
         )
+        .method1("_ensure_fd_no_transport", ensure_no_transport, "")
         .method("_add_reader", add_reader_handle, "")
         .method("_add_writer", add_writer_handle, "")
         .method1("_remove_reader", remove_reader_unchecked, "")

@@ -9,15 +9,15 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::{io, turn};
-use crate::event_loop::{Hooks, Loop, Ready, Timer};
+use super::{io, queue_view, scheduled, selector, turn};
+use crate::event_loop::{Hooks, Loop};
 
 const REPLACES_TURN: ferrio_object::MethodSet = Hooks::TIME.or(Hooks::PROCESS_EVENTS);
 
 /// Whether this module has to run the turns.
 #[inline]
 pub(super) fn any(this: &Obj<Loop>) -> bool {
-    this.own_selector.get() || this.replaces(REPLACES_TURN)
+    this.own_selector.get() || this.lists.get() || this.replaces(REPLACES_TURN)
 }
 
 /// `loop.time()`, asked in Python if replaced.
@@ -31,12 +31,20 @@ pub(super) fn time(this: &Obj<Loop>, py: Python<'_>) -> PyResult<f64> {
 
 /// One iteration.
 pub(super) fn run_once(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
-    if !this.own_selector.get() && !this.replaces(Hooks::TIME) {
+    if !this.own_selector.get() && !this.lists.get() && !this.replaces(Hooks::TIME) {
         turn::run_once(this, py)?;
         return Ok(());
     }
-    let next = this.timers.borrow_mut().next_deadline();
-    let timeout = if !this.ready.borrow().is_empty() || this.stopping.get() {
+    let own = this.own_ready.get();
+    let waits = match &own {
+        Some(own) => {
+            queue_view::move_to_own(this, py, own)?;
+            own.bind(py).is_truthy()?
+        }
+        None => !this.ready.borrow().is_empty(),
+    };
+    let next = scheduled::next_deadline(this, py)?;
+    let timeout = if waits || this.stopping.get() {
         Some(0.0)
     } else {
         match next {
@@ -44,71 +52,41 @@ pub(super) fn run_once(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
             None => None,
         }
     };
-    let event_list = match this.selector.get() {
-        Some(selector) => selector.bind(py).call_method1(intern!(py, "select"), (timeout,))?,
-        // A virtual clock over our own driver: nothing real is waited for, the clock jumps by itself.
-        None => {
+    let event_list = match this.selector.get().filter(|_| this.own_selector.get()) {
+        Some(selector) => selector::wait(this, py, &selector, timeout)?,
+        None if this.replaces(Hooks::TIME) => {
+            // A virtual clock over our own driver: nothing real is waited for, the clock jumps by itself.
             io::poll_now(this, py)?;
+            PyList::empty(py).into_any()
+        }
+        None => {
+            turn::wait_and_queue(this, py, timeout)?;
             PyList::empty(py).into_any()
         }
     };
     this.bind(py).call_method1(intern!(py, "_process_events"), (event_list,))?;
     let until = time(this, py)? + this.clock_resolution.get();
     turn::queue_due_timers(this, until);
-    turn::run_ready(this, py)
-}
-
-fn process_events(_this: &Obj<Loop>, _py: Python<'_>, _event_list: &Bound<'_, PyAny>) {
-    // Events of the driver never come this way; a selector put in by a test gives none that are ours.
-}
-
-fn ready(this: &Obj<Loop>, py: Python<'_>) -> PyResult<Obj> {
-    // Truthy when work waits, which is what people look at; the handles among it as they are.
-    let list = PyList::empty(py);
-    let handles: Vec<Obj> = this
-        .ready
-        .borrow()
-        .iter()
-        .map(|item| match item {
-            Ready::Call(handle) => handle.as_any().clone(),
-            Ready::Step(task) => task.as_any().clone(),
-            _ => Obj::none(py),
-        })
-        .collect();
-    for handle in handles {
-        list.append(handle)?;
+    scheduled::queue_due(this, py, until)?;
+    match &own {
+        Some(own) => {
+            queue_view::move_to_own(this, py, own)?;
+            queue_view::run_own(py, own)
+        }
+        None => turn::run_ready(this, py),
     }
-    Ok(list.into())
-}
-
-fn scheduled(this: &Obj<Loop>, py: Python<'_>) -> PyResult<Obj> {
-    let timers: Vec<Obj> = this
-        .timers
-        .borrow()
-        .iter()
-        .map(|timer| match timer {
-            Timer::Call(handle) => handle.as_any().clone(),
-            Timer::Resolve(fut) => fut.as_any().clone(),
-            Timer::Timeout(timeout) => timeout.as_any().clone(),
-        })
-        .collect();
-    Ok(PyList::new(py, timers)?.into())
 }
 
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {
-    class
-        .method1("_process_events", process_events, "")
-        .getter("_ready", ready, "")
-        .getter("_scheduled", scheduled, "")
-        .getset(
-            "_clock_resolution",
-            |this: &Obj<Loop>, _py: Python<'_>| this.clock_resolution.get(),
-            |this: &Obj<Loop>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
-                if let Some(value) = value {
-                    this.clock_resolution.set(value.extract()?);
-                }
-                Ok(())
-            },
-            "",
-        );
+    class.getset(
+        "_clock_resolution",
+        |this: &Obj<Loop>, _py: Python<'_>| this.clock_resolution.get(),
+        |this: &Obj<Loop>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+            if let Some(value) = value {
+                this.clock_resolution.set(value.extract()?);
+            }
+            Ok(())
+        },
+        "",
+    );
 }

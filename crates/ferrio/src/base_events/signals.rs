@@ -333,8 +333,5 @@ pub(crate) fn define(class: &mut ClassBuilder<Loop>) {
         .method1_named("remove_signal_handler", remove_signal_handler, || Signature::new("remove_signal_handler", ["sig"]), "remove_signal_handler($self, /, sig)\n--\n\n\
             Remove the handler; the signal has its default effect again. Returns whether there was one.")
         .method1("_handle_signal", handle_signal, "")
-        .method1("_check_signal", check_signal, "")
-        .getter("_signal_handlers", |this: &Obj<Loop>, py: Python<'_>| -> PyResult<Obj> {
-            Ok(this.signals.handlers(py)?.into_any().into())
-        }, "");
+        .method1("_check_signal", check_signal, "");
 }

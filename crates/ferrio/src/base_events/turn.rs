@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use ferrio_core::clock;
-use ferrio_core::driver::{Driver, Events};
+use ferrio_core::driver::{Driver, Event, Events};
 use ferrio_object::{ClassBuilder, ClassDef, Obj, Raised};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::intern;
@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::signals::Guard;
-use super::{ahead, io, replaced};
+use super::{ahead, io, queue_view, replaced};
 use crate::event_loop::{
     ExceptionContext, Handle, HandleArgs, Hooks, Loop, Ready, Timer, held_writes, make_handle, running,
 };
@@ -74,6 +74,21 @@ fn poll(this: &Obj<Loop>, py: Python<'_>, idle: bool) -> PyResult<()> {
     }
     outcome?;
     this.pace.interpreter.if_due(py, now)
+}
+
+/// Waits for at most `timeout` seconds and queues what the driver has, for a turn that Python code makes.
+///
+/// # Errors
+/// `OSError` from the driver; what signal handlers raise.
+pub(super) fn wait_and_queue(this: &Obj<Loop>, py: Python<'_>, timeout: Option<f64>) -> PyResult<Vec<Event>> {
+    let timeout = timeout.map(|left| Duration::try_from_secs_f64(left).unwrap_or(MAX_WAIT).min(MAX_WAIT));
+    let mut events = this.events.take();
+    let polled = poll_driver(this, py, &mut events, timeout, timeout != Some(Duration::ZERO));
+    let outcome = polled.and_then(|()| io::queue_events(this, py, &events));
+    let found = events.iter().collect();
+    this.events.replace(events);
+    py.check_signals()?;
+    outcome.map(|()| found)
 }
 
 /// asyncio's own bound on one wait; a deadline further away is waited for in steps.
@@ -236,6 +251,14 @@ fn run_by_handle(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Ra
     if this.held.wait_for_step() { held_writes::step_returned(this, py, ran) } else { ran }
 }
 
+/// Runs one item, whose time has come elsewhere than in the queue.
+///
+/// # Errors
+/// `KeyboardInterrupt`, `SystemExit`.
+pub(super) fn run_item(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> PyResult<()> {
+    run_apart(this, py, item).map_err(|raised| raised.take(py))
+}
+
 /// As [`run_ready`], timing each item and telling of the slow ones.
 fn run_ready_watched(this: &Obj<Loop>, py: Python<'_>, count: usize) -> PyResult<()> {
     for _ in 0..count {
@@ -350,6 +373,9 @@ fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised> {
             Some(transport) => Ok(StreamTransport::lost(transport, py)?),
             None => Ok(()),
         },
+        Ready::Again(handle) if handle.cancelled.get() => Ok(()),
+        Ready::Again(handle) => Ok(Handle::run(&handle, py)?),
+        Ready::Object(object) => Ok(queue_view::run_object(py, &object)?),
     }
 }
 
@@ -374,14 +400,10 @@ fn failed(
 }
 
 fn run_forever(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
-    this.check_closed()?;
-    check_running(this, py)?;
-    let setup = super::lifecycle::Setup::enter(this, py)?;
-    this.pace.expect();
+    this.bind(py).call_method0(intern!(py, "_run_forever_setup"))?;
     // PyO3 is to know that the thread is attached, or it would put off what `PyErr`s and `Py`s let go of when dropped.
     let outcome = Python::attach(|_| run_turns(this, py));
-    this.stopping.set(false);
-    let left = setup.leave(this, py);
+    let left = this.bind(py).call_method0(intern!(py, "_run_forever_cleanup")).map(drop);
     outcome.and(left)
 }
 

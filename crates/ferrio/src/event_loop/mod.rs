@@ -27,7 +27,7 @@ use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
-use ferrio_core::driver::{Driver, Events, Token, Waker};
+use ferrio_core::driver::{Driver, DriverKind, Events, Token, Waker};
 use ferrio_core::registry::Registry;
 use ferrio_core::timers::{TimerKey, Timers};
 use ferrio_core::turn_queue::TurnQueue;
@@ -78,6 +78,10 @@ pub(crate) enum Ready {
     Connected(Erased),
     /// Tell the protocol of a stream transport that its connection is lost, and close the socket.
     Lost(Erased),
+    /// Run a handle that Python code has queued, and leave it as it is: the program may queue it again.
+    Again(Obj<Handle>),
+    /// The same for a program's own object like one.
+    Object(Obj),
 }
 
 ferrio_object::traverse!(enum Ready {
@@ -91,6 +95,8 @@ ferrio_object::traverse!(enum Ready {
     Io { token, readable, writable },
     Connected(transport),
     Lost(transport),
+    Again(handle),
+    Object(object),
 });
 
 /// Something to do later.
@@ -147,6 +153,20 @@ pub struct Loop {
     pub(crate) selector: ObjCell,
     /// `select.select`, where somebody (gevent) has put Python code in its place: what waits then is that.
     pub(crate) cooperative_select: ObjCell,
+    /// Whether a selector of the program's could not watch the driver yet.
+    pub(crate) unwatched: Cell<bool>,
+    /// Whether the queue or the timers are where Python code sees them.
+    pub(crate) lists: Cell<bool>,
+    /// Whether the loop was made with a selector of the program's, which watches the driver.
+    pub(crate) self_pipe: Cell<bool>,
+    /// What a program has put in the place of the ready queue (`_ready = ...`).
+    pub(crate) own_ready: ObjCell,
+    /// The list of timers, once a program has asked for it (`_scheduled`).
+    pub(crate) scheduled: ObjCell,
+    /// Timers of ours that have gone there, by their keys.
+    pub(crate) moved: RefCell<HashMap<u64, Obj<TimerHandle>>>,
+    /// What `_run_forever_setup()` is to put back: the hooks of async generators, the loops that ran before.
+    pub(crate) run_setup: ObjCell,
     pub(crate) origin_tracking: Cell<Option<i32>>,
     pub(crate) signals: Signals,
     pub(crate) held: held_writes::HeldWrites,
@@ -194,6 +214,17 @@ impl Loop {
         self.pace.expect();
     }
 
+    /// Something was left for the end of the turn, or queued natively. Where Python code runs the queue, that is served
+    /// when the driver's descriptor is found readable.
+    #[inline]
+    pub(crate) fn left_for_turn(this: &Obj<Self>) {
+        if this.replaces(Hooks::CALL_SOON)
+            && let Some(waker) = &*this.waker.borrow()
+        {
+            waker.wake();
+        }
+    }
+
     /// Wakes the loop's thread if it is waiting in the driver.
     #[inline]
     pub(crate) fn wake(&self) {
@@ -230,6 +261,14 @@ impl Loop {
     /// Takes a timer out of the queue before it is due.
     pub(crate) fn forget_timer(this: &Obj<Self>, key: TimerKey) {
         let timer = this.timers.borrow_mut().cancel(key);
+        if timer.is_none() {
+            let moved = this.moved.borrow_mut().remove(&key.to_u64());
+            if let Some(handle) = moved {
+                // It stays in the list, as a cancelled one of asyncio's does.
+                handle.base().cancelled.set(true);
+                handle.base().empty();
+            }
+        }
         drop(timer);
     }
 
@@ -237,15 +276,20 @@ impl Loop {
     ///
     /// # Errors
     /// `OSError` from the kernel, `ValueError` for an unknown name in the environment.
-    pub(crate) fn open(&self) -> PyResult<()> {
+    /// Makes the driver: the one that the environment asks for, unless a kind is given.
+    ///
+    /// # Errors
+    /// `OSError` from the kernel, `ValueError` for a name in the environment that is none.
+    pub(crate) fn open(&self, kind: Option<DriverKind>) -> PyResult<()> {
         if self.driver.borrow().is_some() {
             return Ok(());
         }
-        let driver = Driver::new().map_err(|err| match err.raw_os_error() {
-            // A name in the environment that is none.
-            None => PyValueError::new_err(err.to_string()),
-            Some(_) => PyOSError::new_err_from_io(err),
-        })?;
+        let driver =
+            kind.map_or_else(Driver::new, Driver::with_kind).map_err(|err| match err.raw_os_error() {
+                // A name in the environment that is none.
+                None => PyValueError::new_err(err.to_string()),
+                Some(_) => PyOSError::new_err_from_io(err),
+            })?;
         *self.waker.borrow_mut() = Some(driver.waker());
         *self.driver.borrow_mut() = Some(Arc::new(driver));
         Ok(())
@@ -264,6 +308,7 @@ pub(crate) fn closed_error() -> PyErr {
 pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<Handle>(module)?;
     ClassDef::add::<TimerHandle>(module)?;
+    ClassDef::add::<running::RunningLoop>(module)?;
     ClassDef::function(
         module,
         "_get_running_loop",

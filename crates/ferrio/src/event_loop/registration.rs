@@ -9,11 +9,27 @@ use std::io;
 use std::os::fd::RawFd;
 
 use ferrio_core::driver::{Interest, Token};
+use ferrio_object::Obj;
 use pyo3::exceptions::PyOSError;
+use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{Futures, Loop, Source};
 use crate::exceptions::FromIo;
+
+/// Has a loop written in Python watch the driver, if it could not do so before it ran (trio-asyncio). To be called before
+/// something is registered.
+///
+/// # Errors
+/// What the loop's own methods raise.
+#[inline]
+pub(crate) fn ensure_driver_watched(this: &Obj<Loop>) -> PyResult<()> {
+    if this.unwatched.replace(false) {
+        let py = this.py();
+        this.bind(py).call_method0(intern!(py, "_make_self_pipe"))?;
+    }
+    Ok(())
+}
 
 impl Loop {
     /// How many polls there have been; wraps around.

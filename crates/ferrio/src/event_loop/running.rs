@@ -3,9 +3,11 @@
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 
-use ferrio_object::{Args, GilStatic, Obj, ObjCell, Signature};
+use ferrio_object::{Any, Args, Class, ClassBuilder, GilStatic, Obj, ObjCell, Signature};
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyCFunction;
 
 use super::{Loop, LoopRef};
 use crate::stock;
@@ -16,10 +18,23 @@ thread_local! {
     static RUNNING: RefCell<Option<ManuallyDrop<Obj>>> = const { RefCell::new(None) };
 }
 
-/// The running loop of this thread, which may be one that only stock asyncio knows.
+/// The running loop of this thread, which may be one that only stock asyncio knows, or a function that a program has put
+/// in the place of `events._get_running_loop()`.
 #[inline]
 pub(crate) fn get(py: Python<'_>) -> Option<Obj> {
-    own(py).or_else(|| stock::running_loop(py))
+    own(py).or_else(|| stock::running_loop(py)).or_else(|| told_by_program(py))
+}
+
+/// What such a function says (trio-asyncio's). asyncio's coroutines ask it, because they call it by name.
+#[cold]
+fn told_by_program(py: Python<'_>) -> Option<Obj> {
+    let events = crate::library::module(py, "ferrio.events").ok()?;
+    let function = events.getattr(intern!(py, "_get_running_loop")).ok()?;
+    if function.is_exact_instance_of::<PyCFunction>() {
+        return None;
+    }
+    let told = function.call0().ok()?;
+    (!told.is_none()).then(|| told.into())
 }
 
 /// The running loop of this thread as far as we know ourselves.
@@ -87,7 +102,8 @@ pub(crate) fn loop_or_current(py: Python<'_>, event_loop: Option<&Bound<'_, PyAn
 
 pub(crate) fn py_get(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Option<Obj>> {
     args.none("_get_running_loop")?;
-    Ok(get(py))
+    // Not what a program has put in its place, which asks this.
+    Ok(own(py).or_else(|| stock::running_loop(py)))
 }
 
 /// Called once, with the first loop that is not ours and begins to run.
@@ -124,4 +140,41 @@ pub(crate) fn py_get_running_loop(py: Python<'_>, args: Args<'_, '_>) -> PyResul
 pub(crate) fn py_get_event_loop(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     args.none("get_event_loop")?;
     get_event_loop(py)
+}
+
+/// `events._running_loop`: the mark of this thread as an attribute, `loop_pid`.
+pub struct RunningLoop {
+    nothing: (),
+}
+
+impl Class for RunningLoop {
+    type Base = Any;
+    ferrio_object::fields!(RunningLoop { nothing });
+    const NAME: &'static str = "ferrio._ferrio._RunningLoop";
+    const DOC: &'static str = "The running loop of the thread that looks, and the process.";
+
+    fn blank() -> Self {
+        RunningLoop { nothing: () }
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class.getset(
+            "loop_pid",
+            |_this: &Obj<Self>, py: Python<'_>| -> PyResult<Obj> {
+                let event_loop = get(py);
+                let process = event_loop.as_ref().map(|_| std::process::id());
+                Ok((event_loop, process).into_pyobject(py)?.into_any().into())
+            },
+            |_this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                let event_loop = match value {
+                    Some(value) => Some(value.get_item(0)?).filter(|event_loop| !event_loop.is_none()),
+                    None => None,
+                };
+                let old = set(py, event_loop.map(Obj::from));
+                drop(old);
+                Ok(())
+            },
+            "",
+        );
+    }
 }

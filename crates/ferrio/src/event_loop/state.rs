@@ -42,6 +42,19 @@ impl Registrations {
         owners[fd] = token;
     }
 
+    /// The descriptor of a token.
+    pub(crate) fn descriptor(&self, token: Token) -> Option<RawFd> {
+        let place = self.owners.borrow().iter().position(|owner| *owner == token)?;
+        RawFd::try_from(place).ok()
+    }
+
+    /// All descriptors that have an owner.
+    pub(crate) fn all(&self) -> Vec<(RawFd, Token)> {
+        let owners = self.owners.borrow();
+        let all = (0..).zip(owners.iter().copied());
+        all.filter(|(_, token)| *token != Token::WAKE).collect()
+    }
+
     #[inline]
     pub(crate) fn polls(&self) -> u32 {
         self.polls.get()

@@ -10,7 +10,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use smallvec::SmallVec;
 
-use super::registration::release;
+use super::registration::{ensure_driver_watched, release};
 use super::{Handle, Loop, LoopRef, Source, Waiter, Watch};
 use crate::future::{self, Future};
 
@@ -92,6 +92,7 @@ pub(crate) fn arm<R>(
             if let Some(stale) = known {
                 abandon(this, py, fd, stale)?;
             }
+            ensure_driver_watched(this)?;
             let token = this.register(fd, side, Source::Watch(Watch::new(fd, side)))?;
             this.watched.borrow_mut().insert(fd, token);
             token

@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 
 use super::file::File;
 use crate::coro::{Co, Local};
+use crate::event_loop::registration::ensure_driver_watched;
 use crate::event_loop::{Engine, Loop, LoopRef, OutcomeSlot, Pending, Ready, Source};
 use crate::exceptions::FromIo;
 use crate::future::{self, Future};
@@ -41,6 +42,7 @@ impl Engine {
         if engine.files.borrow().is_none() {
             let kind = FilesKind::from_env().map_err(|err| PyValueError::new_err(err.to_string()))?;
             let files = Files::new(kind).map_err(PyOSError::new_err_from_io)?;
+            ensure_driver_watched(this)?;
             engine.token.set(Some(this.register(files.fd(), Interest::READABLE, Source::Files)?));
             *engine.files.borrow_mut() = Some(files);
         }

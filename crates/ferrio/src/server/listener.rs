@@ -11,6 +11,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::Server;
+use crate::event_loop::registration::ensure_driver_watched;
 use crate::event_loop::{ExceptionContext, Loop, Source};
 use crate::exceptions::{self, FromIo};
 use crate::log::{self, Level};
@@ -85,6 +86,7 @@ impl Listener {
         if event_loop.is_closed() {
             return Ok(());
         }
+        ensure_driver_watched(&event_loop)?;
         let token = event_loop.register(
             this.fd.get(),
             Interest::READABLE,

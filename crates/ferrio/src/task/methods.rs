@@ -217,6 +217,7 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<StepCallable>(module)?;
     ClassDef::add::<WakeupCallable>(module)?;
     ClassDef::add::<EagerFactory>(module)?;
+    ClassDef::add::<super::current_tasks::CurrentTasks>(module)?;
     ClassDef::function(
         module,
         "current_task",

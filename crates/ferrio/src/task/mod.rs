@@ -1,6 +1,7 @@
 //! `asyncio.Task`: a future that drives a coroutine.
 
 mod create;
+pub(crate) mod current_tasks;
 mod factory;
 mod methods;
 pub(crate) mod registry;

@@ -163,6 +163,15 @@ pub(crate) fn swap_current(py: Python<'_>, event_loop: &LoopRef, task: Option<Ob
     set_current(py, event_loop, task)
 }
 
+/// The loops that are not ours and in a task.
+///
+/// # Errors
+/// `MemoryError`.
+pub(super) fn foreign_loops(py: Python<'_>) -> PyResult<Vec<Obj>> {
+    let Some(foreign) = FOREIGN.get(py).get() else { return Ok(Vec::new()) };
+    foreign.current.bind(py).try_iter()?.map(|event_loop| event_loop.map(Obj::from)).collect()
+}
+
 pub(crate) fn py_current_task(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Option<Obj>> {
     let [event_loop] = args.bind(&Signature::new("current_task", ["loop"]).required(0))?;
     current(py, &running::loop_or_running(py, event_loop)?)

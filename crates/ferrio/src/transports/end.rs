@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use super::attached::{Cause, warn_unclosed};
 use super::datagram::MODULE;
 use super::stream::StreamTransport;
-use crate::event_loop::Ready;
+use crate::event_loop::{Loop, Ready};
 use crate::{exceptions, future};
 
 impl StreamTransport {
@@ -47,6 +47,7 @@ impl StreamTransport {
         self.lost_exc.set(exc);
         if let Some(event_loop) = self.attached.event_loop() {
             event_loop.push(|| Ready::Lost(Erased::new(this.clone())));
+            Loop::left_for_turn(&event_loop);
         }
     }
 

@@ -30,6 +30,7 @@ use super::flow::Flow;
 use super::held_socket::{Connected, HeldSocket};
 use super::protocol::ProtocolKind;
 use super::read::ReadSize;
+use crate::event_loop::registration::ensure_driver_watched;
 use crate::event_loop::{Loop, Ready, Source};
 use crate::future::Future;
 use crate::streams::StreamReaderProtocol;
@@ -208,6 +209,7 @@ impl StreamTransport {
         // taken all there was. From a Unix socket it may have come to where descriptors are attached.
         this.reads_out.set(socket::set_nodelay(fd).is_ok());
         event_loop.push(|| Ready::Connected(Erased::new(this.clone())));
+        Loop::left_for_turn(&event_loop);
         Ok(())
     }
 
@@ -244,6 +246,7 @@ impl StreamTransport {
         match this.token.get() {
             None => {
                 let asked = this.asked(interest);
+                ensure_driver_watched(&event_loop)?;
                 let token = event_loop.register(fd, asked, Source::Stream(Erased::new(this.clone())))?;
                 this.token.set(Some(token));
             }
