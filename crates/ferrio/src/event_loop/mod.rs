@@ -229,7 +229,8 @@ impl Loop {
     #[inline]
     pub(crate) fn wake(&self) {
         self.pace.expect();
-        if self.polling.get()
+        // Where Python code has a part in the wait, it may have looked at the queue a moment ago and wait in a moment.
+        if (self.polling.get() || self.own_selector.get() || self.lists.get())
             && let Some(waker) = &*self.waker.borrow()
         {
             waker.wake();
