@@ -11,6 +11,7 @@
 //! On an ordinary loop `_selector` is a [`DriverSelector`]. What its `select()` finds is queued, so that nothing is lost if
 //! the caller drops the result, and reported with empty pairs.
 
+use std::cell::Cell;
 use std::os::fd::RawFd;
 
 use ferrio_core::driver::{Interest, Token};
@@ -77,7 +78,11 @@ fn get(this: &Obj<Loop>, py: Python<'_>) -> PyResult<Option<Obj>> {
         return Ok(None);
     }
     let selectors = py.import("selectors")?;
-    let view = DriverSelector { event_loop: ObjCell::new(this.clone()), dict: DictSlot::new() };
+    let view = DriverSelector {
+        event_loop: ObjCell::new(this.clone()),
+        unserved: Cell::new(false),
+        dict: DictSlot::new(),
+    };
     let view: Obj<DriverSelector> = Obj::create(py, ((), view))?;
     // The method by which an abstract class learns of another; `register` is a selector's own.
     let base = selectors.getattr("BaseSelector")?;
@@ -190,6 +195,11 @@ pub(super) fn wait<'py>(
 
 /// `_process_events()`: queues the handles of what a selector has found.
 fn process_events(this: &Obj<Loop>, py: Python<'_>, events: &Bound<'_, PyAny>) -> PyResult<()> {
+    if let Some(view) = this.selector.get()
+        && let Some(view) = view.cast::<DriverSelector>()
+    {
+        view.unserved.set(false);
+    }
     for event in events.try_iter()? {
         let (key, mask): (Bound<'_, PyAny>, u32) = event?.extract()?;
         let file = key.getattr(intern!(py, "fileobj"))?;
@@ -270,6 +280,8 @@ pub(super) fn remove(
 /// The view of the driver.
 pub struct DriverSelector {
     event_loop: ObjCell<Loop>,
+    /// Whether something was found that `_process_events()` has not been given.
+    unserved: Cell<bool>,
     dict: DictSlot,
 }
 
@@ -301,8 +313,19 @@ impl DriverSelector {
         if event_loop.held.wait_for_step() || event_loop.held.wait_for_turn() {
             held_writes::send_all(&event_loop, py)?;
         }
-        let found = turn::wait_and_queue(&event_loop, py, timeout)?;
+        // What was found before and is not served yet is found again, as asyncio's level-triggered selectors find it.
+        let timeout = if this.unserved.get() { Some(0.0) } else { timeout };
+        let (found, woken) = turn::wait_and_queue(&event_loop, py, timeout)?;
         let list = PyList::empty(py);
+        if !found.is_empty() || woken {
+            this.unserved.set(true);
+        }
+        if this.unserved.get() && found.is_empty() {
+            // asyncio's self-pipe.
+            let fd = event_loop.driver()?.fd().unwrap_or(-1);
+            let file = fd.into_pyobject(py)?.into_any();
+            list.append((Self::key(py, file, fd, READ, [None, None])?, READ))?;
+        }
         for event in found {
             let fd = event_loop.registrations.descriptor(event.token).unwrap_or(-1);
             let mask = mask_of(event.readable, event.writable);
@@ -426,14 +449,14 @@ impl DriverSelector {
 
 impl Class for DriverSelector {
     type Base = Any;
-    ferrio_object::fields!(DriverSelector { event_loop, dict: DictSlot });
+    ferrio_object::fields!(DriverSelector { event_loop, unserved, dict: DictSlot });
     const NAME: &'static str = "ferrio._ferrio._DriverSelector";
     const DOC: &'static str = "What a loop waits with, as a selector.";
     const SUBCLASS: bool = false;
     const NEW: bool = false;
 
     fn blank() -> Self {
-        DriverSelector { event_loop: ObjCell::empty(), dict: DictSlot::new() }
+        DriverSelector { event_loop: ObjCell::empty(), unserved: Cell::new(false), dict: DictSlot::new() }
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

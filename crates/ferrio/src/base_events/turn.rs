@@ -80,12 +80,16 @@ fn poll(this: &Obj<Loop>, py: Python<'_>, idle: bool) -> PyResult<()> {
 ///
 /// # Errors
 /// `OSError` from the driver; what signal handlers raise.
-pub(super) fn wait_and_queue(this: &Obj<Loop>, py: Python<'_>, timeout: Option<f64>) -> PyResult<Vec<Event>> {
+pub(super) fn wait_and_queue(
+    this: &Obj<Loop>,
+    py: Python<'_>,
+    timeout: Option<f64>,
+) -> PyResult<(Vec<Event>, bool)> {
     let timeout = timeout.map(|left| Duration::try_from_secs_f64(left).unwrap_or(MAX_WAIT).min(MAX_WAIT));
     let mut events = this.events.take();
     let polled = poll_driver(this, py, &mut events, timeout, timeout != Some(Duration::ZERO));
     let outcome = polled.and_then(|()| io::queue_events(this, py, &events));
-    let found = events.iter().collect();
+    let found = (events.iter().collect(), events.woken());
     this.events.replace(events);
     py.check_signals()?;
     outcome.map(|()| found)
