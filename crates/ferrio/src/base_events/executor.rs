@@ -128,7 +128,7 @@ fn start_joining(this: &Obj<Loop>, py: Python<'_>, executor: &Obj) -> PyResult<(
     kwargs.set_item("target", join)?;
     let thread = py.import("threading")?.getattr("Thread")?.call((), Some(&kwargs))?;
     thread.call_method0("start")?;
-    Ok((thread.into(), fut.into()))
+    Ok((thread.into(), fut))
 }
 
 fn settle_result(py: Python<'_>, held: &[Obj], _args: Args<'_, '_>) -> PyResult<()> {

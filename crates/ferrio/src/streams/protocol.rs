@@ -230,24 +230,24 @@ impl StreamReaderProtocol {
                 }
             }
         }
-        if let Some(closed) = this.closed.get() {
-            if !future_likes::is_done(py, &closed)? {
-                match exc {
-                    None => drop(future_likes::wake(py, &closed)?),
-                    Some(exc) => {
-                        future_likes::fail(py, &closed, exc)?;
-                        // Reads and drains raise it; that nobody asked for it here is no news. Said at once: when
-                        // the collector finds both in a cycle, it may finalize the future before this protocol.
-                        if let Some(fut) = closed.cast_exact::<Future>() {
-                            fut.log_traceback.set(false);
-                        }
+        if let Some(closed) = this.closed.get()
+            && !future_likes::is_done(py, &closed)?
+        {
+            match exc {
+                None => drop(future_likes::wake(py, &closed)?),
+                Some(exc) => {
+                    future_likes::fail(py, &closed, exc)?;
+                    // Reads and drains raise it; that nobody asked for it here is no news. Said at once: when
+                    // the collector finds both in a cycle, it may finalize the future before this protocol.
+                    if let Some(fut) = closed.cast_exact::<Future>() {
+                        fut.log_traceback.set(false);
                     }
                 }
-                // If nobody asks for it, it is no news: reads and drains have raised it. Not only when we are
-                // collected: the future may be the first of a cycle to be finalized.
-                if let Some(fut) = closed.cast_exact::<Future>() {
-                    fut.log_traceback.set(false);
-                }
+            }
+            // If nobody asks for it, it is no news: reads and drains have raised it. Not only when we are
+            // collected: the future may be the first of a cycle to be finalized.
+            if let Some(fut) = closed.cast_exact::<Future>() {
+                fut.log_traceback.set(false);
             }
         }
         this.base().connection_lost(py, exc)?;
