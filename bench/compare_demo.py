@@ -1,7 +1,7 @@
 """A ten-second comparison of ferrio with stock asyncio: `python bench/compare_demo.py`, or `make demo`.
 
 Only the standard library and ferrio are needed. It is a first impression; `python bench/run.py` is the
-measurement. Like the suite it measures in fresh processes, the two implementations in turns, and reports
+measurement. Like the suite it measures in fresh processes, the two implementations alternating, and reports
 medians over the rounds, of the times and of each round's own ratio. It shares no code with the suite, so
 that the file can be copied and run anywhere that ferrio is installed.
 """

@@ -155,7 +155,7 @@ def shown(ns: float | None, result: ScenarioResult, subject: str) -> str:
 
 
 def progress(line: str) -> None:
-    """Tell whoever waits; standard output is for the table."""
+    """Report progress; standard output is for the table."""
     print(line, file=sys.stderr, flush=True)
 
 

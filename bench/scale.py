@@ -2,7 +2,7 @@
 
 What a connection costs that does nothing, in resident memory of the server's process, and what it costs to accept
 one, answer it and see it go. Neither is time per operation, so this is a program beside the suite and not a row in it;
-it keeps to the suite's ways: a process per (implementation, round), implementations in turns, medians over rounds.
+it keeps to the suite's ways: a process per (implementation, round), implementations alternating, medians over rounds.
 
 The server is pinned to the first usable core. The clients are plain sockets in this process, on the last core.
 """

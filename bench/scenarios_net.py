@@ -70,7 +70,7 @@ class BufferedEchoProtocol(asyncio.BufferedProtocol):
     """The same, receiving into a buffer of its own."""
 
     def __init__(self) -> None:
-        # Longer than what is used of it: a slice that lay right behind 64 KiB would begin 16 bytes past a multiple of
+        # Longer than what is used of it: a slice that lay right behind 64 KiB would start 16 bytes past a multiple of
         # 4096 from them, and such a copy takes ten times as long (README, "How noise is handled"). So it was on the
         # loops that allocate nothing in between.
         self.buffer = bytearray(65536 + 2048)

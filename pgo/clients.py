@@ -231,4 +231,4 @@ CLIENTS: list[tuple[str, list[Client]]] = [
     ("sockets", questions(ask)),
     ("datagrams", [ask_by_datagrams]),
 ]
-"""Each server's name, and who asks it."""
+"""Each server's name, and its client."""

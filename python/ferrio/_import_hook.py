@@ -2,7 +2,7 @@
 
 Two rooms need it: `_family` gives stock asyncio our exception classes, and `install` lets spawned children follow
 their parent.  Both concern modules that may never be imported, and that ferrio must not import itself.  The module is
-found and executed by whoever would have done it anyway; nothing about how it is loaded changes.
+found and executed by what would have done it anyway; nothing about how it is loaded changes.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Modules that are in `sys.modules` before they are loaded; the first look at one loads it.
 
 `import asyncio` leaves all of asyncio's modules in `sys.modules`, and people look for them there: C extensions by
-`PyImport_AddModule()`, which makes an empty one of what it does not find, and everybody who asks whether asyncio has
+`PyImport_AddModule()`, which makes an empty one of what it does not find, and code that asks whether asyncio has
 been imported.  Loading them all would undo what the lazy names of the package save.
 
 `importlib.util.LazyLoader` is much the same, but has to find each module's file first, and lets another thread see a

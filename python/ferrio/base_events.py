@@ -56,7 +56,7 @@ __getattr__ = attributes(
     "weakref",
 )
 
-# For who reads them: the loop here neither waits by them nor keeps cancelled timers.
+# For programs that read them: the loop here neither waits by them nor keeps cancelled timers.
 MAXIMUM_SELECT_TIMEOUT = 24 * 3600  # seconds
 _MIN_SCHEDULED_TIMER_HANDLES = 100
 _MIN_CANCELLED_TIMER_HANDLES_FRACTION = 0.5

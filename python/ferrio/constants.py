@@ -1,6 +1,6 @@
 """asyncio's tunable constants, under its names and with its values.
 
-They are for whoever reads them; the extension has its own copy and does not look here.
+They are for programs that read them; the extension has its own copy and does not look here.
 """
 
 LOG_THRESHOLD_FOR_CONNLOST_WRITES = 5  # writes to a lost connection before a warning is logged

@@ -141,7 +141,7 @@ class _InstallWhenUnpickled:
             f"{_PACKAGE}.install()\n"
         )
         if f"{_PACKAGE}.cli.foreign" in sys.modules:
-            # The parent is run by `ferrio run`, which tells of loops that are not ferrio's.
+            # The parent is run by `ferrio run`, which reports loops that are not ferrio's.
             code += f"from {_PACKAGE}.cli.foreign import watch\nwatch()\n"
         return exec, (code, {})
 

@@ -40,7 +40,7 @@ def show_warning(message, category, filename, lineno, file=None, line=None):
 
 
 def program_frame(match):
-    """A frame of a stack that a warning tells of, if it is the program's: below it stock has frames of its own."""
+    """A frame of a stack that a warning names, if it is the program's: below it stock has frames of its own."""
     return match[0] if os.path.dirname(match["path"]) == observe.PROGRAMS else ""
 
 

@@ -22,7 +22,7 @@ PROGRAM_SECONDS = 120
 # A hang costs play.py's limit each; a program in which everything hangs is given up.
 MAX_DEATHS = 4
 
-# Settings of whoever runs the tests that would show in a trace.
+# Settings of the environment that would show in a trace.
 ALTERING = {"PYTHONASYNCIODEBUG", "PYTHONDEVMODE", "PYTHONWARNINGS", "PYTHONTRACEMALLOC"}
 
 

@@ -24,7 +24,7 @@ class Clock(ferrio.SelectorEventLoop):
         self.call_soon(self._turn)
 
     def _turn(self):
-        """Jumps to the earliest deadline, once everybody who is ready has run."""
+        """Jumps to the earliest deadline, once all that is ready has run."""
         if not self.due:
             return
         self.due.sort(key=lambda entry: entry[:2])

@@ -30,7 +30,7 @@ def in_threads(*functions):
         # An error on one side leaves the other side waiting: it is the error that has to be told.
         if errors:
             raise errors[0]
-        assert not thread.is_alive(), "somebody was never waked"
+        assert not thread.is_alive(), "a thread was never woken"
 
 
 @pytest.mark.parametrize("maxsize", [0, 1, 7])

@@ -22,7 +22,7 @@ def fifo(tmp_path):
 
 @pytest.fixture
 def pipe():
-    """The two descriptors; who has given one to a file to close says so."""
+    """The two descriptors; a test that has given one to a file to close says so."""
     ends = dict(zip(("read", "write"), os.pipe(), strict=True))
     yield ends
     for end in ends.values():
@@ -243,7 +243,7 @@ def test_a_reader_of_what_is_in_memory_lets_others_run(run, path):
 
 
 def test_tasks_take_turns(run, path):
-    """Each operation is whole, whoever else has one at the same time."""
+    """Each operation is whole, whatever others run at the same time."""
     path.write_bytes(b"")
 
     async def main():

@@ -77,7 +77,7 @@ def mixed_of_others():
 
 @program()
 def long_chains_in_many_threads():
-    """Everything dies, once, whoever is switched to in between."""
+    """Everything dies, once, whatever thread is switched to in between."""
     loop = asyncio.new_event_loop()
     count, lock = [0], threading.Lock()
 

@@ -2,7 +2,7 @@
 
 A script is a list of steps, and everything that can be observed from outside goes into its trace. The same script
 played by stock asyncio and by ferrio must leave the same trace: then no wake-up came earlier, later or to somebody
-else. Beside that each test has a model of its own, which says what must hold whoever plays.
+else. Beside that each test has a model of its own, which says what must hold on every implementation.
 """
 
 import asyncio
@@ -84,7 +84,7 @@ def play(name, director):
 
 
 numbers = st.integers(0, 30)
-# "race" steps wake somebody and cancel somebody in the same turn: small numbers hit the one who was waked.
+# "race" steps wake one task and cancel one in the same turn: small numbers hit the one that was woken.
 soon = st.integers(0, 2)
 turns = st.tuples(st.just("turns"), st.integers(1, 3))
 cancel = st.tuples(st.just("cancel"), numbers)

@@ -62,7 +62,7 @@ def lock_director(script):
                 await stage.turns(argument)
             stage.note(lock.locked(), len(lock._waiters or ()))
         await stage.settle()
-        # However it went: whoever was not cancelled gets it, one after the other.
+        # However it went: each task that was not cancelled gets it, one after the other.
         while holders:
             release()
             await stage.settle()
@@ -106,7 +106,7 @@ def semaphore_director(value, script):
                 released += 1
                 semaphore.release()
             elif kind == "rush":
-                # Who comes now runs before those who are waked now: he finds a free place and somebody before him.
+                # A task that comes now runs before those woken now: it finds a free place and a task before it.
                 for _ in range(argument):
                     stage.start(work)
                 for _ in range(argument + 1):

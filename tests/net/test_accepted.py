@@ -151,5 +151,5 @@ def test_a_factory_that_fails(asyncio, loop, impl, debug):
         server.close()
 
     loop.run_until_complete(main())
-    # asyncio tells of it in debug mode only.
+    # asyncio reports it in debug mode only.
     assert reported == (["Error on transport creation for incoming connection"] if debug else [])

@@ -143,7 +143,7 @@ def test_sock_sendall_over_many_turns(run, loop, asyncio):
 
 
 def test_a_closed_loop_has_no_descriptors(asyncio):
-    """Closed loops are kept by whoever has them, for as long as the process lives."""
+    """A program may keep closed loops, for as long as the process lives."""
 
     def count():
         return len(os.listdir("/proc/self/fd"))

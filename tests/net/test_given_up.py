@@ -1,4 +1,4 @@
-"""Servers and connections that come to nothing: whatever was opened for them is closed."""
+"""Servers and connections that fail before they are made: whatever was opened for them is closed."""
 
 import gc
 import os

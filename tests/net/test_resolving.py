@@ -296,7 +296,7 @@ def test_a_cancelled_lookup_leaves_the_loop_alone(asyncio, clean_run, loop):
 
 
 def test_the_loop_may_be_closed_with_a_lookup_in_flight(asyncio):
-    """The thread finds nobody to tell, and whoever waited is not kept by it."""
+    """The thread finds nobody to tell, and does not keep what waited."""
 
     class Noted:
         pass

@@ -99,7 +99,7 @@ def queue_director(kind, maxsize, script, subclass):
             elif what == "cancel":
                 stage.cancel(argument)
             elif what in ("put_here", "put_race") and not queue.full() and not shut_down:
-                # In the director's own turn, so that a cancellation can meet somebody who was waked and has not run.
+                # In the director's own turn, so that a cancellation can meet a task that was woken and has not run.
                 put.append((argument * 7 % 5, -argument))
                 queue.put_nowait(put[-1])
                 if what == "put_race":

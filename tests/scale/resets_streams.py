@@ -1,4 +1,4 @@
-"""Streams whose peers reset the connection: whoever waits is told, and what came before is not lost."""
+"""Streams whose peers reset the connection: what waits gets the error, and what came before is not lost."""
 
 import asyncio
 import os
@@ -80,7 +80,7 @@ async def read_and_leave(closing):
 
 @program
 async def errors_that_nobody_asks_for():
-    """Who has had the error from a read is not told of it again when the streams are collected.
+    """An error that a read has raised is not reported again when the streams are collected.
 
     The error holds the frame that it was raised through, which holds the streams: a cycle, for the collector.
     """

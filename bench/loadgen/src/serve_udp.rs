@@ -1,4 +1,4 @@
-//! The bare echo server for datagrams: `recvfrom` and `sendto` in turns until nothing is there.
+//! The bare echo server for datagrams: `recvfrom` and `sendto` alternately until nothing is there.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

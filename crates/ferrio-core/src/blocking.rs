@@ -33,7 +33,7 @@ pub struct PoolOptions {
     pub name: String,
 }
 
-/// The process's pool, for whoever needs no other. Never shut down: what still runs at exit has nobody to tell.
+/// The process's pool, for callers that need no other. Never shut down: what still runs at exit has nobody to tell.
 pub fn shared() -> &'static BlockingPool {
     static POOL: OnceLock<BlockingPool> = OnceLock::new();
     POOL.get_or_init(|| BlockingPool::with_options(PoolOptions::default()))

@@ -70,7 +70,7 @@ impl<T> Registry<T> {
         token
     }
 
-    /// The place that a token names, whoever has it: nothing is read.
+    /// The place that a token names, whatever is in it: nothing is read.
     pub fn slot(&self, token: Token) -> Option<&Slot<T>> {
         self.slots.get(token.slot() as usize)
     }

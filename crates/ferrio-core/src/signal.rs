@@ -5,8 +5,8 @@
 //! in asyncio: its buffer is larger, and both ends are non-blocking from the start, which `set_wakeup_fd` demands
 //! (a handler that blocks would hang the process).
 //!
-//! A forked child shares the pair with its parent: whoever forks must call `set_wakeup_fd(-1)` in the child, or the
-//! child's signals reach the parent's loop, and take another pair ([`SignalPipe::is_ours`]).
+//! A forked child shares the pair with its parent: a program that forks must call `set_wakeup_fd(-1)` in the child, or
+//! the child's signals reach the parent's loop, and take another pair ([`SignalPipe::is_ours`]).
 
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsRawFd, RawFd};

@@ -62,7 +62,7 @@ impl<B: AsRef<[u8]>> WriteQueue<B> {
         self.front().into_iter().chain(rest)
     }
 
-    /// Fills `out` with the unsent bytes from the front on, and tells how many slices were filled.
+    /// Fills `out` with the unsent bytes from the front on, and returns how many slices were filled.
     pub fn slices<'a>(&'a self, out: &mut [IoSlice<'a>]) -> usize {
         let mut filled = 0;
         for (slot, bytes) in iter::zip(out, self.iter()) {

@@ -96,7 +96,7 @@ fn another_thread_may_deregister_during_a_poll() {
     });
 }
 
-/// The peer's end of sending is nothing to somebody who is not reading, and must not wake him over and over.
+/// The peer's end of sending does not concern a side that is not reading, and must not wake it over and over.
 #[test]
 fn a_half_closed_peer_is_no_event_for_who_is_not_reading() {
     on_every_backend(|driver| {

@@ -204,7 +204,7 @@ unsafe extern "C" {
     fn _PyBytes_Resize(bytes: *mut *mut ffi::PyObject, len: ffi::Py_ssize_t) -> std::ffi::c_int;
 }
 
-/// A new `bytes` object, filled in place: `fill` writes to the front of `capacity` bytes and tells how many it wrote.
+/// A new `bytes` object, filled in place: `fill` writes to the front of `capacity` bytes and returns how many it wrote.
 /// What is received in bulk is so copied once, by the kernel.
 ///
 /// # Errors

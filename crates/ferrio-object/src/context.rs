@@ -96,7 +96,7 @@ impl ThreadState {
     #[inline]
     pub fn recycle_context(context: Obj) -> Option<Obj> {
         let obj = context.as_ptr();
-        // SAFETY: attached, as whoever has an `Obj` is; a valid object, which nobody else can reach if there is one
+        // SAFETY: attached, as all that has an `Obj` is; a valid object, which nobody else can reach if there is one
         // reference and no weak one: an entered one would be held by a thread's state.
         unsafe {
             if ffi::Py_REFCNT(obj) != 1

@@ -80,7 +80,7 @@ impl<T: 'static> Obj<T> {
     }
 
     /// The token that the thread is attached. An `Obj` never leaves the attached thread (it is `!Send`, and
-    /// detaching takes a `Send` closure), so whoever can reach one is on it.
+    /// detaching takes a `Send` closure), so code that can reach one is on it.
     #[inline]
     pub fn py(&self) -> Python<'_> {
         // SAFETY: see above.

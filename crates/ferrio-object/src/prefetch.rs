@@ -87,7 +87,7 @@ impl ObjCell {
     }
 }
 
-/// Where an object was when it was last seen, for whoever holds no reference to it and has it asked for. It may be gone:
+/// Where an object was when it was last seen, for code that holds no reference to it and prefetches it. It may be gone:
 /// the address is used for nothing else.
 pub struct Hint<T> {
     contents: Cell<*const T>,

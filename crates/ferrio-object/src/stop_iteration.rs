@@ -1,7 +1,7 @@
 //! How a native iterator returns a value to `await`: `StopIteration(value)`, made once and used again.
 //!
 //! `SEND` takes the value out of the exception and throws the exception away, so a new one each time is pure waste:
-//! 278 against 214 ns for `create_task` + await (DESIGN.md section 5). It is used again only while nobody else holds
+//! 278 against 214 ns for `create_task` + await . It is used again only while nobody else holds
 //! it. Between the return and [`clear_recycled`] it holds the value a little longer than a fresh one would; that is
 //! done only for values where nobody can tell (exact `int`, `str`, `bytes`, `float`, `bool`).
 
@@ -82,7 +82,7 @@ mod recycled {
             let spare = SPARE.get(py);
             let exc = spare.get();
             if !exc.is_null() && is_pristine(exc) {
-                // Counted first: no longer pristine for whoever comes here out of the destructor of an old value.
+                // Counted first: no longer pristine for code that comes here out of the destructor of an old value.
                 ffi::Py_INCREF(exc);
                 put(exc, value);
                 DIRTY.get(py).set(true);

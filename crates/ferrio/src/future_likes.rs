@@ -87,7 +87,7 @@ pub(crate) fn cancel_gathering(
     follow(py, answer, message, askers)
 }
 
-/// Takes answers to who has asked, and asks on, until the first has its answer.
+/// Hands each answer to the question that it is for, and asks on, until the first question has its answer.
 fn follow(
     py: Python<'_>,
     mut answer: Answer,

@@ -27,7 +27,7 @@ pub(crate) fn py_to_thread(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> 
             let wait = {
                 let py = co.py();
                 let event_loop = running::get_running_loop(py)?;
-                // The context of whoever awaits, as it is now: the thread gets a copy.
+                // The context of the task that awaits, as it is now: the thread gets a copy.
                 let run = ThreadState::copy_context(py)?.bind(py).getattr(intern!(py, "run"))?;
                 let positional = positional.get();
                 let bound: Vec<_> = std::iter::once(Ok(run))

@@ -5,7 +5,7 @@
     aiohttp_warehouse.py visit URL --by-proxy     the same, past one that reads no answer while it sends the body
 
 Bodies that stream in both directions, files (by sendfile) and parts of them, forms with files, WebSockets, server-sent
-events, time-outs, clients that leave, 2,000 requests, an end that waits for who is being served.
+events, time-outs, clients that leave, 2,000 requests, an end that waits for the clients being served.
 """
 
 import asyncio

@@ -8,7 +8,7 @@ import gevent
 import gevent.event
 from gevent import monkey
 
-# In their places, so that it does not matter who has imported them.
+# In their places, so that it does not matter what has imported them.
 monkey.patch_all()
 
 

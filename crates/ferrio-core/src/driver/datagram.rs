@@ -42,7 +42,7 @@ impl Inbox {
         }
     }
 
-    /// Receives what is there, at most [`BATCH`] datagrams, and tells how many. Those longer than `slot` bytes are
+    /// Receives what is there, at most [`BATCH`] datagrams, and returns how many. Those longer than `slot` bytes are
     /// cut; the longer the slots, the fewer fit.
     ///
     /// An error that comes after the first datagram is kept by the kernel for the next call. Never waits.
@@ -83,7 +83,7 @@ impl Inbox {
 /// A datagram to send, and where to: nowhere if the socket is connected.
 pub type Outgoing<'a> = (&'a [u8], Option<&'a Address>);
 
-/// Sends datagrams in order, at most [`BATCH`] of them, and tells how many went out. An error concerns the first.
+/// Sends datagrams in order, at most [`BATCH`] of them, and returns how many went out. An error concerns the first.
 ///
 /// Errors: also `InvalidInput` for an address too long for its family. Never waits.
 pub fn send_batch(fd: RawFd, datagrams: &[Outgoing<'_>]) -> io::Result<usize> {

@@ -81,7 +81,7 @@ impl Interest {
     }
 }
 
-/// An fd is ready. Errors and hang-ups set both flags, so that whoever reads or writes meets the error.
+/// An fd is ready. Errors and hang-ups set both flags, so that a read or a write meets the error.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Event {
     pub token: Token,
@@ -98,7 +98,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// Room for this many events; the fds beyond are reported by the next `poll`. Whoever serves an fd touches it
+    /// Room for this many events; the fds beyond are reported by the next `poll`. What serves an fd touches it
     /// again later in the turn (a task runs, data goes out), and what belongs to 64 connections, in the kernel too, is
     /// then still in the processor's second cache. That is worth more than the syscalls: with 512 connections at work
     /// a message over streams took 6 to 9 % less CPU with 32, 64 or 128 than when one `poll` brought them all.

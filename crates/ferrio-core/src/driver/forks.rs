@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// How many forks this process is away from the one that asked first.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
-/// A number that a forked child has not in common with its parent. Whoever makes something that a child must not use
+/// A number that differs between a parent and its forked child. Code that makes something that a child must not use
 /// notes it, and compares.
 pub(super) fn forks() -> u32 {
     static COUNTED: Once = Once::new();

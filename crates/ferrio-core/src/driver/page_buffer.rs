@@ -2,15 +2,15 @@
 //!
 //! On AMD's Zen `rep movsb`, with which Linux copies from and to user memory there, takes some fifteen times as long if
 //! the destination lies 1 to 31 bytes behind the source modulo 4096 (64 KiB: 22 µs instead of 1.5; from 256 bytes on it
-//! shows). What the kernel copies from often begins a page, and an allocation of glibc's that has pages of its own begins
-//! 16 bytes into the first of them: every read of a pipe, or of 64 KiB that a peer sent at once, was such a copy. (Found
-//! for files by Xuanwo, "Rust std fs slower than Python", 2023.)
+//! shows). What the kernel copies from is often page-aligned, and an allocation of glibc's that has pages of its own
+//! starts 16 bytes into the first of them: every read of a pipe, or of 64 KiB that a peer sent at once, was such a
+//! copy. (Found for files by Xuanwo, "Rust std fs slower than Python", 2023.)
 
 use std::ops::{Deref, DerefMut};
 
 const PAGE: usize = 4096;
 
-/// Zeroed bytes of a fixed number that begin a page.
+/// A fixed number of zeroed bytes, page-aligned.
 #[derive(Debug, Default)]
 pub struct PageBuffer {
     memory: Vec<u8>,

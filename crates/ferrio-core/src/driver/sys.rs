@@ -47,6 +47,6 @@ pub(super) fn retry<T: Returned>(mut call: impl FnMut() -> T) -> io::Result<T> {
 
 /// Puts `by` in the place of `fd`, under its number.
 pub(super) fn replace(fd: &OwnedFd, by: OwnedFd) -> io::Result<()> {
-    // SAFETY: takes no pointers; both descriptors are ours, and whoever holds `fd` means what it stands for from now on.
+    // SAFETY: takes no pointers; both descriptors are ours, and holders of `fd` mean what it stands for from now on.
     once(|| unsafe { libc::dup3(by.as_raw_fd(), fd.as_raw_fd(), libc::O_CLOEXEC) }).map(drop)
 }

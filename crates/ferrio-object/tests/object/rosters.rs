@@ -1,4 +1,4 @@
-//! The roster: who is alive is on it, who is dying is not, and asking is safe at any time.
+//! The roster: objects that are alive are on it, dying ones are not, and asking is safe at any time.
 
 use crate::python;
 

@@ -141,7 +141,7 @@ assert alive() == before
     ));
 }
 
-/// Whoever comes back out of the destructor of a value that was put there gets an exception of its own.
+/// Code that comes back out of the destructor of a value that was put there gets an exception of its own.
 #[test]
 fn a_destructor_that_comes_back() {
     python(&format!(

@@ -46,7 +46,7 @@ fn a_shared_value_is_used_on_an_attached_thread() {
     });
 }
 
-/// There is nothing else to be done: the reference count belongs to whoever has the GIL.
+/// There is nothing else to be done: the reference count belongs to the thread that has the GIL.
 #[test]
 fn a_shared_value_dropped_on_a_detached_thread_is_leaked() {
     attached(|py, _| {

@@ -410,7 +410,7 @@ async fn connect_sock(
     local: &Kept<Option<Vec<Obj>>>,
     errors: &Local,
 ) -> PyResult<Obj> {
-    // The list must not be kept by the error that is raised, nor by whoever holds that: no cycle.
+    // The list must not be kept by the error that is raised, nor by what holds that: no cycle.
     let noted = |py: Python<'_>, err: PyErr| -> PyErr {
         if !err.is_instance_of::<PyOSError>(py) {
             return err;
@@ -500,7 +500,7 @@ fn make_socket(py: Python<'_>, info: &Obj, local: Option<&[Obj]>, errors: &Obj) 
             Err(err) => return Err(err),
         }
     }
-    // All bind attempts failed: the last is raised, and noted again by whoever catches it.
+    // All bind attempts failed: the last is raised, and noted again where it is caught.
     if errors.bind(py).len()? > 0 {
         return Err(PyErr::from_value(errors.bind(py).call_method0("pop")?));
     }

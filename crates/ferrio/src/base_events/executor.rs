@@ -94,7 +94,7 @@ fn shutdown_default_executor(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_
 }
 
 /// Begins to wait for the executor's threads, in a thread of its own: they are what is waited for. Returns the thread,
-/// and the future that tells of the end.
+/// and the future that is resolved at the end.
 fn start_joining(this: &Obj<Loop>, py: Python<'_>, executor: &Obj) -> PyResult<(Obj, Obj)> {
     let fut = LoopRef::Native(this.clone()).create_future(py)?;
     let join = crate::native_fn::function(

@@ -1,9 +1,10 @@
 //! Sockets that `sock_recv()` and `sock_sendall()` have waited for, which stay known to the kernel.
 //!
 //! Watching a socket for each wait and no longer, asyncio's way, is two syscalls per wait, as much as the message
-//! itself costs. Here a socket is told to the kernel once, for both directions and for changes only: who waits has been
-//! refused before, so that a change is what comes next, and what changes while nobody waits is not reported twice. A
-//! socket that was closed without a word, but lives on in another process, can for that reason never make a loop spin.
+//! itself costs. Here a socket is registered with the kernel once, for both directions and for changes only: an
+//! operation that waits has been refused before, so that a change is what comes next, and what changes while nobody
+//! waits is not reported twice. A socket that was closed without a word, but lives on in another process, can for that
+//! reason never make a loop spin.
 //!
 //! A number is used again after a close, and the kernel has then forgotten the registration by itself. So it counts
 //! only for the same socket object, held weakly: its number cannot change but to none.

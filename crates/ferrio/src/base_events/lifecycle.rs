@@ -114,7 +114,7 @@ fn run_until_complete(this: &Obj<Loop>, py: Python<'_>, future: &Bound<'_, PyAny
     let new_task = !crate::future_likes::is_future(py, future)?;
     let future = task::ensure_future(py, future, Some(&LoopRef::Native(this.clone())))?;
     if new_task {
-        // An exception raised here tells of itself; "destroyed but pending" would only add noise.
+        // An exception raised here reports itself; "destroyed but pending" would only add noise.
         future.bind(py).setattr(intern!(py, "_log_destroy_pending"), false)?;
     }
     // Always the same object: a library (anyio) knows by it which task the loop runs for.

@@ -223,6 +223,6 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module,
         "_driver_report",
         doctor::py_driver_report,
-        "_driver_report()\n--\n\nWhat `ferrio doctor` tells of drivers: a dict of 'driver', 'io_uring' and 'files'.",
+        "_driver_report()\n--\n\nWhat `ferrio doctor` reports of drivers: a dict of 'driver', 'io_uring' and 'files'.",
     )
 }

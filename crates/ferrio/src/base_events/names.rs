@@ -244,7 +244,7 @@ fn described(py: Python<'_>, args: &[Obj]) -> PyResult<String> {
     Ok(shown)
 }
 
-/// Debug mode tells of every lookup, louder of the slow ones.
+/// Debug mode logs every lookup, the slow ones at a higher level.
 fn log_lookup(this: &Obj<Loop>, py: Python<'_>, shown: &str, took: f64, infos: &Obj) -> PyResult<()> {
     let infos = infos.bind(py).repr()?;
     let message = format!("Getting address info {shown} took {:.3}ms: {infos}", took * 1e3);

@@ -24,7 +24,7 @@ use crate::transports::refuse_null;
 /// # Errors
 /// `TypeError` for an `ssl.SSLSocket`.
 pub(crate) fn check_ssl_socket(py: Python<'_>, sock: &Bound<'_, PyAny>) -> PyResult<()> {
-    // Who has such a socket has imported ssl; importing it here would cost milliseconds.
+    // A program that has such a socket has imported ssl; importing it here would cost milliseconds.
     let modules = py.import("sys")?.getattr("modules")?;
     let ssl = modules.call_method1("get", ("ssl",))?;
     if !ssl.is_none() && sock.is_instance(&ssl.getattr("SSLSocket")?)? {

@@ -1,7 +1,7 @@
 //! Coroutines written as Rust `async fn`.
 //!
 //! [`coroutine`] makes a Python coroutine object from a Rust future. Inside, [`Co::wait`] awaits any Python awaitable
-//! with the semantics of `yield from`: what it yields goes to whoever drives us, what is sent or thrown goes to it,
+//! with the semantics of `yield from`: what it yields goes to what drives us, what is sent or thrown goes to it,
 //! and its result or exception comes back as a `PyResult`. So cancellation arrives as an `Err` at the await point and
 //! is handled with `?`, `match` and guards; `close()` drops the future.
 //!

@@ -63,7 +63,7 @@ pub(crate) trait Operation: 'static {
     const NAME: &'static str;
 
     /// Does it, or as much of it as can be done now. Runs at the first `send`, under the task and in the context of
-    /// whoever sends.
+    /// the sender.
     ///
     /// # Errors
     /// What the operation raises.

@@ -1,6 +1,6 @@
 //! `asyncio.Handle`: a callback with its arguments, waiting to be called.
 //!
-//! Not tracked by the garbage collector, which halves the cost of a long queue (DESIGN.md section 5). That is
+//! Not tracked by the garbage collector, which halves the cost of a long queue. That is
 //! safe because each of the three ends of a handle — it ran, it was cancelled, its loop was closed — empties it, and
 //! because a loop that is dropped unclosed shows the collector what its own handles hold.
 
@@ -37,8 +37,8 @@ struct Rare {
     /// A loop that is not ours.
     foreign_loop: Option<Obj>,
     source_traceback: Option<Obj>,
-    /// The tuple that was given to `__init__`, for whoever asks for `_args`; once cancelled, in debug mode, the repr
-    /// from before.
+    /// The tuple that was given to `__init__`, for programs that ask for `_args`; once cancelled, in debug mode, the
+    /// repr from before.
     memo: Option<Obj>,
 }
 
@@ -201,7 +201,7 @@ impl Handle {
         Ok(())
     }
 
-    /// `handle._run()`, where that is not ours. Whoever replaced it mostly calls the original.
+    /// `handle._run()`, where that is not ours. A replacement mostly calls the original.
     ///
     /// # Errors
     /// What it raises.

@@ -1,9 +1,9 @@
 //! The transports of a loop whose bytes wait for the end of a step, or of a turn.
 //!
 //! Which bytes wait is decided per connection (`ferrio_core::write_timing`). Here is what holds for a loop: which step
-//! runs, who is to be asked when it returns, and that nothing else runs before that. With the default setting one
-//! transport at most waits at a time: a write to another one sends what the first has, so that bytes leave a process in
-//! the order in which they are written, whatever connection they are written to.
+//! runs, which transport is to be asked when it returns, and that nothing else runs before that. With the default
+//! setting one transport at most waits at a time: a write to another one sends what the first has, so that bytes leave
+//! a process in the order in which they are written, whatever connection they are written to.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

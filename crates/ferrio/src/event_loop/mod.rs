@@ -201,7 +201,7 @@ impl Loop {
         Ok(())
     }
 
-    /// Appends to the ready queue. Whoever is on another thread also has to wake the loop.
+    /// Appends to the ready queue. A caller on another thread also has to wake the loop.
     #[expect(clippy::inline_always)] // see `TurnQueue`
     #[inline(always)]
     pub(crate) fn push(&self, item: impl FnOnce() -> Ready) {

@@ -1,9 +1,9 @@
 //! Registering descriptors with the driver, and whose a registration is.
 //!
-//! The driver knows a descriptor by its number, and the number may have gone to somebody else without a word: a
-//! program closed a socket that an operation still waited on, and opened another. Whoever waited then takes *its*
-//! registration back when it gives up; taking the next owner's would make that one deaf. So every number's
-//! registration has an owner, the token that it was made with, and whoever is not the owner changes nothing.
+//! The driver knows a descriptor by its number, and the number may have been reused without notice: a program
+//! closed a socket that an operation still waited on, and opened another. The operation then removes *its own*
+//! registration when it gives up; removing the next owner's would make that one deaf. So every number's
+//! registration has an owner, the token that it was made with, and nothing but the owner changes it.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -120,7 +120,7 @@ pub(crate) fn token_of(this: &Loop, fd: RawFd) -> Option<Token> {
     matches!(this.sources.borrow().get(token), Some(Source::Kept(_))).then_some(token)
 }
 
-/// Forgets the socket on `fd`, before the descriptor is put to another use. Hands out who waits for it.
+/// Forgets the socket on `fd`, before the descriptor is put to another use. Returns what waits for it.
 pub(crate) fn release(this: &Loop, fd: RawFd) -> (Futures, Futures) {
     let Some(token) = token_of(this, fd) else { return Default::default() };
     let waiters = match this.sources.borrow().get(token) {

@@ -57,7 +57,8 @@ impl Sockets {
         self.scratch.set(scratch);
     }
 
-    /// Where datagrams are received into. To be put back when they are delivered; whoever asks meanwhile gets another.
+    /// Where datagrams are received into. To be put back when they are delivered; a caller that asks meanwhile gets
+    /// another.
     #[inline]
     pub(crate) fn take_inbox(&self) -> Box<Inbox> {
         self.inbox.take().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What a registered descriptor belongs to, and who waits for what.
+//! What a registered descriptor belongs to, and what waits for it.
 //!
 //! An event names a token, not a descriptor. Tokens carry a generation, so an event for something that was closed
 //! since is stale and finds nothing, even if the descriptor's number is in use again (uvloop #763, #738, #645).
@@ -44,7 +44,7 @@ ferrio_object::traverse!(
     }
 );
 
-/// Who is told when a descriptor is ready.
+/// What is called when a descriptor is ready.
 pub(crate) struct Watch {
     pub(crate) fd: RawFd,
     /// What it was given as by the user. Held, as a selector holds it, and found again by it when it is closed.
@@ -77,7 +77,7 @@ impl Watch {
         if side.is_readable() { &self.reader_since } else { &self.writer_since }
     }
 
-    /// Who is meant by an event of the poll before which there had been fewer than `polls`.
+    /// The waiter that an event is for, which was there before poll number `polls`.
     #[inline]
     pub(crate) fn meant(&self, side: Interest, polls: u32) -> Option<Waiter> {
         let waiter = self.side(side).borrow().clone();
@@ -93,7 +93,7 @@ impl Watch {
 /// Futures of operations that wait for one direction of a descriptor: mostly one.
 pub(crate) type Futures = SmallVec<[Obj<Future>; 1]>;
 
-/// Who waits for one direction of a descriptor.
+/// What waits for one direction of a descriptor.
 #[derive(Clone)]
 pub(crate) enum Waiter {
     /// A callback of the user's, called again and again.

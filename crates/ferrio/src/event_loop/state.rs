@@ -23,7 +23,7 @@ use crate::future::Future;
 pub(crate) struct Registrations {
     /// The owner by descriptor; `Token::WAKE`, which is nobody's, where there is none.
     pub(super) owners: RefCell<Vec<Token>>,
-    /// Polls so far: whoever began to wait after the last one is not meant by its events.
+    /// Polls so far: its events are not for a waiter that came after the last one.
     pub(super) polls: Cell<u32>,
 }
 
@@ -129,7 +129,7 @@ impl Signals {
 /// Where an outcome is put for its waiter.
 pub(crate) type OutcomeSlot = Rc<Cell<Option<io::Result<Value>>>>;
 
-/// Who waits for a file operation, and what it is done to.
+/// What waits for a file operation, and what it is done to.
 pub(crate) struct Pending {
     pub(crate) fut: Option<Obj<Future>>,
     pub(crate) outcome: OutcomeSlot,

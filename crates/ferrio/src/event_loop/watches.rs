@@ -76,7 +76,7 @@ pub(crate) fn watched_as(this: &Obj<Loop>, file: &Bound<'_, PyAny>) -> Option<Ra
     })
 }
 
-/// Changes who waits for one direction of `fd`: `change` gets what is there now and leaves what is to be there.
+/// Changes what waits for one direction of `fd`: `change` gets what is there now and leaves what is to be there.
 pub(crate) fn arm<R>(
     this: &Obj<Loop>,
     py: Python<'_>,

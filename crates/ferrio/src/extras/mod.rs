@@ -36,7 +36,7 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
          waiting to be consumed at once.\n\n\
          The results come in the order of the items, or with ordered=False as they are ready. The next item is taken\n\
          from `iterable` only when there is room. The first error, in `function` or in `iterable`, cancels the others,\n\
-         waits until they have ended and is raised, and so does a cancellation of whoever iterates. Who leaves the\n\
-         loop early calls `aclose()`, or uses contextlib.aclosing(). Raises ValueError if `limit` is less than 1.",
+         waits until they have ended and is raised, and so does a cancellation of the task that iterates. To leave\n\
+         the loop early, call `aclose()`, or uses contextlib.aclosing(). Raises ValueError if `limit` is less than 1.",
     )
 }

@@ -1,8 +1,8 @@
 //! `RateLimiter`: a token bucket.
 //!
-//! Tokens come in at a constant rate and are kept up to `burst`. Whoever wants more than there are waits in line; only
-//! the first one waits for the clock, the others wait to be first. So somebody who is cancelled takes nothing and
-//! delays nobody.
+//! Tokens come in at a constant rate and are kept up to `burst`. A task that wants more than there are waits in line;
+//! only the first one waits for the clock, the others wait to be first. So a task that is cancelled takes nothing and
+//! delays no other.
 
 use std::cell::Cell;
 
@@ -169,7 +169,7 @@ impl Operation for Acquire {
                 if exceptions::err_is_cancelled(py, &err) {
                     return Err(unwakable);
                 }
-                // The coroutine is being closed and so is the loop: there is nobody left to be waked.
+                // The coroutine is being closed and so is the loop: there is nobody left to wake.
                 ferrio_object::swallow(py, unwakable);
             }
             return Err(err);

@@ -1,12 +1,12 @@
 //! `ThreadQueue`: one queue with a blocking side for threads and an async side for tasks, of any number of loops.
 //!
 //! The GIL is the lock: the state changes between two calls into Python, and nobody sleeps with it half changed. Any
-//! call into Python may let another thread run, and so may the first use of an interned name; so whoever has found
-//! that he must wait makes ready what he waits with, looks once more, and joins the line without a call in between.
+//! call into Python may let another thread run, and so may the first use of an interned name; so a caller that
+//! has to wait first makes what it waits with, then looks once more, and joins the line without a call in between.
 //! Threads and tasks stand in the same lines, in order of arrival: a thread as a Python lock that it tries to take a
-//! second time (which lets go of the GIL, and which signals and timeouts interrupt), a task as a future. Whoever is
-//! waked has been taken out of the line and looks again. Whoever gives up and is no longer in the line was waked, and
-//! passes that on.
+//! second time (which lets go of the GIL, and which signals and timeouts interrupt), a task as a future. A waiter
+//! that is woken has been taken out of the line and looks again. One that gives up and is no longer in the line was
+//! woken, and passes that on.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -243,7 +243,7 @@ impl Patience {
     }
 }
 
-/// Wakes the first in line who can be waked.
+/// Wakes the first in line that can be woken.
 fn wake_next(py: Python<'_>, line: &Line) -> PyResult<()> {
     while let Some(waiter) = line.pop() {
         if wake_in_its_thread(py, &waiter)? {
@@ -280,7 +280,7 @@ fn wake_in_its_thread(py: Python<'_>, waiter: &Obj) -> PyResult<bool> {
     match event_loop.bind(py).call_method1(intern!(py, "call_soon_threadsafe"), (resolve,)) {
         Ok(_) => Ok(true),
         Err(err) if event_loop.bind(py).call_method0(intern!(py, "is_closed"))?.is_truthy()? => {
-            // Whoever waited there will not wait any more.
+            // What waited there will not wait any more.
             ferrio_object::swallow(py, err);
             Ok(false)
         }
@@ -300,7 +300,7 @@ fn stand_in(line: &Line, waiter: Obj, item: Option<Obj>) -> Step {
     Step::Park(waiter, Memory { kept: [item, None], number: ticket })
 }
 
-/// The wait of a task has ended in an error: if it had been waked, the next one is waked instead.
+/// The wait of a task has ended in an error: if it had been woken, the next one is woken instead.
 fn gave_up(py: Python<'_>, line: &Line, ticket: u64, err: PyErr) -> PyErr {
     if line.leave(ticket).is_some() {
         return err;
@@ -308,7 +308,7 @@ fn gave_up(py: Python<'_>, line: &Line, ticket: u64, err: PyErr) -> PyErr {
     match wake_next(py, line) {
         Err(unwakable) if exceptions::err_is_cancelled(py, &err) => unwakable,
         Err(unwakable) => {
-            // The coroutine is being closed and so is the loop: there is nobody left to be waked.
+            // The coroutine is being closed and so is the loop: there is nobody left to wake.
             ferrio_object::swallow(py, unwakable);
             err
         }
@@ -419,7 +419,7 @@ impl Operation for Join {
         match outcome {
             Ok(_) => Self::begin(this, py, [None, None]),
             Err(err) => {
-                // All joiners are waked together: there is nothing to pass on.
+                // All joiners are woken together: there is nothing to pass on.
                 let left = this.joiners.leave(memory.number);
                 drop(left);
                 Err(err)
@@ -522,7 +522,7 @@ impl Class for ThreadQueue {
                 Self::shutdown,
                 "shutdown($self, immediate=False)\n--\n\n\
                  Let puts raise QueueShutDown, and gets too when no items are left.\n\n\
-                 Wakes everybody who waits. With `immediate` the items are dropped and count as dealt with.",
+                 Wakes all that wait. With `immediate` the items are dropped and count as dealt with.",
             )
             .method0(
                 "qsize",

@@ -1,4 +1,4 @@
-//! A loop's engine for file operations: who waits for which, and what is done when one completes.
+//! A loop's engine for file operations: what waits for which, and what is done when one completes.
 //!
 //! The engine is made with the loop's first file; its eventfd is a source like any descriptor. An operation on a file
 //! changes the file's buffers when it *completes*, not when its waiter is resumed: a waiter that was cancelled
@@ -54,7 +54,7 @@ impl Engine {
     }
 
     /// In a forked child, which makes an engine of its own: gives up its parent's. What that one has under way is not
-    /// done here as well, and who waits for it in the child is told so (`ECANCELED`).
+    /// done here as well, and what waits for it in the child gets `ECANCELED`.
     ///
     /// # Errors
     /// `MemoryError`.

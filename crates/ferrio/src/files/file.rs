@@ -27,8 +27,9 @@ const SMALLEST_READ: usize = 64 * 1024;
 const LONGEST_BYTES: usize = isize::MAX as usize - 33;
 /// Memory that an empty buffer keeps.
 const LARGEST_KEPT: usize = 1024 * 1024;
-/// Bytes in front of what is read. A large allocation of glibc's begins 16 bytes into a page, and what the page cache has
-/// begins one: AMD's Zen is many times as slow to copy there as to the next cache line (`ferrio_core::driver::PageBuffer`).
+/// Bytes in front of what is read. A large allocation of glibc's starts 16 bytes into a page, and the page cache is
+/// page-aligned: AMD's Zen is many times as slow to copy there as to the next cache line
+/// (`ferrio_core::driver::PageBuffer`).
 const LEAD: usize = 48;
 
 /// The contents of a file.
@@ -47,7 +48,7 @@ pub struct File {
     /// An operation is with the kernel or a thread.
     pub(super) in_flight: Cell<bool>,
     pub(super) turns: Turns,
-    /// Whoever was closing the file was cancelled: the rest is done without him.
+    /// The task that was closing the file was cancelled: the rest is done without it.
     pub(super) abandoned: Cell<bool>,
     pub(super) weaklist: WeakList,
 }
@@ -489,7 +490,7 @@ impl File {
     }
 }
 
-/// Unless it is called off, the file is closed without whoever began to.
+/// Unless it is called off, the file is closed without the task that began to.
 struct Abandon<'a>(Option<&'a Local<File>>);
 
 impl Abandon<'_> {

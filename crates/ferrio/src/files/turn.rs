@@ -14,7 +14,7 @@ use crate::coro::{Co, Local};
 use crate::event_loop::{Loop, LoopRef};
 use crate::future::{self, Future};
 
-/// Who has the turn, and who waits.
+/// Whether the turn is taken, and what waits for it.
 #[derive(Default)]
 pub(super) struct Turns {
     taken: Cell<bool>,

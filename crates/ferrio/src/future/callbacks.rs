@@ -1,4 +1,4 @@
-//! Who is told when a future is done, and how they are scheduled.
+//! The callbacks of a future, and how they are scheduled when it is done.
 
 use std::collections::HashMap;
 

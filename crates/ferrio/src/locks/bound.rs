@@ -45,7 +45,7 @@ impl LoopBound {
         }
     }
 
-    /// A future of the running loop, for somebody who has to wait.
+    /// A future of the running loop, for a task that has to wait.
     ///
     /// # Errors
     /// As [`LoopBound::get_loop`], and what a replaced `create_future()` raises.

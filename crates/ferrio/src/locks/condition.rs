@@ -256,7 +256,7 @@ fn failed(this: &Obj<Condition>, py: Python<'_>, err: PyErr) -> PyResult<Step> {
         if exceptions::err_is_cancelled(py, &err) {
             return Err(unwakable);
         }
-        // The coroutine is being closed and so is the loop: there is nobody left to be waked.
+        // The coroutine is being closed and so is the loop: there is nobody left to wake.
         ferrio_object::swallow(py, unwakable);
     }
     Err(err)

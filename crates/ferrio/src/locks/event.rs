@@ -135,7 +135,7 @@ impl Class for Event {
                 "wait",
                 Self::wait,
                 "wait($self, /)\n--\n\nCoroutine: wait until the flag is set; True.\n\n\
-                A task that has been waked goes on even if the flag is taken back before it runs.",
+                A task that has been woken goes on even if the flag is taken back before it runs.",
             )
             .method0(
                 "_get_loop",

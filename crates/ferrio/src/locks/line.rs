@@ -1,8 +1,8 @@
-//! Those who wait, in order of arrival.
+//! Waiters, in order of arrival.
 //!
-//! Whoever joins gets a ticket, and leaves by it. asyncio's deques search for a waiter from the front each time one
-//! leaves: cancelling a million waiters from the back takes a million times half a million comparisons. Here a place
-//! is found by halving, is left vacant, and vacant places are cleared away when they are as many as the others.
+//! A waiter that joins gets a ticket, and leaves by it. asyncio's deques search for a waiter from the front each time
+//! one leaves: cancelling a million waiters from the back takes a million times half a million comparisons. Here a
+//! place is found by halving, is left vacant, and vacant places are cleared away when they are as many as the others.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -27,7 +27,7 @@ pub(crate) struct Line {
     places: RefCell<VecDeque<Place>>,
     vacant: Cell<usize>,
     next: Cell<u64>,
-    /// Who has a ticket below this one is done.
+    /// Waiters whose ticket is below this one are done.
     done_until: Cell<u64>,
 }
 
@@ -145,8 +145,8 @@ impl Line {
 
     /// Wakes up to `count` of those who are not done, the first ones first; says how many there were.
     ///
-    /// Who is done stays in the line until his task has run. Those at the front whom an earlier call has found so are
-    /// not looked at again: when a crowd is cancelled, each of it calls this.
+    /// A waiter that is done stays in the line until its task has run. Those at the front that an earlier call has
+    /// found so are not looked at again: when a crowd is cancelled, each of it calls this.
     ///
     /// # Errors
     /// What scheduling on a foreign loop raises.

@@ -1,6 +1,6 @@
 //! `asyncio.Lock`.
 //!
-//! What must hold: while the lock is free and somebody stands in line, the first of them has been waked. So whoever
+//! What must hold: while the lock is free and somebody stands in line, the first of them has been woken. So a task that
 //! leaves the line by a cancellation, and finds the lock free, wakes the first of the others.
 
 use std::cell::Cell;
@@ -77,8 +77,8 @@ impl Lock {
     /// `RuntimeError` if the lock belongs to another loop.
     #[inline]
     pub(super) fn take_or_join(this: &Obj<Lock>, py: Python<'_>) -> PyResult<Option<(Obj, u64)>> {
-        // Fair: whoever comes later stands behind those who wait, even if the lock is free at the moment. Those who
-        // have been cancelled do not count.
+        // Fair: a task that comes later stands behind those that wait, even if the lock is free at the moment. Those
+        // that have been cancelled do not count.
         if !this.locked.get()
             && (this.line.is_empty()
                 || !this.line.any(|waiter| Ok(!future_likes::is_cancelled(py, waiter)?))?)
@@ -116,7 +116,7 @@ impl Lock {
                     if exceptions::err_is_cancelled(py, &err) {
                         return Err(unwakable);
                     }
-                    // The coroutine is being closed and so is the loop: there is nobody left to be waked.
+                    // The coroutine is being closed and so is the loop: there is nobody left to wake.
                     ferrio_object::swallow(py, unwakable);
                 }
                 Err(err)
@@ -126,7 +126,7 @@ impl Lock {
 
     #[inline]
     fn wake_first(&self, py: Python<'_>) -> PyResult<()> {
-        // A first one who is done already is about to run.
+        // A first one that is done already is about to run.
         match self.line.first() {
             Some(first) => future_likes::wake(py, &first).map(drop),
             None => Ok(()),
@@ -246,7 +246,7 @@ impl Class for Lock {
     const NAME: &'static str = "asyncio.locks.Lock";
     const DOC: &'static str = "Lock()\n--\n\n\
         A mutual exclusion lock for tasks.\n\n\
-        Not owned by a task: whoever holds the object may release it. Tasks that wait get it in the order in which\n\
+        Not owned by a task: any holder of the object may release it. Tasks that wait get it in the order in which\n\
         they came. Use it as `async with lock:`.";
 
     fn blank() -> Self {

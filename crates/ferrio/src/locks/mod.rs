@@ -1,6 +1,6 @@
 //! `asyncio.locks`: one file per class, and what they have in common.
 //!
-//! A task that has to wait stands in a [`Line`] as a future, and is waked by that future: no callback, no handle, and
+//! A waiter is a future queued in a [`Line`]; resolving it wakes the task: no callback, no handle, and
 //! the order is the one in which asyncio would wake it. What need not wait makes neither a future nor a coroutine
 //! object of its own (`coro::ready`). Both go through the same state machine, one per operation, so that a
 //! cancellation has one place at which it can arrive.

@@ -1,8 +1,8 @@
 //! `asyncio.Semaphore` and `BoundedSemaphore`.
 //!
-//! What must hold: a place that is given to somebody in line is taken off the counter at once, by whoever gives it,
-//! so that nobody can take it before the waked task runs. A task that was given a place but ends by a cancellation
-//! gives it back, and whoever leaves the line passes on what is free.
+//! What must hold: a place that is given to a task in line is taken off the counter at once, by the code that gives it,
+//! so that no other task can take it before the woken one runs. A task that was given a place but ends by a
+//! cancellation gives it back, and a task that leaves the line passes on what is free.
 
 use std::cell::Cell;
 
@@ -79,14 +79,14 @@ impl Semaphore {
         Ok(self.value.get() == 0 || self.line.any(|waiter| Ok(!future_likes::is_cancelled(py, waiter)?))?)
     }
 
-    /// Gives a place to the first who has none; says whether there was one.
+    /// Gives a place to the first that has none; returns whether there was one.
     #[inline]
     fn wake_next(&self, py: Python<'_>) -> PyResult<bool> {
-        let waked = self.line.wake(py, 1)? == 1;
-        if waked {
+        let woken = self.line.wake(py, 1)? == 1;
+        if woken {
             self.add(-1);
         }
-        Ok(waked)
+        Ok(woken)
     }
 
     fn release(this: &Obj<Semaphore>, py: Python<'_>) -> PyResult<()> {
@@ -132,7 +132,7 @@ impl Semaphore {
                     if exceptions::err_is_cancelled(py, &err) {
                         return Err(unwakable);
                     }
-                    // The coroutine is being closed and so is the loop: there is nobody left to be waked.
+                    // The coroutine is being closed and so is the loop: there is nobody left to wake.
                     ferrio_object::swallow(py, unwakable);
                 }
                 Err(err)

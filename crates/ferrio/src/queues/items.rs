@@ -1,7 +1,7 @@
 //! What a queue keeps its items in.
 //!
 //! asyncio's `_queue` is a deque or a list, and subclasses and programs reach for it (`queue._queue.clear()`,
-//! `item in queue._queue`). Nobody does so with most queues, and theirs is a native ring. The first one who asks for
+//! `item in queue._queue`). Nobody does so with most queues, and theirs is a native ring. The first that asks for
 //! `_queue` gets a real deque or list with the items in it, and from then on the queue lives in that.
 
 use std::cell::{Cell, RefCell};

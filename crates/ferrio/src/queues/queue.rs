@@ -451,7 +451,7 @@ impl Class for Queue {
                 Self::shutdown,
                 "shutdown($self, immediate=False)\n--\n\n\
                 Let put() raise QueueShutDown, and get() too when no items are left (since 3.13).\n\n\
-                Wakes everybody who waits. With `immediate` the items are dropped and count as dealt with.",
+                Wakes all that wait. With `immediate` the items are dropped and count as dealt with.",
             )
             .method0("qsize", Self::qsize, "qsize($self)\n--\n\nHow many items are in it.")
             .method0(

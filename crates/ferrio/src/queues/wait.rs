@@ -1,7 +1,7 @@
 //! What waits on a queue: `put`, `get`, `join`.
 //!
-//! Somebody who is waked is taken out of the line and looks again: meanwhile another task may have taken the item, and
-//! then he waits once more, at the end. Somebody who was waked and is cancelled before he runs wakes the next one, or
+//! A task that is woken is taken out of the line and looks again: meanwhile another task may have taken the item, and
+//! then it waits once more, at the end. A task that was woken and is cancelled before it runs wakes the next one, or
 //! the item would lie there while others wait for one.
 
 use ferrio_object::Obj;
@@ -55,7 +55,7 @@ fn ended(py: Python<'_>, err: PyErr, given_up: PyResult<()>) -> PyErr {
     match given_up {
         Err(worse) if exceptions::err_is_cancelled(py, &err) => worse,
         Err(worse) => {
-            // The coroutine is being closed and so is the loop: there is nobody left to be waked.
+            // The coroutine is being closed and so is the loop: there is nobody left to wake.
             ferrio_object::swallow(py, worse);
             err
         }

@@ -33,7 +33,7 @@ pub struct Server {
     clients: RefCell<HashMap<usize, Obj>>,
     /// Connections attached without saying who they are (asyncio to 3.12 did).
     unnamed: Cell<usize>,
-    /// Who waits in `wait_closed()`; nobody can once the server is closed and its connections are gone.
+    /// The waiters of `wait_closed()`; there can be none once the server is closed and its connections are gone.
     waiters: RefCell<Option<Vec<Obj<Future>>>>,
     /// How its connections write.
     write_habit: Rc<Cell<Habit>>,

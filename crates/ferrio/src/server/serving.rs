@@ -1,4 +1,4 @@
-//! Serving: when a server listens, who waits for its end, and what Python sees of it.
+//! Serving: when a server listens, what waits for its end, and what Python sees of it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

@@ -131,7 +131,7 @@ fn exchange(this: &Obj<FlowControlMixin>, py: Python<'_>, direction: Direction) 
             },
         }
     });
-    // A copy, to look at: who waits is nobody else's to change.
+    // A copy, to look at: the waiters are not for others to change.
     let shown = match direction {
         Direction::ToDict => {
             object.getattr("_drain_waiters").and_then(|waiters| dict.set_item("_drain_waiters", waiters))

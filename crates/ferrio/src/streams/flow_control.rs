@@ -132,7 +132,7 @@ impl FlowControlMixin {
         Ok(Some(waiter))
     }
 
-    /// Whoever waited for `waiter` does so no more.
+    /// The wait for `waiter` has ended.
     pub(super) fn waited(&self, waiter: &Obj) {
         let mut waiters = self.waiters.borrow_mut();
         let found = waiters.iter().position(|known| known.is(waiter)).map(|at| waiters.remove(at));

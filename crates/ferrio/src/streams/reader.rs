@@ -27,7 +27,7 @@ pub struct StreamReader {
     /// How many bytes the read that waits can do with as they come; `usize::MAX` if it looks for something in the buffer.
     pub(super) wanted: Cell<usize>,
     /// A `bytes` object as it was received, of which [`Self::taken`] bytes have been read. The buffer is empty
-    /// meanwhile: whoever wants to see that moves the rest there first (`with_buffer`).
+    /// meanwhile: code that looks into it moves the rest there first (`with_buffer`).
     pub(super) whole: ObjCell,
     pub(super) taken: Cell<usize>,
     /// The bytearray that somebody got as `_buffer`: as long as they hold it, it and the buffer are kept alike.
@@ -163,7 +163,7 @@ impl StreamReader {
         self.whole.set(Some(whole));
     }
 
-    /// A `bytes` object for whoever reads.
+    /// A `bytes` object for the reader.
     ///
     /// # Errors
     /// `MemoryError`.
@@ -299,7 +299,7 @@ impl StreamReader {
         Ok(waiter)
     }
 
-    /// Whoever waited for `waiter` does so no more. Somebody else may be waiting by now, whose future stays.
+    /// The wait for `waiter` has ended. Another task may be waiting by now, whose future stays.
     #[inline]
     pub(super) fn waited(&self, waiter: &Obj) {
         if self.waiter.holds(waiter) {
@@ -488,7 +488,7 @@ impl Class for StreamReader {
             .anext(Self::anext)
             .method1_named("feed_data", Self::feed_data,
                 || Signature::new("feed_data", ["data"]),
-                "feed_data($self, /, data)\n--\n\nAppend received bytes and wake who waits for them.\n\n\
+                "feed_data($self, /, data)\n--\n\nAppend received bytes and wake what waits for them.\n\n\
                  Pauses the transport when more than twice the limit is buffered.")
             .method0("feed_eof", Self::feed_eof, "feed_eof($self, /)\n--\n\nSay that no more bytes will come.")
             .method0("at_eof", Self::at_eof,

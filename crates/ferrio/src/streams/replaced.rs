@@ -76,7 +76,7 @@ impl Replaceable for FlowControlMixin {
     }
 }
 
-/// Does `feed`, which wakes who waits, and has `reader._wakeup_waiter()` wake them instead.
+/// Does `feed`, which wakes the waiters, and has `reader._wakeup_waiter()` wake them instead.
 ///
 /// # Errors
 /// What either raises.

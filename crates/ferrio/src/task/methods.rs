@@ -193,7 +193,7 @@ impl Class for Task {
     }
 
     fn finalize(this: &Obj<Self>, py: Python<'_>) {
-        // As with a WeakSet: whoever keeps the task that is reported below does not bring it back into all_tasks().
+        // As with a WeakSet: a handler that keeps the task reported below does not bring it back into all_tasks().
         this.membership.leave();
         if this.base().state.get() == State::Pending && this.log_destroy_pending.get() {
             destroyed_pending(this, py);

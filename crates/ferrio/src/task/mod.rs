@@ -104,7 +104,7 @@ impl Task {
         Ok(context)
     }
 
-    /// Gives `context`, the task's own, to whoever needs one next, if nobody can tell. The task is done.
+    /// Gives `context`, the task's own, to the next that needs one, if nobody can tell. The task is done.
     #[inline]
     fn release_context(&self, context: Obj) {
         drop(self.context.take());

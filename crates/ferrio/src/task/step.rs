@@ -122,7 +122,7 @@ fn step(
 fn failed(task: &Obj<Task>, py: Python<'_>, err: PyErr) -> PyResult<()> {
     let fut = task.base();
     if exceptions::err_is_cancelled(py, &err) {
-        // Kept, so that whoever awaits the task gets the original with its traceback.
+        // Kept, so that what awaits the task gets the original with its traceback.
         let exc = exceptions::value_of(py, err);
         fut.cancelled_exc.set(Some(exc));
         return future::cancel(fut, py, None).map(drop);

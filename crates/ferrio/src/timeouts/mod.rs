@@ -312,7 +312,7 @@ pub(crate) fn timed_out(py: Python<'_>, exc: &Obj) -> PyErr {
 }
 
 /// Puts a `TimeoutError` before the first `CancelledError` in the chain of contexts, so that an exception raised while
-/// the cancellation was handled still tells of the timeout (since 3.13).
+/// the cancellation was handled still names the timeout (since 3.13).
 fn insert_timeout_error(py: Python<'_>, exc: &Bound<'_, PyAny>) -> PyResult<()> {
     let mut exc = exc.clone();
     loop {

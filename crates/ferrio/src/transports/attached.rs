@@ -48,7 +48,7 @@ pub(super) struct Attached {
     event_loop: ObjCell<Loop>,
     protocol: ObjCell,
     contexts: Contexts,
-    /// Who waits for `connection_made()` to have been called.
+    /// The future that is resolved once `connection_made()` has been called.
     waiter: ObjCell,
 }
 
@@ -131,7 +131,7 @@ impl Attached {
         call_soon_native(&event_loop, py, &function, &[], None).map(drop)
     }
 
-    /// Tells whoever waits for the endpoint that it is there.
+    /// Wakes what waits for the endpoint to be there.
     pub(super) fn wake_waiter(&self, py: Python<'_>) -> PyResult<()> {
         match self.waiter.take() {
             Some(waiter) => future_likes::wake(py, &waiter).map(drop),

@@ -158,7 +158,7 @@ impl DatagramTransport {
         })
     }
 
-    /// The first callback: `connection_made()`, then receiving begins, then whoever waits is told.
+    /// The first callback: `connection_made()`, then receiving begins, then the waiter is woken.
     fn made(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         let attached = &this.attached;
         if let Some(protocol) = attached.protocol() {

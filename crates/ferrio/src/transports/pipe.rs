@@ -20,7 +20,7 @@ use crate::exceptions::FromIo;
 /// Whose `logger` is used.
 pub(super) const MODULE: &str = "ferrio.unix_events";
 
-/// The file of a transport, and who is told what becomes of it.
+/// The file of a transport, and the protocol that hears what becomes of it.
 pub(crate) struct Pipe {
     pub(super) attached: Attached,
     pub(super) fd: Cell<RawFd>,
@@ -142,7 +142,7 @@ pub(crate) trait OverPipe: Class {
         })
     }
 
-    /// The first callback: `connection_made()`, then the file is watched, then whoever waits is told.
+    /// The first callback: `connection_made()`, then the file is watched, then the waiter is woken.
     fn connected(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         let attached = &this.pipe().attached;
         if let Some(protocol) = attached.protocol() {

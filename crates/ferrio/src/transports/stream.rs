@@ -213,7 +213,7 @@ impl StreamTransport {
         Ok(())
     }
 
-    /// The first callback: `connection_made()`, then reading begins, then whoever waits is told.
+    /// The first callback: `connection_made()`, then reading begins, then the waiter is woken.
     ///
     /// # Errors
     /// `KeyboardInterrupt`, `SystemExit`.

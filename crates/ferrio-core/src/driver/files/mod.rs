@@ -4,7 +4,7 @@
 //! eventfd of the engine ([`Files::fd`]), which is readable when something has completed.
 //!
 //! An operation owns what the kernel or a thread works on: its buffer, its path, a share of its file ([`Handle`]). It
-//! comes back whole in its [`Completed`]. So whoever asked for it may lose interest at any time, and neither memory
+//! comes back whole in its [`Completed`]. So the caller may lose interest at any time, and neither memory
 //! nor descriptor is used again before the operation has ended.
 
 mod operation;

@@ -30,7 +30,7 @@ impl Handle {
 
     /// Makes a descriptor ours to close. The caller gives up what claim he has on it.
     pub fn adopt(fd: RawFd) -> Self {
-        // SAFETY: whoever opened the descriptor hands it over to be closed here, once.
+        // SAFETY: the code that opened the descriptor hands it over to be closed here, once.
         Self::owned(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 

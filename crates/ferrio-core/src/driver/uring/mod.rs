@@ -122,7 +122,7 @@ impl Uring {
         Ok(())
     }
 
-    /// Takes completions in until there are no more, or `events` is full; tells how many.
+    /// Takes completions in until there are no more, or `events` is full; returns how many.
     fn harvest(&self, ring: &mut Ring, events: &mut Events) -> usize {
         let mut table = lock(&self.table);
         let mut count = 0;

@@ -33,8 +33,8 @@ pub enum Availability {
 }
 
 impl Availability {
-    /// The environment variable that, set to `off`, makes a system one without `io_uring`: for tests, and for whoever
-    /// would rather not use it.
+    /// The environment variable that, set to `off`, makes a system one without `io_uring`: for tests, and for users
+    /// that would rather not use it.
     pub const OFF: &str = "FERRIO_IO_URING";
 
     pub(in crate::driver) fn switched_off() -> bool {

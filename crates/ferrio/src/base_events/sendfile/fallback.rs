@@ -106,7 +106,7 @@ impl SendfileFallback {
         if let Some(drained) = this.drained.get()
             && !drained.is_done()
         {
-            // All has not been sent, so it is an error whoever ended it.
+            // All has not been sent, so it is an error whatever ended it.
             let exc: Obj = if exc.is_none() {
                 exceptions::value_of(py, PyConnectionError::new_err("Connection is closed by peer"))
             } else {
