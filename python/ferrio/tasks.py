@@ -1,6 +1,6 @@
 """Task, and everything that is made of tasks: gather, wait, wait_for, as_completed, shield, sleep; all native."""
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, MutableSet
 
 from ._lazy import attributes
 from ._native import (
@@ -15,6 +15,7 @@ from ._native import (
     _register_eager_task,
     _register_task,
     _release_waiter,
+    _ScheduledTasks,
     _sleep0,
     _swap_current_task,
     _task_name_counter,
@@ -93,6 +94,14 @@ class _CurrentTasksByLoop(_CurrentTasks, MutableMapping):
 
 
 _current_tasks = _CurrentTasksByLoop()
+
+
+class _AllScheduledTasks(_ScheduledTasks, MutableSet):
+    """The tasks of all loops, as asyncio's WeakSet of them; all it does is in the extension."""
+
+
+# 3.11 calls it _all_tasks.
+_scheduled_tasks = _all_tasks = _AllScheduledTasks()
 
 # CPython has each of these twice, in C and in Python, and its tests ask for both.
 _CTask = _PyTask = Task

@@ -49,7 +49,7 @@ MISSING = {
     r"(timeouts|runners)\._State": "states are strings here",
     r"locks\._BarrierState": "states are strings here",
     r"events\.(_RunningLoop|_running_loop|_init_event_loop_policy|on_fork)": "the running loop is native",
-    r"tasks\._(current_tasks|eager_tasks|scheduled_tasks)": "the registry of tasks is native",
+    r"tasks\._eager_tasks": "the registry does not tell tasks that were started eagerly from others",
     r"coroutines\.(_COROUTINE_TYPES|_iscoroutine_typecache)": "what is a coroutine is decided natively",
     r"(futures|tasks)\._asyncio": _NOBODY,
     r"(constants\.enum|log\.logging|staggered\.exceptions_mod|timeouts\.TracebackType)": _NOBODY,
@@ -63,7 +63,7 @@ MISSING_TO_3_12 = {
     r"events\.(_get_event_loop|_c__get_event_loop|_py__get_event_loop)": _NOBODY,
     r"locks\.tasks": _NOBODY,
     r"staggered\.typing": _NOBODY,
-    r"tasks\.(_all_tasks|_ensure_future|_is_coroutine|_set_task_name|_wrap_awaitable|warnings)": _NOBODY,
+    r"tasks\.(_ensure_future|_is_coroutine|_set_task_name|_wrap_awaitable|warnings)": _NOBODY,
 }
 
 

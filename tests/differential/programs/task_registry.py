@@ -1,6 +1,7 @@
 """all_tasks, current_task, and what is seen of tasks that are gone."""
 
 import asyncio
+import sys
 
 from observe import attempt, emit, new_loop, outcome, scenario, spin
 
@@ -31,6 +32,21 @@ def all_tasks_elsewhere():
     emit(names(asyncio.all_tasks(loop)))
     loop.run_until_complete(task)
     emit(asyncio.all_tasks(loop))
+    loop.close()
+
+
+@scenario
+def the_set_behind_all_tasks():
+    registered = getattr(asyncio.tasks, "_scheduled_tasks" if sys.version_info >= (3, 12) else "_all_tasks")
+    loop = new_loop()
+    task = loop.create_task(asyncio.sleep(0), name="waiting")
+    emit(task in registered, object() in registered, [each for each in registered if each is task] == [task])
+    emit(len(registered) >= 1, task in set(registered))
+    registered.discard(task)
+    emit(task in registered, asyncio.all_tasks(loop))
+    registered.add(task)
+    emit(task in registered, names(asyncio.all_tasks(loop)))
+    loop.run_until_complete(task)
     loop.close()
 
 

@@ -218,6 +218,7 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<WakeupCallable>(module)?;
     ClassDef::add::<EagerFactory>(module)?;
     ClassDef::add::<super::current_tasks::CurrentTasks>(module)?;
+    ClassDef::add::<super::scheduled_tasks::ScheduledTasks>(module)?;
     ClassDef::function(
         module,
         "current_task",

@@ -5,6 +5,7 @@ pub(crate) mod current_tasks;
 mod factory;
 mod methods;
 pub(crate) mod registry;
+mod scheduled_tasks;
 mod stack;
 mod step;
 mod wakeup;

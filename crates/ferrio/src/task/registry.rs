@@ -219,9 +219,25 @@ fn all_of(py: Python<'_>, event_loop: &LoopRef) -> PyResult<Obj> {
     Ok(set.into())
 }
 
-pub(crate) fn py_register(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
-    let [task] = args.bind(&Signature::new("_register_task", ["task"]))?;
-    let Some(task) = task else { return Ok(()) };
+/// The tasks that are registered, of all loops, done or not.
+///
+/// # Errors
+/// `MemoryError`.
+pub(super) fn registered(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+    let tasks = PyList::new(py, TASKS.collect(py, |_| true))?;
+    if let Some(foreign) = FOREIGN.get(py).get() {
+        for other in foreign.scheduled.bind(py).try_iter()? {
+            tasks.append(other?)?;
+        }
+    }
+    Ok(tasks)
+}
+
+/// Registers any task.
+///
+/// # Errors
+/// `TypeError` for what cannot be hashed or weakly referenced.
+pub(super) fn add(py: Python<'_>, task: &Bound<'_, PyAny>) -> PyResult<()> {
     match Obj::<Task>::from_bound(task) {
         Some(ours) => register(py, ours),
         None => drop(foreign(py)?.scheduled.bind(py).call_method1("add", (task,))?),
@@ -229,14 +245,26 @@ pub(crate) fn py_register(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
     Ok(())
 }
 
-pub(crate) fn py_unregister(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
-    let [task] = args.bind(&Signature::new("_unregister_task", ["task"]))?;
-    let Some(task) = task else { return Ok(()) };
+/// Takes any task from the registry.
+///
+/// # Errors
+/// As [`add`].
+pub(super) fn discard(py: Python<'_>, task: &Bound<'_, PyAny>) -> PyResult<()> {
     match Obj::<Task>::from_bound(task) {
         Some(ours) => ours.membership.leave(),
         None => drop(foreign(py)?.scheduled.bind(py).call_method1("discard", (task,))?),
     }
     Ok(())
+}
+
+pub(crate) fn py_register(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    let [task] = args.bind(&Signature::new("_register_task", ["task"]))?;
+    task.map_or(Ok(()), |task| add(py, task))
+}
+
+pub(crate) fn py_unregister(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    let [task] = args.bind(&Signature::new("_unregister_task", ["task"]))?;
+    task.map_or(Ok(()), |task| discard(py, task))
 }
 
 pub(crate) fn py_register_eager(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
