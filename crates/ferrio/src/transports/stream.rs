@@ -209,7 +209,7 @@ impl StreamTransport {
         // taken all there was. From a Unix socket it may have come to where descriptors are attached.
         this.reads_out.set(socket::set_nodelay(fd).is_ok());
         event_loop.push(|| Ready::Connected(Erased::new(this.clone())));
-        Loop::left_for_turn(&event_loop);
+        Loop::left_for_turn(event_loop);
         Ok(())
     }
 
