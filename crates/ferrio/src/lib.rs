@@ -10,7 +10,7 @@
 mod coroutines;
 mod debug;
 mod exceptions;
-mod library;
+mod imported;
 mod log;
 mod native_fn;
 mod trsock;

@@ -31,7 +31,7 @@ impl Level {
 
 /// The `logger` that `module` has at this moment.
 fn logger<'py>(py: Python<'py>, module: &'static str) -> PyResult<Bound<'py, PyAny>> {
-    crate::library::module(py, module)?.getattr(intern!(py, "logger"))
+    crate::imported::module(py, module)?.getattr(intern!(py, "logger"))
 }
 
 /// Logs a line through the logger of `module`. `args` are the format and what goes into it.

@@ -194,7 +194,7 @@ fn main_coroutine(py: Python<'_>, coro: &Bound<'_, PyAny>) -> PyResult<Obj> {
         let shown = coro.repr()?;
         return Err(PyValueError::new_err(format!("a coroutine was expected, got {shown}")));
     }
-    if crate::library::module(py, "inspect")?.call_method1("isawaitable", (coro,))?.is_truthy()? {
+    if crate::imported::module(py, "inspect")?.call_method1("isawaitable", (coro,))?.is_truthy()? {
         return crate::coro::coroutine(py, "_wrap_awaitable", move |co| {
             let awaitable = co.hold(Obj::from(coro));
             async move {

@@ -238,7 +238,7 @@ fn finish(co: &Co, held: &Local<Race>, cancelled: Option<Local>) -> PyResult<Obj
     let (py, this) = (co.py(), held.get());
     let unhandled = std::mem::take(&mut *this.unhandled.borrow_mut());
     if !unhandled.is_empty() {
-        let group = crate::library::module(py, "builtins")?.getattr("BaseExceptionGroup")?;
+        let group = crate::imported::module(py, "builtins")?.getattr("BaseExceptionGroup")?;
         let group = group.call1(("staggered race failed", PyList::new(py, unhandled)?))?;
         return Err(PyErr::from_value(group));
     }

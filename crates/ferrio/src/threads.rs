@@ -36,7 +36,7 @@ pub(crate) fn py_to_thread(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> 
                 let keywords = keywords.as_ref().map(Local::get);
                 let keywords =
                     keywords.as_ref().map(|keywords| keywords.bind(py).cast::<PyDict>()).transpose()?;
-                let call = crate::library::module(py, "functools")?
+                let call = crate::imported::module(py, "functools")?
                     .getattr("partial")?
                     .call(PyTuple::new(py, bound)?, keywords)?;
                 let args = (py.None(), call);

@@ -12,7 +12,7 @@ use pyo3::types::PyDict;
 /// # Errors
 /// The warning itself, where a filter makes it an error.
 pub(crate) fn warn<W: PyTypeInfo>(py: Python<'_>, message: &str) -> PyResult<()> {
-    let warnings = crate::library::module(py, "warnings")?;
+    let warnings = crate::imported::module(py, "warnings")?;
     warnings.call_method1(intern!(py, "warn"), (message, py.get_type::<W>())).map(drop)
 }
 
@@ -23,6 +23,6 @@ pub(crate) fn warn<W: PyTypeInfo>(py: Python<'_>, message: &str) -> PyResult<()>
 pub(crate) fn warn_of<W: PyTypeInfo>(py: Python<'_>, message: &str, source: &Obj) -> PyResult<()> {
     let kwargs = PyDict::new(py);
     kwargs.set_item(intern!(py, "source"), source)?;
-    let warnings = crate::library::module(py, "warnings")?;
+    let warnings = crate::imported::module(py, "warnings")?;
     warnings.call_method(intern!(py, "warn"), (message, py.get_type::<W>()), Some(&kwargs)).map(drop)
 }

@@ -16,7 +16,7 @@ use crate::coro::{self, Co, Kept, Local};
 use crate::event_loop::{Loop, LoopRef};
 use crate::exceptions;
 use crate::future::Future;
-use crate::library::socket_module;
+use crate::imported::socket_module;
 use crate::log::{self, Level};
 use crate::transports::{Connected, Opening, StreamTransport};
 
@@ -518,7 +518,7 @@ fn all_failed(py: Python<'_>, errors: &Obj, all: bool) -> PyResult<PyErr> {
     // The lists would keep the exceptions, and those their tracebacks, alive.
     errors.bind(py).call_method0("clear")?;
     if all {
-        let group = crate::library::module(py, "builtins")?.getattr("ExceptionGroup")?;
+        let group = crate::imported::module(py, "builtins")?.getattr("ExceptionGroup")?;
         return Ok(PyErr::from_value(group.call1(("create_connection failed", PyList::new(py, flat)?))?));
     }
     let shown: PyResult<Vec<String>> = flat.iter().map(|exc| Ok(exc.str()?.to_string())).collect();

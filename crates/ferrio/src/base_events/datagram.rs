@@ -17,7 +17,7 @@ use crate::coro::{self, Co, Kept, Local};
 use crate::event_loop::{Loop, LoopRef};
 use crate::exceptions;
 use crate::future::Future;
-use crate::library::socket_module;
+use crate::imported::socket_module;
 use crate::log::{self, Level};
 use crate::transports::DatagramTransport;
 

@@ -96,7 +96,7 @@ fn default_exception_handler(this: &Obj<Loop>, py: Python<'_>, context: &Bound<'
     };
     let exception = get(context, "exception")?;
     let mut lines = vec![message];
-    let keys = crate::library::module(py, "builtins")?.call_method1("sorted", (context,))?;
+    let keys = crate::imported::module(py, "builtins")?.call_method1("sorted", (context,))?;
     for key in keys.try_iter()? {
         let key = key?;
         let name = key.str()?.to_string();
@@ -119,7 +119,7 @@ fn default_exception_handler(this: &Obj<Loop>, py: Python<'_>, context: &Bound<'
 }
 
 fn format_list(py: Python<'_>, stack: &Bound<'_, PyAny>) -> PyResult<String> {
-    let lines = crate::library::module(py, "traceback")?.call_method1("format_list", (stack,))?;
+    let lines = crate::imported::module(py, "traceback")?.call_method1("format_list", (stack,))?;
     let text: Vec<String> = lines.extract()?;
     Ok(text.concat().trim_end().to_owned())
 }

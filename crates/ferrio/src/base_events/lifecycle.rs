@@ -118,7 +118,7 @@ fn run_until_complete(this: &Obj<Loop>, py: Python<'_>, future: &Bound<'_, PyAny
         future.bind(py).setattr(intern!(py, "_log_destroy_pending"), false)?;
     }
     // Always the same object: a library (anyio) knows by it which task the loop runs for.
-    let stopper = crate::library::module(py, "ferrio._ferrio")?.getattr(intern!(py, STOP_WHEN_DONE))?;
+    let stopper = crate::imported::module(py, "ferrio._ferrio")?.getattr(intern!(py, STOP_WHEN_DONE))?;
     future.bind(py).call_method1(intern!(py, "add_done_callback"), (&stopper,))?;
     let outcome = this.bind(py).call_method0(intern!(py, "run_forever"));
     let fut = future.bind(py);
@@ -171,7 +171,7 @@ fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     // The loop is closed whatever becomes of its signal handlers.
     let signals = super::signals::remove_all(this, py);
     this.closed.set(true);
-    crate::library::loop_closed(py);
+    crate::imported::loop_closed(py);
     // Each container is emptied before its contents are dropped: dropping runs Python code.
     let ready = std::mem::take(&mut *this.ready.borrow_mut());
     for item in ready.iter() {

@@ -61,7 +61,7 @@ fn init(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
     let own = selector.map_or(Ok(false), |selector| selector::is_own(selector))?;
     // A selector waits for the driver's descriptor, which only epoll has.
     this.open(if own { Some(DriverKind::Epoll) } else { None })?;
-    crate::library::loop_opened(py)?;
+    crate::imported::loop_opened(py)?;
     py.import("ferrio")?.call_method0("_settle")?;
     this.debug.set(crate::debug::is_debug_mode(py)?);
     if let Some(selector) = selector {

@@ -12,7 +12,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use super::resolve;
 use crate::coro::{self, Co, Kept, Local};
 use crate::event_loop::Loop;
-use crate::library::socket_module;
+use crate::imported::socket_module;
 use crate::log::{self, Level};
 use crate::transports::has_null;
 

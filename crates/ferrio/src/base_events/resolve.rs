@@ -19,7 +19,7 @@ use super::calls;
 use crate::coro::{Co, Kept, Local};
 use crate::event_loop::{Hooks, Loop};
 use crate::exceptions::FromIo;
-use crate::library::socket_module;
+use crate::imported::socket_module;
 use crate::transports::host_text;
 
 /// Whether Python's function `name` of the socket module may be bypassed.
@@ -214,7 +214,7 @@ fn text(py: Python<'_>, name: &[u8]) -> PyResult<Obj> {
     match std::str::from_utf8(name) {
         Ok(name) => Ok(PyString::new(py, name).into()),
         Err(_) => {
-            Ok(crate::library::module(py, "os")?.call_method1("fsdecode", (PyBytes::new(py, name),))?.into())
+            Ok(crate::imported::module(py, "os")?.call_method1("fsdecode", (PyBytes::new(py, name),))?.into())
         }
     }
 }

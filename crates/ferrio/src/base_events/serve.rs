@@ -13,7 +13,7 @@ use super::unix_paths;
 use crate::coro::{self, Co, Kept, Local};
 use crate::event_loop::Loop;
 use crate::gather::gather_objects;
-use crate::library::socket_module;
+use crate::imported::socket_module;
 use crate::log::{self, Level};
 use crate::server::{Listener, Server, Serving};
 use crate::sleep;
@@ -258,7 +258,7 @@ fn host_list(py: Python<'_>, host: Option<Obj>) -> PyResult<Vec<Obj>> {
         let all = text.to_str()?.is_empty();
         return Ok(vec![if all { Obj::none(py) } else { host }]);
     }
-    if !bound.is_instance(&crate::library::module(py, "collections.abc")?.getattr("Iterable")?)? {
+    if !bound.is_instance(&crate::imported::module(py, "collections.abc")?.getattr("Iterable")?)? {
         return Ok(vec![host]);
     }
     bound.try_iter()?.map(|host| host.map(Obj::from)).collect()

@@ -163,7 +163,7 @@ fn set_wakeup_fd(py: Python<'_>, fd: i32) -> PyResult<Option<i32>> {
 
 /// The `signal` module as the loop's own module has it.
 fn module(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    crate::library::module(py, "ferrio.unix_events")?.getattr(intern!(py, "signal"))
+    crate::imported::module(py, "ferrio.unix_events")?.getattr(intern!(py, "signal"))
 }
 
 fn check_signal(_this: &Obj<Loop>, py: Python<'_>, signal: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -305,7 +305,7 @@ pub(crate) fn remove_all(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
 
 fn remove_handlers(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     let handlers = this.signals.handlers(py)?;
-    let finalizing = crate::library::module(py, "ferrio.unix_events")?
+    let finalizing = crate::imported::module(py, "ferrio.unix_events")?
         .getattr("sys")?
         .call_method0("is_finalizing")?
         .is_truthy()?;

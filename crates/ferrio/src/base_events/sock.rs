@@ -18,7 +18,7 @@ use crate::coro::{self, Co, Local};
 use crate::event_loop::{Loop, watches};
 use crate::exceptions::would_block;
 use crate::future::Future;
-use crate::library::socket_module;
+use crate::imported::socket_module;
 use crate::transports::refuse_null;
 
 /// # Errors

@@ -18,7 +18,7 @@ use crate::coro::{Given, Memory, Operation, Step};
 use crate::event_loop::{Loop, watches};
 use crate::exceptions::FromIo;
 use crate::future::Future;
-use crate::library::socket_module;
+use crate::imported::socket_module;
 
 /// `socket.socket`, and the methods that it inherits.
 struct Plain {

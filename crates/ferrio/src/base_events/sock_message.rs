@@ -15,7 +15,7 @@ use pyo3::types::PyTuple;
 use super::sock::{check, retry};
 use crate::coro;
 use crate::event_loop::Loop;
-use crate::library::socket_module;
+use crate::imported::socket_module;
 
 fn owned_or(arg: Option<&Bound<'_, PyAny>>, default: impl FnOnce() -> PyResult<Obj>) -> PyResult<Obj> {
     arg.map_or_else(default, |arg| Ok(arg.into()))

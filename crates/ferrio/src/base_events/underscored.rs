@@ -74,7 +74,7 @@ fn make_socket_transport(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -
             .positional(3)
             .required(2);
     let [sock, protocol, waiter, extra, server] = args.bind(&SIGNATURE)?;
-    let class = crate::library::module(py, "ferrio.selector_events")?.getattr("_SelectorSocketTransport")?;
+    let class = crate::imported::module(py, "ferrio.selector_events")?.getattr("_SelectorSocketTransport")?;
     let kwargs = PyDict::new(py);
     for (name, value) in [("waiter", waiter), ("extra", extra), ("server", server)] {
         kwargs.set_item(name, value)?;

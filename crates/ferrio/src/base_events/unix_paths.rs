@@ -25,7 +25,7 @@ use crate::transports::{is_abstract, refuse_null};
 fn native(path: &Bound<'_, PyAny>) -> PyResult<OsString> {
     refuse_null(path)?;
     let bytes =
-        crate::library::module(path.py(), "os")?.call_method1(intern!(path.py(), "fsencode"), (path,))?;
+        crate::imported::module(path.py(), "os")?.call_method1(intern!(path.py(), "fsencode"), (path,))?;
     Ok(OsString::from_vec(bytes.extract()?))
 }
 

@@ -58,7 +58,7 @@ fn is_coroutine_like(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<bool> {
     if !cfg!(Py_3_12) && is_generator(&obj.into()) {
         return Ok(true);
     }
-    let abc = crate::library::module(py, "collections.abc")?.getattr("Coroutine")?;
+    let abc = crate::imported::module(py, "collections.abc")?.getattr("Coroutine")?;
     if !obj.is_instance(&abc)? {
         return Ok(false);
     }
@@ -79,7 +79,7 @@ pub(crate) fn py_iscoroutine(py: Python<'_>, args: Args<'_, '_>) -> PyResult<boo
 
 /// Whether calling `func` gives a coroutine, by `inspect` or by the mark that `asyncio.coroutine` used to put on it.
 pub(crate) fn is_coroutine_function(py: Python<'_>, func: &Bound<'_, PyAny>) -> PyResult<bool> {
-    if crate::library::module(py, "inspect")?.call_method1("iscoroutinefunction", (func,))?.is_truthy()? {
+    if crate::imported::module(py, "inspect")?.call_method1("iscoroutinefunction", (func,))?.is_truthy()? {
         return Ok(true);
     }
     let Some(mark) = func.getattr_opt("_is_coroutine")? else { return Ok(false) };

@@ -52,7 +52,7 @@ fn code(py: Python<'_>, qualname: &'static str) -> PyResult<Obj> {
     if let Some(code) = known {
         return Ok(code);
     }
-    let builtins = crate::library::module(py, "builtins")?;
+    let builtins = crate::imported::module(py, "builtins")?;
     let module = builtins.call_method1("compile", ("async def coroutine(): pass", FILE_NAME, "exec"))?;
     let code = module.getattr("co_consts")?.get_item(0)?;
     let kwargs = PyDict::new(py);
@@ -74,7 +74,7 @@ fn frame<T: NativeCoroutine>(this: &Obj<T>, py: Python<'_>) -> PyResult<Option<O
     let code = code(py, this.qualname())?;
     let globals = PyDict::new(py);
     globals.set_item("__name__", "ferrio")?;
-    globals.set_item("__builtins__", crate::library::module(py, "builtins")?)?;
+    globals.set_item("__builtins__", crate::imported::module(py, "builtins")?)?;
     ferrio_object::standing_frame(py, code.bind(py).cast()?, &globals).map(Some)
 }
 
@@ -85,7 +85,7 @@ fn bare(qualname: &str) -> &str {
 /// `__class__`: what `isinstance` asks when the type's word is not enough, so that native coroutines are
 /// `types.CoroutineType` to `inspect` and everybody else.
 fn coroutine_type<T: NativeCoroutine>(_this: &Obj<T>, py: Python<'_>) -> PyResult<Obj> {
-    Ok(crate::library::module(py, "types")?.getattr("CoroutineType")?.into())
+    Ok(crate::imported::module(py, "types")?.getattr("CoroutineType")?.into())
 }
 
 /// Whether `obj` is a coroutine of ours, whichever kind.
@@ -196,7 +196,7 @@ pub(crate) fn finalize<T: NativeCoroutine>(this: &Obj<T>, py: Python<'_>) {
 
 /// Warns of a coroutine that nobody awaited, through the function that CPython calls for those made by `async def`.
 fn never_awaited(coro: &Obj, py: Python<'_>) -> PyResult<()> {
-    crate::library::module(py, "warnings")?.call_method1("_warn_unawaited_coroutine", (coro,)).map(drop)
+    crate::imported::module(py, "warnings")?.call_method1("_warn_unawaited_coroutine", (coro,)).map(drop)
 }
 
 /// Fills in what Python sees of a native coroutine.

@@ -37,13 +37,13 @@ impl Drop for ReprGuard<'_> {
 /// Whether what formatting needs is there or can be imported. In a process that has run out of descriptors it cannot,
 /// and the report of an error must not end the loop by an error of its own.
 fn is_equipped(py: Python<'_>) -> bool {
-    ["functools", "inspect", "reprlib"].into_iter().all(|name| crate::library::module(py, name).is_ok())
+    ["functools", "inspect", "reprlib"].into_iter().all(|name| crate::imported::module(py, name).is_ok())
 }
 
 /// File and line of a function, unwrapped; `None` for what has no Python code.
 fn function_source(py: Python<'_>, func: &Bound<'_, PyAny>) -> PyResult<Option<(String, i64)>> {
     ferrio_object::ensure_stack(py)?;
-    let func = crate::library::module(py, "inspect")?.call_method1("unwrap", (func,))?;
+    let func = crate::imported::module(py, "inspect")?.call_method1("unwrap", (func,))?;
     if func.is_instance_of::<PyFunction>() {
         let code = func.getattr(intern!(py, "__code__"))?;
         return Ok(Some((
@@ -51,7 +51,7 @@ fn function_source(py: Python<'_>, func: &Bound<'_, PyAny>) -> PyResult<Option<(
             code.getattr("co_firstlineno")?.extract()?,
         )));
     }
-    let functools = crate::library::module(py, "functools")?;
+    let functools = crate::imported::module(py, "functools")?;
     if func.is_instance(&functools.getattr("partial")?)? {
         return function_source(py, &func.getattr("func")?);
     }
@@ -93,7 +93,7 @@ fn format_args_and_kwargs(
     if cfg!(Py_3_13) && !debug {
         return Ok("()".to_owned());
     }
-    let reprlib = crate::library::module(py, "reprlib")?;
+    let reprlib = crate::imported::module(py, "reprlib")?;
     let mut items = Vec::new();
     for arg in args {
         items.push(reprlib.call_method1("repr", (arg,))?.extract::<String>()?);
@@ -115,7 +115,7 @@ fn format_call(
 ) -> PyResult<String> {
     ferrio_object::ensure_stack(py)?;
     let shown = format_args_and_kwargs(py, args.0, args.1, debug)?;
-    if func.is_instance(&crate::library::module(py, "functools")?.getattr("partial")?)? {
+    if func.is_instance(&crate::imported::module(py, "functools")?.getattr("partial")?)? {
         let bound: Vec<Obj> =
             func.getattr("args")?.try_iter()?.map(|arg| arg.map(Obj::from)).collect::<PyResult<_>>()?;
         let keywords = func.getattr("keywords")?.cast_into::<PyDict>()?;

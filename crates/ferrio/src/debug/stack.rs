@@ -22,7 +22,7 @@ pub(crate) fn extract_stack(py: Python<'_>) -> PyResult<Obj> {
 }
 
 fn summary(py: Python<'_>, frame: &Bound<'_, PyAny>, limit: usize) -> PyResult<Obj> {
-    let traceback = crate::library::module(py, "traceback")?;
+    let traceback = crate::imported::module(py, "traceback")?;
     if frame.is_none() {
         return Ok(traceback.getattr("StackSummary")?.call0()?.into());
     }

@@ -28,7 +28,7 @@ pub(crate) fn get(py: Python<'_>) -> Option<Obj> {
 /// What such a function says (trio-asyncio's). asyncio's coroutines ask it, because they call it by name.
 #[cold]
 fn told_by_program(py: Python<'_>) -> Option<Obj> {
-    let events = crate::library::module(py, "ferrio.events").ok()?;
+    let events = crate::imported::module(py, "ferrio.events").ok()?;
     let function = events.getattr(intern!(py, "_get_running_loop")).ok()?;
     if function.is_exact_instance_of::<PyCFunction>() {
         return None;

@@ -17,7 +17,7 @@ pub(crate) fn future_repr_info(py: Python<'_>, fut: &Bound<'_, PyAny>) -> PyResu
         let exception = fut.getattr(intern!(py, "_exception"))?;
         if exception.is_none() {
             let result = fut.getattr(intern!(py, "_result"))?;
-            let text = crate::library::module(py, "reprlib")?.call_method1("repr", (result,))?;
+            let text = crate::imported::module(py, "reprlib")?.call_method1("repr", (result,))?;
             info.push(format!("result={}", text.cast::<PyString>()?));
         } else {
             info.push(format!("exception={}", exception.repr()?));

@@ -273,7 +273,7 @@ impl Waiters {
     /// `MemoryError`.
     pub(crate) fn deque<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let waiters = pyo3::types::PyList::new(py, self.all())?;
-        crate::library::module(py, "collections")?.call_method1("deque", (waiters,))
+        crate::imported::module(py, "collections")?.call_method1("deque", (waiters,))
     }
 
     /// `_wakeup_next(waiters)` of a queue: takes waiters out from the front until one of them can be woken.

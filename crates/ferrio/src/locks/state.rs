@@ -63,7 +63,7 @@ fn reduce_ex<T: Stateful>(this: &Obj<T>, py: Python<'_>, protocol: &Bound<'_, Py
     if !class.getattr(name)?.is(&object.getattr(name)?) {
         return Ok(obj.call_method0(name)?.into());
     }
-    let make = crate::library::module(py, "copyreg")?.getattr("__newobj__")?;
+    let make = crate::imported::module(py, "copyreg")?.getattr("__newobj__")?;
     let state = obj.call_method0(intern!(py, "__getstate__"))?;
     Ok((make, (class,), state).into_pyobject(py)?.into_any().into())
 }

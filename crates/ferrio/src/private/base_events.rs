@@ -74,7 +74,7 @@ fn ipaddr_info(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Option<Obj>> {
 fn set_nodelay(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
     let [sock] = args.bind(&Signature::new("_set_nodelay", ["sock"]))?;
     let Some(sock) = sock else { return Ok(()) };
-    let socket = crate::library::module(py, "socket")?;
+    let socket = crate::imported::module(py, "socket")?;
     let is = |attribute: &str, names: &[&str]| -> PyResult<bool> {
         let value = sock.getattr(attribute)?;
         for name in names {
@@ -97,7 +97,7 @@ fn set_nodelay(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
 fn set_reuseport(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
     let [sock] = args.bind(&Signature::new("_set_reuseport", ["sock"]))?;
     match sock {
-        Some(sock) => set_reuse_port(&crate::library::module(py, "socket")?, sock),
+        Some(sock) => set_reuse_port(&crate::imported::module(py, "socket")?, sock),
         None => Err(PyValueError::new_err("a socket is required")),
     }
 }

@@ -54,7 +54,7 @@ impl Listener {
         server: Obj<Server>,
         backlog: i32,
     ) -> PyResult<()> {
-        crate::library::ready_to_report(py)?;
+        crate::imported::ready_to_report(py)?;
         let fd: RawFd = sock.bind(py).call_method0(intern!(py, "fileno"))?.extract()?;
         // While it is surely open: see there.
         socket_descriptor(py, sock);

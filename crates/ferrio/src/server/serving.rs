@@ -30,7 +30,7 @@ impl Server {
     /// # Errors
     /// `MemoryError`.
     pub(crate) fn create(py: Python<'_>, event_loop: &Obj<Loop>, serving: Serving) -> PyResult<Obj<Self>> {
-        let class: Obj = crate::library::module(py, "ferrio.base_events")?.getattr("Server")?.into();
+        let class: Obj = crate::imported::module(py, "ferrio.base_events")?.getattr("Server")?.into();
         let this = Obj::<Self>::create_of(py, &class)?;
         this.fill(event_loop, serving);
         Ok(this)

@@ -261,7 +261,7 @@ pub(crate) fn ensure_future(
 
 /// `inspect.isawaitable()`.
 pub(crate) fn is_awaitable(py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<bool> {
-    crate::library::module(py, "inspect")?.call_method1("isawaitable", (obj,))?.is_truthy()
+    crate::imported::module(py, "inspect")?.call_method1("isawaitable", (obj,))?.is_truthy()
 }
 
 /// A coroutine around an awaitable. One made by Python: what `Task.get_coro()` gives for an awaitable has to be an

@@ -53,8 +53,8 @@ pub(super) fn print(
     limit: Option<&Bound<'_, PyAny>>,
     file: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<()> {
-    let linecache = crate::library::module(py, "linecache")?;
-    let traceback = crate::library::module(py, "traceback")?;
+    let linecache = crate::imported::module(py, "linecache")?;
+    let traceback = crate::imported::module(py, "traceback")?;
     let entries = PyList::empty(py);
     let mut checked: Vec<String> = Vec::new();
     let kwargs = PyDict::new(py);
@@ -80,7 +80,7 @@ pub(super) fn print(
         let kwargs = PyDict::new(py);
         kwargs.set_item("file", file)?;
         kwargs.set_item("end", "")?;
-        crate::library::module(py, "builtins")?.call_method("print", (text,), Some(&kwargs)).map(drop)
+        crate::imported::module(py, "builtins")?.call_method("print", (text,), Some(&kwargs)).map(drop)
     };
     if entries.is_empty() {
         print(format!("No stack for {shown}\n"))?;

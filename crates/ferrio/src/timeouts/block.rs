@@ -105,7 +105,7 @@ fn repr(this: &Obj<Timeout>, py: Python<'_>) -> PyResult<String> {
     let shown = if when.is_none() {
         "None".to_owned()
     } else {
-        crate::library::module(py, "builtins")?.call_method1("round", (when, 3))?.str()?.to_string()
+        crate::imported::module(py, "builtins")?.call_method1("round", (when, 3))?.str()?.to_string()
     };
     Ok(format!("<Timeout [{name}] when={shown}>"))
 }

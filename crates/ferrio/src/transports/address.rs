@@ -40,7 +40,9 @@ pub(crate) fn shown(py: Python<'_>, address: &Address) -> PyResult<Option<Obj>> 
         Address::Unix(path) => match std::str::from_utf8(path) {
             Ok(path) => Some(PyString::new(py, path).into_any().into()),
             Err(_) => Some(
-                crate::library::module(py, "os")?.call_method1("fsdecode", (PyBytes::new(py, path),))?.into(),
+                crate::imported::module(py, "os")?
+                    .call_method1("fsdecode", (PyBytes::new(py, path),))?
+                    .into(),
             ),
         },
         Address::Other { .. } => None,

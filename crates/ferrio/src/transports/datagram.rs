@@ -63,7 +63,7 @@ fn python_class(py: Python<'_>) -> PyResult<&Obj> {
     if let Some(class) = cell.get() {
         return Ok(class);
     }
-    let class = crate::library::module(py, MODULE)?.getattr("_SelectorDatagramTransport")?;
+    let class = crate::imported::module(py, MODULE)?.getattr("_SelectorDatagramTransport")?;
     Ok(cell.get_or_init(|| class.into()))
 }
 

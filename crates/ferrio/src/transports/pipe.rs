@@ -55,7 +55,7 @@ pub(super) fn kept_class<'py>(
     if let Some(class) = cell.get() {
         return Ok(class);
     }
-    let class = crate::library::module(py, MODULE)?.getattr(name)?;
+    let class = crate::imported::module(py, MODULE)?.getattr(name)?;
     Ok(cell.get_or_init(|| class.into()))
 }
 

@@ -106,7 +106,7 @@ fn python_class(py: Python<'_>) -> PyResult<&Obj> {
     if let Some(class) = cell.get() {
         return Ok(class);
     }
-    let class = crate::library::module(py, "ferrio.selector_events")?.getattr("_SelectorSocketTransport")?;
+    let class = crate::imported::module(py, "ferrio.selector_events")?.getattr("_SelectorSocketTransport")?;
     Ok(cell.get_or_init(|| class.into()))
 }
 

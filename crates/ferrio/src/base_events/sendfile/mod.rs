@@ -22,7 +22,7 @@ use super::sock;
 use crate::coro::{self, Co, Kept, Local};
 use crate::event_loop::Loop;
 use crate::exceptions::{self, FromIo};
-use crate::library::socket_module;
+use crate::imported::socket_module;
 use crate::transports::StreamTransport;
 
 pub(crate) use fallback::SendfileFallback;
@@ -159,7 +159,7 @@ fn size_of(py: Python<'_>, file: &Obj) -> PyResult<u64> {
     let fd = match file.bind(py).call_method0(intern!(py, "fileno")) {
         Ok(fd) => fd.extract()?,
         Err(err) => {
-            let unsupported = crate::library::module(py, "io")?.getattr("UnsupportedOperation")?;
+            let unsupported = crate::imported::module(py, "io")?.getattr("UnsupportedOperation")?;
             let expected = err.is_instance_of::<PyAttributeError>(py) || err.is_instance(py, &unsupported);
             return Err(if expected { not_available(py, "not a regular file") } else { err });
         }
@@ -229,7 +229,7 @@ impl Progress {
         if self.sent == 0 && !cfg!(Py_3_13) {
             return Ok(());
         }
-        crate::library::module(py, "os")?
+        crate::imported::module(py, "os")?
             .call_method1("lseek", (self.source(py)?, self.offset + self.sent, 0))
             .map(drop)
     }
