@@ -16,7 +16,7 @@ const REPLACES_TURN: ferrio_object::MethodSet = Hooks::TIME.or(Hooks::PROCESS_EV
 
 /// Whether this module has to run the turns.
 #[inline]
-pub(super) fn any(this: &Obj<Loop>) -> bool {
+pub(super) fn replaces_turn(this: &Obj<Loop>) -> bool {
     this.own_selector.get() || this.lists.get() || this.replaces(REPLACES_TURN)
 }
 

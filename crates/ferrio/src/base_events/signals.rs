@@ -57,7 +57,7 @@ pub(crate) fn arrived(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     }
     // The interpreter's own handlers first: what wakes the loop may be for them alone.
     let outcome = py.check_signals();
-    if this.signals.any(py) {
+    if this.signals.has_handlers(py) {
         for number in numbers {
             this.bind(py).call_method1(intern!(py, "_handle_signal"), (number,))?;
         }
@@ -198,7 +198,7 @@ fn cannot_be_caught(py: Python<'_>, signal: &Bound<'_, PyAny>, err: PyErr) -> Py
 
 /// Gives the descriptor up when the last handler is gone. Where that fails nothing is lost, so it is only logged.
 fn release(this: &Obj<Loop>, py: Python<'_>, signals: &Bound<'_, PyAny>) -> PyResult<()> {
-    if this.signals.any(py) {
+    if this.signals.has_handlers(py) {
         return Ok(());
     }
     GUARD.get(py).set(-1);
@@ -295,7 +295,7 @@ fn remove_signal_handler(this: &Obj<Loop>, py: Python<'_>, signal: &Bound<'_, Py
 /// # Errors
 /// As `remove_signal_handler`.
 pub(crate) fn remove_all(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
-    let removed = if this.signals.any(py) { remove_handlers(this, py) } else { Ok(()) };
+    let removed = if this.signals.has_handlers(py) { remove_handlers(this, py) } else { Ok(()) };
     let pipe = this.signals.pipe.borrow_mut().take();
     if let Some(Pipe { pipe, token }) = pipe {
         this.deregister(pipe.read_fd(), token);

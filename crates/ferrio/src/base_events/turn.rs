@@ -426,7 +426,7 @@ fn run_turns(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
 
 /// One iteration as `_run_once()` makes it.
 fn turn(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
-    if replaced::any(this) { replaced::run_once(this, py) } else { run_once(this, py) }
+    if replaced::replaces_turn(this) { replaced::run_once(this, py) } else { run_once(this, py) }
 }
 
 pub(super) fn check_running(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {

@@ -121,7 +121,7 @@ impl Signals {
         Ok(handlers.into_bound(py).cast_into()?)
     }
 
-    pub(crate) fn any(&self, py: Python<'_>) -> bool {
+    pub(crate) fn has_handlers(&self, py: Python<'_>) -> bool {
         self.handlers.get().is_some_and(|handlers| handlers.bind(py).is_truthy().unwrap_or(false))
     }
 }
