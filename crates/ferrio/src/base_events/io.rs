@@ -15,7 +15,7 @@ use crate::transports::{DatagramTransport, ReadPipe, StreamTransport, WritePipe}
 /// Queues what a poll brought.
 #[inline]
 pub(super) fn queue_events(this: &Obj<Loop>, py: Python<'_>, events: &Events) -> PyResult<()> {
-    this.registrations.polled();
+    this.registrations.note_poll();
     this.sockets.spare.rewind();
     {
         let mut ready = this.ready.borrow_mut();
@@ -38,7 +38,7 @@ pub(super) fn serve_now(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     let driver = this.driver()?;
     let mut events = Events::new();
     driver.poll(&mut events, Some(std::time::Duration::ZERO)).map_err(PyOSError::new_err_from_io)?;
-    this.registrations.polled();
+    this.registrations.note_poll();
     for event in events.iter() {
         dispatch(this, py, event.token, event.readable, event.writable)?;
     }
@@ -83,8 +83,8 @@ pub(super) fn dispatch(
         }
         Some(Source::Files) => Target::Files,
         Some(Source::Watch(watch)) => Target::Waiters(
-            readable.then(|| watch.meant(Interest::READABLE, this.registrations.polls())).flatten(),
-            writable.then(|| watch.meant(Interest::WRITABLE, this.registrations.polls())).flatten(),
+            readable.then(|| watch.meant(Interest::READABLE, this.registrations.poll_count())).flatten(),
+            writable.then(|| watch.meant(Interest::WRITABLE, this.registrations.poll_count())).flatten(),
         ),
     };
     match target {

@@ -33,8 +33,8 @@ pub(crate) fn ensure_driver_watched(this: &Obj<Loop>) -> PyResult<()> {
 
 impl Loop {
     /// How many polls there have been; wraps around.
-    pub(crate) fn polls(&self) -> u32 {
-        self.registrations.polls()
+    pub(crate) fn poll_count(&self) -> u32 {
+        self.registrations.poll_count()
     }
 
     /// Registers a source of our own with the driver.

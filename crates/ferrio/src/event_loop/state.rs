@@ -56,12 +56,12 @@ impl Registrations {
     }
 
     #[inline]
-    pub(crate) fn polls(&self) -> u32 {
+    pub(crate) fn poll_count(&self) -> u32 {
         self.polls.get()
     }
 
     #[inline]
-    pub(crate) fn polled(&self) {
+    pub(crate) fn note_poll(&self) {
         self.polls.set(self.polls.get().wrapping_add(1));
     }
 

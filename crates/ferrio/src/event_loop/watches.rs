@@ -102,7 +102,7 @@ pub(crate) fn arm<R>(
     let Some(Source::Watch(watch)) = sources.get(token) else {
         return Err(PyRuntimeError::new_err(format!("File descriptor {fd} is not a watched one")));
     };
-    watch.since(side).set(this.registrations.polls());
+    watch.since(side).set(this.registrations.poll_count());
     Ok(change(&mut watch.side(side).borrow_mut()))
 }
 

@@ -124,7 +124,7 @@ impl Listener {
     /// # Errors
     /// `KeyboardInterrupt`, `SystemExit`.
     pub(crate) fn ready(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
-        let poll = this.event_loop.get().map_or(0, |event_loop| event_loop.polls());
+        let poll = this.event_loop.get().map_or(0, |event_loop| event_loop.poll_count());
         let in_a_row = this.last_poll.replace(poll).wrapping_add(1) == poll;
         let most = if in_a_row { this.backlog.max(1) } else { 1 };
         for _ in 0..most {
