@@ -89,6 +89,19 @@ pub struct Event {
     pub writable: bool,
 }
 
+/// What an fd is ready for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Readiness {
+    pub readable: bool,
+    pub writable: bool,
+}
+
+impl Event {
+    pub const fn readiness(&self) -> Readiness {
+        Readiness { readable: self.readable, writable: self.writable }
+    }
+}
+
 /// What one `poll` found. Kept by the loop and used again for each `poll`; never cleared byte by byte.
 pub struct Events {
     ready: Vec<Event>,

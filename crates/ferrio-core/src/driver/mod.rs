@@ -62,7 +62,7 @@ mod wakeup;
 
 pub use address::Address;
 pub use epoll::{Epoll, Precision};
-pub use event::{Event, Events, Interest, Token};
+pub use event::{Event, Events, Interest, Readiness, Token};
 pub use forks::Process;
 pub use page_buffer::PageBuffer;
 pub use uring::{Availability, Uring};

@@ -1,6 +1,6 @@
 //! What the driver's events are for: each goes to the source that its token names (`event_loop/sources.rs`).
 
-use ferrio_core::driver::{Events, Interest, Token};
+use ferrio_core::driver::{Events, Interest, Readiness, Token};
 use ferrio_object::{Erased, Obj};
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
@@ -20,11 +20,7 @@ pub(super) fn queue_events(this: &Obj<Loop>, py: Python<'_>, events: &Events) ->
     {
         let mut ready = this.ready.borrow_mut();
         for event in events.iter() {
-            ready.push_back_with(|| Ready::Io {
-                token: event.token,
-                readable: event.readable,
-                writable: event.writable,
-            });
+            ready.push_back_with(|| Ready::Io { token: event.token, readiness: event.readiness() });
         }
     }
     if events.woken() { calls::deliver(this, py) } else { Ok(()) }
@@ -40,7 +36,7 @@ pub(super) fn serve_now(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     driver.poll(&mut events, Some(std::time::Duration::ZERO)).map_err(PyOSError::new_err_from_io)?;
     this.registrations.note_poll();
     for event in events.iter() {
-        dispatch(this, py, event.token, event.readable, event.writable)?;
+        dispatch(this, py, event.token, event.readiness())?;
     }
     if events.woken() { calls::deliver(this, py) } else { Ok(()) }
 }
@@ -57,13 +53,7 @@ pub(super) fn poll_now(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
 
 /// Serves one event.
 #[inline]
-pub(super) fn dispatch(
-    this: &Obj<Loop>,
-    py: Python<'_>,
-    token: Token,
-    readable: bool,
-    writable: bool,
-) -> PyResult<()> {
+pub(super) fn dispatch(this: &Obj<Loop>, py: Python<'_>, token: Token, readiness: Readiness) -> PyResult<()> {
     enum Target {
         Futures(Futures, Futures),
         Waiters(Option<Waiter>, Option<Waiter>),
@@ -78,18 +68,21 @@ pub(super) fn dispatch(
         Some(Source::Listener(listener)) => Target::Listener(listener.clone()),
         Some(Source::Signals) => Target::Signals,
         Some(Source::Kept(kept)) => {
-            let (reader, writer) = kept.woken(readable, writable);
+            let (reader, writer) = kept.woken(readiness);
             Target::Futures(reader, writer)
         }
         Some(Source::Files) => Target::Files,
-        Some(Source::Watch(watch)) => Target::Waiters(
-            readable.then(|| watch.meant(Interest::READABLE, this.registrations.poll_count())).flatten(),
-            writable.then(|| watch.meant(Interest::WRITABLE, this.registrations.poll_count())).flatten(),
-        ),
+        Some(Source::Watch(watch)) => {
+            let polls = this.registrations.poll_count();
+            Target::Waiters(
+                if readiness.readable { watch.meant(Interest::READABLE, polls) } else { None },
+                if readiness.writable { watch.meant(Interest::WRITABLE, polls) } else { None },
+            )
+        }
     };
     match target {
         Target::Stream(transport) => match transport.get() {
-            Some(transport) => StreamTransport::ready(transport, py, readable, writable),
+            Some(transport) => StreamTransport::ready(transport, py, readiness),
             None => Ok(()),
         },
         Target::Listener(listener) => listener.get().map_or(Ok(()), |listener| Listener::ready(listener, py)),

@@ -7,7 +7,7 @@
 //! A program may also put an object of its own in the queue's place. Then what is queued natively goes there before each
 //! turn, and the turn takes it from there.
 
-use ferrio_core::driver::Token;
+use ferrio_core::driver::{Readiness, Token};
 use ferrio_object::{Any, Args, Class, ClassBuilder, Erased, Obj, ObjCell};
 use pyo3::exceptions::{PyAttributeError, PyIndexError};
 use pyo3::intern;
@@ -41,8 +41,8 @@ pub(super) fn handle_of(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> PyResu
         Ready::GroupChild(group, child, place) => {
             (5, vec![group.into_any(), child.into_any(), number(place.into())])
         }
-        Ready::Io { token, readable, writable } => {
-            let sides = u64::from(readable) | u64::from(writable) << 1;
+        Ready::Io { token, readiness } => {
+            let sides = u64::from(readiness.readable) | u64::from(readiness.writable) << 1;
             (6, vec![number(token.to_u64()), number(sides)])
         }
         Ready::Connected(transport) => (7, vec![transport.as_any().clone()]),
@@ -85,7 +85,8 @@ fn item_of(py: Python<'_>, tag: u32, held: &[Obj]) -> Option<Ready> {
         (6, [token, sides]) => {
             let sides = small(sides)?;
             let token = Token::from_u64(token.bind(py).extract().ok()?);
-            Ready::Io { token, readable: sides & 1 != 0, writable: sides & 2 != 0 }
+            let readiness = Readiness { readable: sides & 1 != 0, writable: sides & 2 != 0 };
+            Ready::Io { token, readiness }
         }
         (7, [transport]) => Ready::Connected(Erased::new(transport.cast::<StreamTransport>()?.clone())),
         (8, [transport]) => Ready::Lost(Erased::new(transport.cast::<StreamTransport>()?.clone())),

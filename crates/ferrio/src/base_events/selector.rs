@@ -14,7 +14,7 @@
 use std::cell::Cell;
 use std::os::fd::RawFd;
 
-use ferrio_core::driver::{Interest, Token};
+use ferrio_core::driver::{Interest, Readiness, Token};
 use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, ObjCell, Signature, ThreadState};
 use pyo3::exceptions::{PyAttributeError, PyKeyError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -28,8 +28,8 @@ use crate::event_loop::{Handle, HandleArgs, Hooks, Loop, Source, Waiter, Watch, 
 const READ: u32 = 1;
 const WRITE: u32 = 2;
 
-fn mask_of(readable: bool, writable: bool) -> u32 {
-    u32::from(readable) * READ + u32::from(writable) * WRITE
+fn mask_of(readiness: Readiness) -> u32 {
+    u32::from(readiness.readable) * READ + u32::from(readiness.writable) * WRITE
 }
 
 /// Whether a selector has something of its own to do, so that the loop has to wait with it.
@@ -328,7 +328,7 @@ impl DriverSelector {
         }
         for event in found {
             let fd = event_loop.registrations.descriptor(event.token).unwrap_or(-1);
-            let mask = mask_of(event.readable, event.writable);
+            let mask = mask_of(event.readiness());
             let file = fd.into_pyobject(py)?.into_any();
             list.append((Self::key(py, file, fd, mask, [None, None])?, mask))?;
         }
@@ -348,7 +348,8 @@ impl DriverSelector {
         let (file, events, pair) = match event_loop.sources.borrow().get(token) {
             Some(Source::Watch(watch)) => {
                 let interest = watch.interest.get();
-                let events = mask_of(interest.is_readable(), interest.is_writable());
+                let events =
+                    mask_of(Readiness { readable: interest.is_readable(), writable: interest.is_writable() });
                 let pair = [handle(watch, Interest::READABLE), handle(watch, Interest::WRITABLE)];
                 (watch.file.get(), events, pair)
             }

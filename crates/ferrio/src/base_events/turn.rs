@@ -368,7 +368,7 @@ fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised> {
             future::wake(&fut, py)?;
             Ok(())
         }
-        Ready::Io { token, readable, writable } => Ok(io::dispatch(this, py, token, readable, writable)?),
+        Ready::Io { token, readiness } => Ok(io::dispatch(this, py, token, readiness)?),
         Ready::Connected(transport) => match transport.get() {
             Some(transport) => Ok(StreamTransport::connected(transport, py)?),
             None => Ok(()),

@@ -27,7 +27,7 @@ use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
-use ferrio_core::driver::{Driver, DriverKind, Events, Token, Waker};
+use ferrio_core::driver::{Driver, DriverKind, Events, Readiness, Token, Waker};
 use ferrio_core::registry::Registry;
 use ferrio_core::timers::{TimerKey, Timers};
 use ferrio_core::turn_queue::TurnQueue;
@@ -73,7 +73,7 @@ pub(crate) enum Ready {
     GroupChild(Obj<TaskGroup>, Obj<Future>, u32),
     /// A file descriptor became ready. The token is looked up when its turn comes: whatever was closed meanwhile is
     /// stale by then.
-    Io { token: Token, readable: bool, writable: bool },
+    Io { token: Token, readiness: Readiness },
     /// Tell the protocol of a stream transport that its connection is made, and begin to read.
     Connected(Erased),
     /// Tell the protocol of a stream transport that its connection is lost, and close the socket.
@@ -92,7 +92,7 @@ ferrio_object::traverse!(enum Ready {
     Resolve(fut),
     Expire(timeout, setting),
     GroupChild(group, child, place),
-    Io { token, readable, writable },
+    Io { token, readiness },
     Connected(transport),
     Lost(transport),
     Again(handle),

@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::os::fd::RawFd;
 
-use ferrio_core::driver::Interest;
+use ferrio_core::driver::{Interest, Readiness};
 use ferrio_object::{Erased, Obj, ObjCell};
 use pyo3::prelude::*;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
@@ -135,9 +135,9 @@ impl Kept {
     }
 
     /// Who waited for what is ready now.
-    pub(crate) fn woken(&self, readable: bool, writable: bool) -> (Futures, Futures) {
-        let reader = if readable { self.reader.take() } else { Futures::new() };
-        let writer = if writable { self.writer.take() } else { Futures::new() };
+    pub(crate) fn woken(&self, readiness: Readiness) -> (Futures, Futures) {
+        let reader = if readiness.readable { self.reader.take() } else { Futures::new() };
+        let writer = if readiness.writable { self.writer.take() } else { Futures::new() };
         (reader, writer)
     }
 }

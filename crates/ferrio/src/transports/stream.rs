@@ -11,7 +11,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::os::fd::RawFd;
 use std::rc::Rc;
 
-use ferrio_core::driver::{Address, Interest, Token, socket};
+use ferrio_core::driver::{Address, Interest, Readiness, Token, socket};
 use ferrio_core::write_queue::{FlowControl, WriteQueue};
 use ferrio_core::write_timing::{Habit, WriteTiming};
 use ferrio_object::{
@@ -284,12 +284,12 @@ impl StreamTransport {
     /// # Errors
     /// `KeyboardInterrupt`, `SystemExit`.
     #[inline]
-    pub(crate) fn ready(this: &Obj<Self>, py: Python<'_>, readable: bool, writable: bool) -> PyResult<()> {
+    pub(crate) fn ready(this: &Obj<Self>, py: Python<'_>, readiness: Readiness) -> PyResult<()> {
         // Hang-ups are reported whatever was asked for.
-        if readable && this.interest.get().is_readable() {
+        if readiness.readable && this.interest.get().is_readable() {
             let outcome = Self::read_ready(this, py);
             // The loop ends before all was read, or the peer's end, an error or urgent data may be behind what was.
-            if outcome.is_err() || (writable && !this.interest.get().is_writable()) {
+            if outcome.is_err() || (readiness.writable && !this.interest.get().is_writable()) {
                 let rest = Self::report_rest(this);
                 outcome?;
                 rest?;
@@ -297,7 +297,7 @@ impl StreamTransport {
                 outcome?;
             }
         }
-        if writable && this.interest.get().is_writable() {
+        if readiness.writable && this.interest.get().is_writable() {
             if this.room_waiter.is_some() {
                 return Self::room(this, py);
             }
