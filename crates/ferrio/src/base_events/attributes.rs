@@ -19,10 +19,6 @@ fn truth(value: Value<'_, '_>) -> PyResult<bool> {
     value.map_or(Ok(false), pyo3::types::PyAnyMethods::is_truthy)
 }
 
-fn object(value: Value<'_, '_>) -> Option<Obj> {
-    value.filter(|value| !value.is_none()).map(Obj::from)
-}
-
 fn set_thread_id(this: &Obj<Loop>, _py: Python<'_>, value: Value<'_, '_>) -> PyResult<()> {
     this.thread_id.set(match value {
         Some(value) if !value.is_none() => value.extract()?,
@@ -69,8 +65,8 @@ fn run_forever_cleanup(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
         setup.bind(py).extract()?;
     let setup = Setup {
         asyncgen_hooks: hooks.into(),
-        outer: object(Some(&outer)),
-        stock_outer: object(Some(&stock_outer)),
+        outer: Obj::unless_none(Some(&outer)),
+        stock_outer: Obj::unless_none(Some(&stock_outer)),
     };
     setup.leave(this, py)
 }
@@ -172,7 +168,7 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
             "_asyncgens",
             |this: &Obj<Loop>, py: Python<'_>| super::lifecycle::asyncgens(this, py).map(Obj::from),
             |this: &Obj<Loop>, _py: Python<'_>, value: Value<'_, '_>| {
-                this.asyncgens.set(object(value));
+                this.asyncgens.set(Obj::unless_none(value));
                 Ok(())
             },
             "",
@@ -181,7 +177,7 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
             "_task_factory",
             |this: &Obj<Loop>, _py: Python<'_>| this.task_factory.get(),
             |this: &Obj<Loop>, _py: Python<'_>, value: Value<'_, '_>| {
-                this.task_factory.set(object(value));
+                this.task_factory.set(Obj::unless_none(value));
                 Ok(())
             },
             "",
@@ -190,7 +186,7 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
             "_exception_handler",
             |this: &Obj<Loop>, _py: Python<'_>| this.exception_handler.get(),
             |this: &Obj<Loop>, _py: Python<'_>, value: Value<'_, '_>| {
-                this.exception_handler.set(object(value));
+                this.exception_handler.set(Obj::unless_none(value));
                 Ok(())
             },
             "",

@@ -26,7 +26,7 @@ impl CurrentTasks {
     fn set(_this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
         let [event_loop, task] = args.bind(&Signature::new("__setitem__", ["loop", "task"]))?;
         let Some(event_loop) = event_loop else { return Ok(()) };
-        let task = task.filter(|task| !task.is_none()).map(Obj::from);
+        let task = Obj::unless_none(task);
         let old = registry::swap_current(py, &LoopRef::new(event_loop), task)?;
         drop(old);
         Ok(())
