@@ -281,7 +281,7 @@ def repr_of_a_chain_of_tasks():
     return asyncio.run(main())
 
 
-@program("RecursionError", stock="done")
+@program()
 def source_of_a_function_that_wraps_itself():
     class Method:
         def __call__(self):

@@ -47,6 +47,11 @@ pub(crate) fn py_meet(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
     let [module, all_tasks] = args.bind(&Signature::new("_meet_stock", ["_asyncio", "all_tasks"]))?;
     let (Some(module), Some(all_tasks)) = (module, all_tasks) else { return Ok(()) };
     let name = |name: &str| module.getattr(name).map(Obj::from);
+    let future = name("Future")?;
+    if future.is(&ClassDef::type_object::<Future>(py)) {
+        // A package that was imported again finds us in asyncio's place. Told and asked, we would tell and ask ourselves.
+        return Ok(());
+    }
     let current_task = match module.getattr_opt("_current_tasks")? {
         Some(dict) => CurrentTask::Dict(dict.cast_into::<PyDict>()?.into_any().into()),
         None => CurrentTask::Functions { get: name("current_task")?, swap: name("_swap_current_task")? },
@@ -56,7 +61,7 @@ pub(crate) fn py_meet(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
         set_running_loop: name("_set_running_loop")?,
         current_task,
         all_tasks: all_tasks.into(),
-        future: name("Future")?,
+        future,
         task: name("Task")?,
     };
     if STOCK.get(py).set(stock).is_err() {
