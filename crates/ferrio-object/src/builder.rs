@@ -35,6 +35,9 @@ pub trait Class: Sized + 'static {
     /// Whether the garbage collector tracks instances. Without it they are seen through by their only holder, if that
     /// one is tracked.
     const GC: bool = true;
+    /// Whether [`Obj::create`] has a new instance tracked. If not, it is as one without `GC` until [`Obj::track`] is
+    /// called: for instances that mostly die before the collector could be of use. What Python makes is tracked always.
+    const BORN_TRACKED: bool = true;
     /// Whether Python may subclass it.
     const SUBCLASS: bool = true;
     /// Whether Python may instantiate it.

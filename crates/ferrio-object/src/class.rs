@@ -8,6 +8,7 @@ use pyo3::{Python, ffi};
 
 use crate::builder::Class;
 use crate::fields;
+use crate::lifecycle;
 use crate::obj::Any;
 use crate::shared::GilStatic;
 use crate::traverse::Visit;
@@ -61,9 +62,9 @@ pub unsafe trait Layout: Sized + 'static {
     unsafe fn clear_chain(obj: *mut ffi::PyObject);
     /// Shows one reference to an object to the collector.
     ///
-    /// An object *without* garbage collection of its own is seen through if the caller alone holds it: what it refers
-    /// to is then the caller's in all but name. If it is shared, nothing is shown, since the other holder might be
-    /// alive.
+    /// An object that the collector does not know, of a class without garbage collection or not tracked yet, is seen
+    /// through if the caller alone holds it: what it refers to is then the caller's in all but name. If it is shared,
+    /// nothing is shown, since the other holder might be alive.
     ///
     /// # Safety
     /// `obj` is a valid instance of which the caller owns a reference.
@@ -171,8 +172,13 @@ unsafe impl<T: Class> Layout for T {
     unsafe fn visit(obj: *mut ffi::PyObject, visit: &mut Visit<'_>) {
         // SAFETY: by contract.
         unsafe {
-            // An instance of a Python subclass of a class without garbage collection may have it.
-            if T::GC || ffi::PyObject_IS_GC(obj) != 0 {
+            let known = if T::GC {
+                T::BORN_TRACKED || lifecycle::is_tracked(obj)
+            } else {
+                // An instance of a Python subclass of a class without garbage collection may have it.
+                ffi::PyObject_IS_GC(obj) != 0
+            };
+            if known {
                 visit.raw(obj);
             } else if ffi::Py_REFCNT(obj) == 1 {
                 T::traverse_chain(obj, visit);

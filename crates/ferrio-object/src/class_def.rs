@@ -117,6 +117,10 @@ fn finish<'py, T: Class>(
             T::GC || !T::FINALIZE || !T::SUBCLASS,
             "only the collector remembers that a finalizer has run; without it `wants_finalizer` must, on exact instances"
         );
+        assert!(
+            T::BORN_TRACKED || (T::GC && !T::FINALIZE),
+            "to be tracked later is for a class with garbage collection, and a finalizer expects a tracked object"
+        );
         // What the interpreter's allocators promise.
         assert!(align_of::<T>() <= 2 * size_of::<usize>());
     };

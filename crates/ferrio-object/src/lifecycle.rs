@@ -42,6 +42,31 @@ impl Default for FreeList {
 /// Words of the collector's header, which lies before an object with garbage collection (3.11 to 3.15, GIL builds).
 const GC_HEADER_WORDS: usize = 2;
 
+/// Whether the collector knows an object.
+///
+/// # Safety
+/// A valid object of a class with garbage collection.
+#[inline]
+pub(crate) unsafe fn is_tracked(obj: *mut ffi::PyObject) -> bool {
+    // SAFETY: an object with garbage collection has the header before it; its first word is the next object in the
+    // collector's list, and 0 outside of one (3.11 to 3.15).
+    unsafe { obj.cast::<usize>().sub(GC_HEADER_WORDS).read() != 0 }
+}
+
+/// Has the collector know an object, if it does not.
+///
+/// # Safety
+/// A valid object of a class with garbage collection, its contents written.
+#[inline]
+pub(crate) unsafe fn track(obj: *mut ffi::PyObject) {
+    // SAFETY: by contract. CPython ends the process over an object that is tracked twice.
+    unsafe {
+        if !is_tracked(obj) {
+            ffi::PyObject_GC_Track(obj.cast());
+        }
+    }
+}
+
 /// Whether the collector has found that nobody can reach an object, and is about to end it.
 ///
 /// # Safety
@@ -66,7 +91,7 @@ pub(crate) fn create<T: Class>(py: Python<'_>, parts: impl FnOnce() -> Parts<T>)
     // SAFETY: fresh memory for an instance; the contents are written before anybody sees it.
     unsafe {
         T::write_chain(obj, parts);
-        if T::GC {
+        if T::GC && T::BORN_TRACKED {
             ffi::PyObject_GC_Track(obj.cast());
         }
         Ok(Obj::from_owned(obj))
@@ -199,7 +224,7 @@ pub(crate) unsafe extern "C" fn dealloc<T: Class>(obj: *mut ffi::PyObject) {
 unsafe fn destroy_later<T: Class>(obj: *mut ffi::PyObject) {
     // SAFETY: by contract; a finalizer expects to find the object tracked, as it would have been at once.
     unsafe {
-        if T::GC {
+        if T::GC && T::FINALIZE {
             ffi::PyObject_GC_Track(obj.cast());
         }
         destroy::<T>(obj);
@@ -222,7 +247,7 @@ unsafe fn destroy<T: Class>(obj: *mut ffi::PyObject) {
         {
             return;
         }
-        if T::GC {
+        if T::GC && (T::BORN_TRACKED || is_tracked(obj)) {
             ffi::PyObject_GC_UnTrack(obj.cast());
         }
         if let Some(at) = T::weaklist_offset()

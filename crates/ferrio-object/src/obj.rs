@@ -254,6 +254,15 @@ impl<T: Class> Obj<T> {
         crate::lifecycle::create_of(py, class)
     }
 
+    /// Has the garbage collector track the object, if it does not: for classes that are not
+    /// [`BORN_TRACKED`](Class::BORN_TRACKED). It stays tracked until it dies.
+    #[inline]
+    pub fn track(&self) {
+        const { assert!(T::GC, "only a class with garbage collection has instances to track") };
+        // SAFETY: a valid instance of a class with garbage collection, which what is derived from it has too.
+        unsafe { crate::lifecycle::track(self.as_ptr()) }
+    }
+
     /// Whether the object's type is exactly `T`'s class, not a subclass.
     #[inline]
     pub fn is_exact(&self) -> bool {

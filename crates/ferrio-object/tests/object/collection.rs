@@ -136,6 +136,59 @@ assert Node in gc.get_referents(node)
     );
 }
 
+/// Of a class that is tracked on request.
+#[test]
+fn untracked_until_asked_for() {
+    python(
+        "
+assert not gc.is_tracked(late(None))
+made = late(None); made.track(); made.track()
+assert gc.is_tracked(made)
+# Its memory goes to the next one.
+del made
+assert not gc.is_tracked(late(None))
+class Sub(Late): pass
+assert gc.is_tracked(Late()) and gc.is_tracked(Sub())
+",
+    );
+}
+
+#[test]
+fn an_untracked_object_is_seen_through_by_its_only_holder() {
+    python(
+        "
+for track in False, True:
+    holder, node = Holder(), Node()
+    node.holder = holder
+    made = late(node)
+    if track:
+        made.track()
+    assert holder.hold(made)
+    dead = weakref.ref(node)
+    del holder, node, made; gc.collect()
+    assert dead() is None, track
+",
+    );
+}
+
+#[test]
+fn once_tracked_an_object_that_several_hold_is_collected() {
+    python(
+        "
+holder, node = Holder(), Node()
+node.holder = holder
+node.made = late(node)
+holder.hold(node.made)
+dead = weakref.ref(node)
+del holder, node; gc.collect()
+assert dead() is not None
+dead().made.track()
+gc.collect()
+assert dead() is None
+",
+    );
+}
+
 /// Garbage in small cycles: the collector runs on its own, in the middle of constructors too.
 #[test]
 fn collection_while_instances_are_made() {
@@ -162,7 +215,12 @@ fn a_long_chain_dies_without_deep_recursion() {
     let said = crate::in_process_of_its_own("collection::a_long_chain_dies_without_deep_recursion", || {
         python(
             "
-for kind in Node, Leaf, Bare, lambda before: Node(Bare(before)):
+def tracked(before):
+    made = late(before)
+    made.track()
+    return made
+
+for kind in Node, Leaf, Bare, lambda before: Node(Bare(before)), late, tracked:
     chain = None
     for i in range(300_000):
         chain = kind(chain)

@@ -20,10 +20,10 @@ fn truth(value: Value<'_, '_>) -> PyResult<bool> {
 }
 
 fn set_thread_id(this: &Obj<Loop>, _py: Python<'_>, value: Value<'_, '_>) -> PyResult<()> {
-    this.thread_id.set(match value {
-        Some(value) if !value.is_none() => value.extract()?,
-        _ => 0,
-    });
+    match value {
+        Some(value) if !value.is_none() => this.thread_id.set(value.extract()?),
+        _ => this.stopped_running(),
+    }
     Ok(())
 }
 
@@ -58,7 +58,7 @@ fn run_forever_setup(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
 fn run_forever_cleanup(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     this.stopping.set(false);
     let Some(setup) = this.run_setup.take() else {
-        this.thread_id.set(0);
+        this.stopped_running();
         return Ok(());
     };
     let (hooks, outer, stock_outer): (Bound<'_, PyAny>, Bound<'_, PyAny>, Bound<'_, PyAny>) =

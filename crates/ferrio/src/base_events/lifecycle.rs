@@ -54,7 +54,7 @@ impl Setup {
 
     /// Every step is made, whatever becomes of the others; the first error counts.
     pub(super) fn leave(self, this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
-        this.thread_id.set(0);
+        this.stopped_running();
         running::set(py, self.outer);
         let restore_hooks = || -> PyResult<()> {
             let hooks = self.asyncgen_hooks.bind(py);

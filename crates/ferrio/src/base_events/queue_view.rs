@@ -31,7 +31,11 @@ use crate::transports::StreamTransport;
 pub(super) fn handle_of(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> PyResult<Obj> {
     let number = |number: u64| Obj::from(PyInt::new(py, number).into_any());
     let (tag, held): (u64, Vec<Obj>) = match item {
-        Ready::Call(handle) | Ready::Again(handle) => return Ok(handle.into_any()),
+        Ready::Call(handle) | Ready::Again(handle) => {
+            // What the program takes out of the queue it may keep.
+            handle.track();
+            return Ok(handle.into_any());
+        }
         Ready::Object(object) => return Ok(object),
         Ready::Step(task) => (0, vec![task.into_any()]),
         Ready::GatherChild(outer, child) => (1, vec![outer.into_any(), child.into_any()]),
@@ -52,7 +56,9 @@ pub(super) fn handle_of(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> PyResu
     all.extend(held);
     let callback = native_fn::function(py, "_run_queued", all, run_held)?;
     let handle = Handle::new(callback, HandleArgs::None, None, this.clone());
-    Ok(Obj::<Handle>::create(py, ((), handle))?.into_any())
+    let handle: Obj<Handle> = Obj::create(py, ((), handle))?;
+    handle.track();
+    Ok(handle.into_any())
 }
 
 /// What a handle of [`handle_of`] calls.
@@ -169,7 +175,10 @@ impl ReadyQueue {
         let Ok(place) = usize::try_from(place) else { return Ok(None) };
         let seen = match event_loop.ready.borrow().get(place) {
             None => return Ok(None),
-            Some(Ready::Call(handle) | Ready::Again(handle)) => Some(handle.as_any().clone()),
+            Some(Ready::Call(handle) | Ready::Again(handle)) => {
+                handle.track();
+                Some(handle.as_any().clone())
+            }
             Some(Ready::Object(object)) => Some(object.clone()),
             Some(_) => None,
         };

@@ -24,6 +24,7 @@ fn watch(
     let arguments = rest.into_iter().map(Obj::from).collect();
     let handle = Handle::new(callback.into(), arguments, Some(context), this.clone());
     let handle: Obj<Handle> = Obj::create(py, ((), handle))?;
+    handle.track();
     if selector::has_own(this) {
         if let Some(old) = selector::add(this, py, file, side, &handle)? {
             old.bind(py).call_method0(intern!(py, "cancel"))?;

@@ -109,6 +109,7 @@ fn set(this: &Obj<Loop>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> Py
             let context = ThreadState::copy_context(py)?;
             let handle = Handle::new(read.into(), HandleArgs::None, Some(context), this.clone());
             let handle: Obj<Handle> = Obj::create(py, ((), handle))?;
+            handle.track();
             add(this, py, fd.into_pyobject(py)?.as_any(), Interest::READABLE, &handle)?;
         }
     }

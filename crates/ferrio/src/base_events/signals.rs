@@ -237,6 +237,7 @@ fn add_signal_handler(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> P
     let context = ThreadState::copy_context(py)?;
     let handle = Handle::new(callback.into(), arguments, Some(context), this.clone());
     let handle: Obj<Handle> = Obj::create(py, ((), handle))?;
+    handle.track();
     if this.debug.get() {
         handle.set_source_traceback(Some(debug::extract_stack(py)?));
     }

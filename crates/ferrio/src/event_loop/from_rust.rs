@@ -39,6 +39,10 @@ pub(crate) fn make_handle(
 ) -> PyResult<Obj<Handle>> {
     let handle: Obj<Handle> =
         Obj::create_with(py, || ((), Handle::new(callback, args, context, this.clone())))?;
+    // Asked when the handle is there: to make it may collect garbage, which runs Python code (3.11).
+    if !this.is_running() {
+        handle.track();
+    }
     if this.debug.get() {
         handle.set_source_traceback(Some(debug::extract_stack(py)?));
     }

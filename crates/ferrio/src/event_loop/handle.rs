@@ -1,8 +1,11 @@
 //! `asyncio.Handle`: a callback with its arguments, waiting to be called.
 //!
-//! Not tracked by the garbage collector, which halves the cost of a long queue. That is
-//! safe because each of the three ends of a handle — it ran, it was cancelled, its loop was closed — empties it, and
-//! because a loop that is dropped unclosed shows the collector what its own handles hold.
+//! The garbage collector tracks a handle only where it may stay: tracking all would double the cost of a long queue. One
+//! that is made while its loop runs is untracked. A running loop is alive anyway, and to run the handle in the next turn
+//! empties it. [`Obj::track`] is called for each that may hold something for longer: its loop does not run, or stops
+//! before the handle has run; it is cancelled, which leaves it the loop; it is called again and again (readers, signals);
+//! it keeps what it has called (debug mode, `_run()`); Python code has made or changed it, or may have taken it out of
+//! the queue.
 
 use std::cell::Cell;
 
@@ -157,6 +160,7 @@ impl Handle {
             return Ok(());
         }
         this.cancelled.set(true);
+        this.track();
         this.set_memo(None);
         if this.debug(py)? {
             // What it would have called is about to be forgotten; a debugger wants to know it still.
@@ -207,6 +211,7 @@ impl Handle {
     /// What it raises.
     #[cold]
     pub(crate) fn run_by_name(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        this.track();
         this.bind(py).call_method0(intern!(py, "_run")).map(drop)
     }
 
@@ -216,6 +221,7 @@ impl Handle {
     /// # Errors
     /// `KeyboardInterrupt` and `SystemExit`, which end the loop.
     pub(crate) fn run(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        this.track();
         let (Some(callback), Some(context)) = (this.callback.get(), this.context(py)?) else {
             return Ok(());
         };
@@ -285,6 +291,7 @@ impl Handle {
         let debug = event_loop.get_debug(py)?;
         let memo = args.is_exact_instance_of::<PyTuple>().then(|| Obj::from(args));
         let args = args.try_iter()?.map(|arg| arg.map(Obj::from)).collect::<PyResult<HandleArgs>>()?;
+        this.track();
         this.callback.set(Some(callback.into()));
         drop(this.args.replace(args));
         this.context.set(context);
@@ -343,6 +350,7 @@ impl Handle {
             }
             _ => HandleArgs::None,
         };
+        this.track();
         if !this.cancelled.get() {
             this.set_memo(None);
         }
@@ -351,6 +359,7 @@ impl Handle {
     }
 
     fn set_callback(this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        this.track();
         this.callback.set(Obj::unless_none(value));
         Ok(())
     }
@@ -378,7 +387,7 @@ impl Class for Handle {
     const NAME: &'static str = "asyncio.Handle";
     const DOC: &'static str = "Handle(callback, args, loop, context=None)\n--\n\n\
         A callback scheduled by call_soon(), call_soon_threadsafe(), add_reader() and the like.";
-    const GC: bool = false;
+    const BORN_TRACKED: bool = false;
 
     fn blank() -> Self {
         Handle {

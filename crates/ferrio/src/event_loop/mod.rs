@@ -187,6 +187,22 @@ impl Loop {
         self.closed.get()
     }
 
+    /// Whether a thread runs the loop.
+    #[inline]
+    pub(crate) fn is_running(&self) -> bool {
+        self.thread_id.get() != 0
+    }
+
+    /// No thread runs the loop any more. The garbage collector is to track the handles that wait: they may wait for ever.
+    pub(crate) fn stopped_running(&self) {
+        self.thread_id.set(0);
+        for item in self.ready.borrow().iter() {
+            if let Ready::Call(handle) | Ready::Again(handle) = item {
+                handle.track();
+            }
+        }
+    }
+
     /// In debug mode: refuses calls from a thread that is not the loop's.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! `asyncio.TimerHandle`: a handle with a deadline.
 //!
-//! As untracked by the garbage collector as its base, for the same reason (see `handle.rs`).
+//! Unlike its base, which runs in the next turn, it is tracked by the garbage collector from the first: a timer waits for
+//! long, and its owner often keeps it.
 
 use std::cell::Cell;
 
@@ -146,9 +147,6 @@ impl Class for TimerHandle {
     const NAME: &'static str = "asyncio.TimerHandle";
     const DOC: &'static str = "TimerHandle(when, callback, args, loop, context=None)\n--\n\n\
         A callback scheduled by call_later() or call_at().";
-    // Unlike a handle that runs in the next turn: who keeps a timer shares it with the loop for long, and what two hold
-    // the collector sees only if it knows the object itself.
-    const GC: bool = true;
 
     fn blank() -> Self {
         TimerHandle::new(0.0)

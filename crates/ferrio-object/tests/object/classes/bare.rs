@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use super::Alive;
 
-/// As `Handle` in ferrio: a reference, and no collector to look at it.
+/// A reference, and no collector to look at it.
 pub struct Bare {
     target: ObjCell,
     _alive: Alive,
@@ -48,7 +48,7 @@ impl Class for Bare {
     }
 }
 
-/// As `TimerHandle`: derived, with nothing for the collector in its own part.
+/// Derived, with nothing for the collector in its own part.
 pub struct Derived;
 
 impl Class for Derived {
@@ -65,10 +65,44 @@ impl Class for Derived {
     fn define(_class: &mut ClassBuilder<Self>) {}
 }
 
+/// As `Handle` in ferrio: a reference, and a collector that looks at it when it is told to.
+pub struct Late {
+    target: ObjCell,
+    _alive: Alive,
+}
+
+impl Late {
+    /// One that holds `target`, as code in Rust makes it.
+    pub(super) fn make(py: Python<'_>, target: &Bound<'_, PyAny>) -> PyResult<Obj<Late>> {
+        Obj::create(py, ((), Late { target: ObjCell::new(target.into()), _alive: Alive::new() }))
+    }
+}
+
+impl Class for Late {
+    type Base = Any;
+    ferrio_object::fields!(Late { target, _alive }, freelist);
+    const NAME: &'static str = "objects.Late";
+    const DOC: &'static str = "";
+    const BORN_TRACKED: bool = false;
+
+    fn blank() -> Self {
+        Late { target: ObjCell::empty(), _alive: Alive::new() }
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class.getter("target", |this: &Obj<Self>, _py: Python<'_>| this.target.get(), "").method0(
+            "track",
+            |this: &Obj<Self>, _py: Python<'_>| this.track(),
+            "",
+        );
+    }
+}
+
 /// As the loop: holds instances of classes without collection, and shows what they refer to.
 pub struct Holder {
     bare: RefCell<Vec<Obj<Bare>>>,
     derived: RefCell<Vec<Obj<Derived>>>,
+    late: RefCell<Vec<Obj<Late>>>,
     _alive: Alive,
 }
 
@@ -78,6 +112,8 @@ impl Holder {
             this.derived.borrow_mut().push(derived.clone());
         } else if let Some(bare) = Obj::<Bare>::from_bound(value) {
             this.bare.borrow_mut().push(bare.clone());
+        } else if let Some(late) = Obj::<Late>::from_bound(value) {
+            this.late.borrow_mut().push(late.clone());
         } else {
             return false;
         }
@@ -87,12 +123,17 @@ impl Holder {
 
 impl Class for Holder {
     type Base = Any;
-    ferrio_object::fields!(Holder { bare, derived, _alive });
+    ferrio_object::fields!(Holder { bare, derived, late, _alive });
     const NAME: &'static str = "objects.Holder";
     const DOC: &'static str = "";
 
     fn blank() -> Self {
-        Holder { bare: RefCell::default(), derived: RefCell::default(), _alive: Alive::new() }
+        Holder {
+            bare: RefCell::default(),
+            derived: RefCell::default(),
+            late: RefCell::default(),
+            _alive: Alive::new(),
+        }
     }
 
     fn define(class: &mut ClassBuilder<Self>) {

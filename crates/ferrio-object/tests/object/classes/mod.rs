@@ -20,7 +20,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyModule;
 
 pub use awaitable::Steps;
-pub use bare::{Bare, Derived, Holder};
+pub use bare::{Bare, Derived, Holder, Late};
 pub use faulty::Faulty;
 pub use keeper::Keeper;
 pub use node::{Leaf, Node};
@@ -58,6 +58,7 @@ pub fn define(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<Leaf>(module)?;
     ClassDef::add::<Bare>(module)?;
     ClassDef::add::<Derived>(module)?;
+    ClassDef::add::<Late>(module)?;
     ClassDef::add::<Holder>(module)?;
     ClassDef::add::<Steps>(module)?;
     ClassDef::add::<Reviver>(module)?;
@@ -73,6 +74,7 @@ pub fn define(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<Plain>(module)?;
     ClassDef::function(module, "alive", |_py: Python<'_>, _args: Args<'_, '_>| alive() as i64, "")?;
     ClassDef::function(module, "members", Member::all, "")?;
+    ClassDef::function(module, "late", late, "")?;
     ClassDef::function(module, "sealed", Sealed::make, "")?;
     ClassDef::function(module, "await_iter", await_iter, "")?;
     ClassDef::function(
@@ -81,6 +83,12 @@ pub fn define(module: &Bound<'_, PyModule>) -> PyResult<()> {
         |py: Python<'_>, _args: Args<'_, '_>| ferrio_object::clear_recycled(py),
         "",
     )
+}
+
+fn late(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<Late>> {
+    const SIGNATURE: Signature<1> = Signature::new("late", ["target"]);
+    let [target] = args.bind(&SIGNATURE)?;
+    Late::make(py, target.unwrap())
 }
 
 fn await_iter(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
