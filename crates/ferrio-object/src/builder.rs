@@ -75,8 +75,12 @@ pub struct ClassBuilder<T: Class> {
     pub(crate) getset: Vec<ffi::PyGetSetDef>,
     pub(crate) vectorcall: Option<ffi::vectorcallfunc>,
     pub(crate) specials: Vec<Special>,
+    /// The methods that return coroutines.
+    pub(crate) coroutines: Vec<String>,
     /// Where an instance has the function that calls it.
     pub(crate) vectorcall_offset: Option<usize>,
+    /// Whether an instance that is found on a class is called with the object in front, in place of being bound to it.
+    pub(crate) method_descriptor: bool,
     class: PhantomData<T>,
 }
 
@@ -101,7 +105,9 @@ impl<T: Class> ClassBuilder<T> {
             getset: Vec::new(),
             vectorcall: None,
             specials: Vec::new(),
+            coroutines: Vec::new(),
             vectorcall_offset: None,
+            method_descriptor: false,
             class: PhantomData,
         }
     }
@@ -320,13 +326,14 @@ impl<T: Class> ClassBuilder<T> {
         self
     }
 
-    /// `__anext__`.
+    /// `__anext__`, which returns a coroutine.
     pub fn anext<F, R>(&mut self, _f: F) -> &mut Self
     where
         F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> R + Copy + 'static,
         R: IntoResult,
     {
         slot!(self, Py_am_anext, trampoline::unary::<T, F, R>);
+        self.coroutines.push("__anext__".to_owned());
         self
     }
 

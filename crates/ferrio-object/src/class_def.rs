@@ -13,6 +13,7 @@ use pyo3::types::{PyModule, PyTuple, PyType};
 use crate::args::Args;
 use crate::builder::{Class, ClassBuilder, leak, slot};
 use crate::class::{self, DictSlot, Layout, WeakList};
+use crate::coroutine_function;
 use crate::fields;
 use crate::lifecycle;
 use crate::obj::Obj;
@@ -53,8 +54,10 @@ impl ClassDef {
         let mut class = ClassBuilder::<T>::new();
         T::define(&mut class);
         let specials = std::mem::take(&mut class.specials);
+        let coroutines = std::mem::take(&mut class.coroutines);
         let ty = finish(module, class, python_base)?;
         class::register::<T>(module.py(), ty.as_ptr().cast());
+        coroutine_function::install(module, &ty, coroutines)?;
         special::install(module, &ty, specials)?;
         let name = T::NAME.rsplit('.').next().unwrap_or(T::NAME);
         module.add(name, ty.clone())?;
@@ -185,6 +188,9 @@ fn finish<'py, T: Class>(
     if let Some(at) = class.vectorcall_offset {
         offset_member("__vectorcalloffset__", at);
         flags |= ffi::Py_TPFLAGS_HAVE_VECTORCALL;
+    }
+    if class.method_descriptor {
+        flags |= ffi::Py_TPFLAGS_METHOD_DESCRIPTOR;
     }
     if !members.is_empty() {
         members.push(ffi::PyMemberDef::default());

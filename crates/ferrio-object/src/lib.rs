@@ -31,6 +31,7 @@ mod call;
 mod class;
 mod class_def;
 mod context;
+mod coroutine_function;
 mod descriptor;
 mod erased;
 mod error;

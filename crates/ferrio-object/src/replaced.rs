@@ -24,6 +24,7 @@ use pyo3::types::PyString;
 use crate::builder::{Class, ClassBuilder, slot};
 use crate::class::{self, Layout};
 use crate::class_def::ClassDef;
+use crate::coroutine_function;
 use crate::obj::{Any, Obj};
 use crate::rebind::is_rebound;
 use crate::shared::GilStatic;
@@ -394,6 +395,7 @@ unsafe fn definition(descriptor: *mut ffi::PyObject) -> Option<Definition> {
     // SAFETY: the layout is known once the object is exactly of that type.
     unsafe {
         let descriptor = special::ordinary_method(descriptor).unwrap_or(descriptor);
+        let descriptor = coroutine_function::plain_function(descriptor).unwrap_or(descriptor);
         let ty = ffi::Py_TYPE(descriptor);
         if ty == &raw mut ffi::PyMethodDescr_Type {
             Some(Definition::Method((*descriptor.cast::<ffi::PyMethodDescrObject>()).d_method))

@@ -47,24 +47,24 @@ struct BoundSpecial {
 }
 
 impl<T: Class> ClassBuilder<T> {
-    /// As [`ClassBuilder::method0`], for a method that statements look up.
+    /// As [`ClassBuilder::coroutine0`], for a method that statements look up.
     pub fn special0<F, R>(&mut self, name: &str, f: F, doc: &str) -> &mut Self
     where
         F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> R + Copy + 'static,
         R: IntoResult,
     {
         self.note_special(name, call0::<T, F, R>);
-        self.method0(name, f, doc)
+        self.coroutine0(name, f, doc)
     }
 
-    /// As [`ClassBuilder::method`], for a method that statements look up.
+    /// As [`ClassBuilder::coroutine`], for a method that statements look up.
     pub fn special<F, R>(&mut self, name: &str, f: F, doc: &str) -> &mut Self
     where
         F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, Args<'a, 'py>) -> R + Copy + 'static,
         R: IntoResult,
     {
         self.note_special(name, call::<T, F, R>);
-        self.method(name, f, doc)
+        self.coroutine(name, f, doc)
     }
 
     fn note_special(&mut self, name: &str, call: ffi::vectorcallfunc) {
@@ -251,7 +251,8 @@ unsafe extern "C" fn getattro(obj: *mut ffi::PyObject, name: *mut ffi::PyObject)
             let this = Obj::<BoundSpecial>::from_borrowed(obj);
             let name = Bound::ref_from_ptr(py, &name);
             if name.eq("__class__")? {
-                return Ok(Bound::from_borrowed_ptr(py, ffi::Py_TYPE(obj).cast()).into_ptr());
+                // `inspect` looks into what is a bound method of Python's.
+                return Ok(py.import("types")?.getattr("MethodType")?.into_ptr());
             }
             let ordinary = BoundSpecial::ordinary(&this, py)?;
             // Before 3.13 `inspect` reads the signatures of the interpreter's own types of methods only.

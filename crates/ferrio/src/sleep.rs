@@ -326,7 +326,7 @@ impl Class for Sleep {
 pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     coroutines::add_class::<Sleep>(module)?;
     coroutines::add_class::<Yield>(module)?;
-    ClassDef::function(
+    ClassDef::coroutine_function(
         module,
         "sleep",
         py_sleep,

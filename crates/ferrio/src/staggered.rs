@@ -341,7 +341,7 @@ impl Class for Race {
 /// `MemoryError`.
 pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<Race>(module)?;
-    ClassDef::function(
+    ClassDef::coroutine_function(
         module,
         "staggered_race",
         py_staggered_race,

@@ -87,7 +87,7 @@ pub(crate) fn py_run_coroutine_threadsafe(py: Python<'_>, args: Args<'_, '_>) ->
 /// # Errors
 /// `MemoryError`.
 pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    ClassDef::function(
+    ClassDef::coroutine_function(
         module,
         "to_thread",
         py_to_thread,

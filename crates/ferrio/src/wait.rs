@@ -280,7 +280,7 @@ impl Class for Wait {
 /// `MemoryError`.
 pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<Wait>(module)?;
-    ClassDef::function(
+    ClassDef::coroutine_function(
         module,
         "wait",
         py_wait,

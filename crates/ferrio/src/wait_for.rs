@@ -363,7 +363,7 @@ impl Class for WaitFor {
 /// `MemoryError`.
 pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     coroutines::add_class::<WaitFor>(module)?;
-    ClassDef::function(
+    ClassDef::coroutine_function(
         module,
         "wait_for",
         py_wait_for,

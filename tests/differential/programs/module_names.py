@@ -27,35 +27,7 @@ def kinds():
     emit(asyncio.iscoroutine(gen))
 
 
-@scenario(
-    differs="compiled functions have no code for inspect to look at; asyncio.iscoroutinefunction knows them",
-    expected=[
-        ["event", "sleep", False],
-        ["event", "wait", False],
-        ["event", "wait_for", False],
-        ["event", "open_connection", False],
-        ["event", "start_server", False],
-        ["event", "to_thread", False],
-        ["event", "gather", False],
-        ["event", "shield", False],
-        ["event", "get", False],
-        ["event", "put", False],
-        ["event", "join", False],
-        ["event", "get_nowait", False],
-        ["event", "acquire", False],
-        ["event", "release", False],
-        ["event", "wait", False],
-        ["event", "set", False],
-        ["event", "read", False],
-        ["event", "readline", False],
-        ["event", "readexactly", False],
-        ["event", "readuntil", False],
-        ["event", "feed_data", False],
-        ["event", "drain", False],
-        ["event", "wait_closed", False],
-        ["event", "write", False],
-    ],
-)
+@scenario
 def library_coroutine_functions():
     for owner, names in (
         (

@@ -589,14 +589,14 @@ fn connect_unix<'co>(co: &'co Co, this: &Obj<Loop>, path: Obj) -> PyResult<(Kept
 
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {
     class
-        .method("create_connection", create_connection,
+        .coroutine("create_connection", create_connection,
             "create_connection($self, protocol_factory, host=None, port=None, *, ssl=None, family=0, proto=0,\n\
              flags=0, sock=None, local_addr=None, server_hostname=None, ssl_handshake_timeout=None,\n\
              ssl_shutdown_timeout=None, happy_eyeballs_delay=None, interleave=None, all_errors=False)\n--\n\n\
              Coroutine: connect to a TCP server; returns (transport, protocol).\n\n\
              happy_eyeballs_delay: seconds after which a slow attempt is joined by the next (RFC 8305; since 3.8).\n\
              all_errors: raise an ExceptionGroup of all errors (since 3.12).")
-        .method("create_unix_connection", create_unix_connection,
+        .coroutine("create_unix_connection", create_unix_connection,
             "create_unix_connection($self, protocol_factory, path=None, *, ssl=None, sock=None,\n\
              server_hostname=None, ssl_handshake_timeout=None, ssl_shutdown_timeout=None)\n--\n\n\
              Coroutine: connect to a Unix socket; returns (transport, protocol).");

@@ -332,7 +332,7 @@ fn make_transport(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyRes
 
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {
     class
-        .method("create_datagram_endpoint", create_datagram_endpoint,
+        .coroutine("create_datagram_endpoint", create_datagram_endpoint,
             "create_datagram_endpoint($self, protocol_factory, local_addr=None, remote_addr=None, *, family=0,\n\
              proto=0, flags=0, reuse_port=None, allow_broadcast=None, sock=None)\n--\n\n\
              Coroutine: open a datagram socket; returns (transport, protocol).\n\n\

@@ -155,7 +155,7 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
             Returns a future that gives the result.")
         .method1_named("set_default_executor", set_default_executor, || Signature::new("set_default_executor", ["executor"]), "set_default_executor($self, /, executor)\n--\n\n\
             Use this ThreadPoolExecutor where None is given.")
-        .method("shutdown_default_executor", shutdown_default_executor,
+        .coroutine("shutdown_default_executor", shutdown_default_executor,
             "shutdown_default_executor($self, timeout=None)\n--\n\n\
             Coroutine: wait until the default executor's threads have ended, at most `timeout` seconds (since 3.9,\n\
             the timeout since 3.12).")

@@ -336,7 +336,7 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
         .method0("get_debug", |this: &Obj<Loop>, _py: Python<'_>| this.debug.get(),
             "get_debug($self, /)\n--\n\nWhether debug mode is on.")
         .method("set_debug", set_debug, "set_debug($self, /, enabled)\n--\n\nSwitch debug mode on or off.")
-        .method0("shutdown_asyncgens", shutdown_asyncgens, "shutdown_asyncgens($self, /)\n--\n\n\
+        .coroutine0("shutdown_asyncgens", shutdown_asyncgens, "shutdown_asyncgens($self, /)\n--\n\n\
             Coroutine: close all asynchronous generators that were iterated on this loop (since 3.6).")
         .method1("_asyncgen_firstiter_hook", asyncgen_firstiter, "")
         .method1("_asyncgen_finalizer_hook", asyncgen_finalizer, "")

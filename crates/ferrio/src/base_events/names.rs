@@ -289,18 +289,18 @@ fn py_ensure_resolved(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> P
 
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {
     class
-        .method(
+        .coroutine(
             "getaddrinfo",
             getaddrinfo,
             "getaddrinfo($self, host, port, *, family=0, type=0, proto=0, flags=0)\n--\n\n\
              Coroutine: socket.getaddrinfo() without blocking the loop.\n\n\
              In a thread of the default executor if one was set or the function was replaced, else without Python.",
         )
-        .method(
+        .coroutine(
             "getnameinfo",
             getnameinfo,
             "getnameinfo($self, sockaddr, flags=0)\n--\n\n\
              Coroutine: socket.getnameinfo() without blocking the loop; in threads as getaddrinfo().",
         )
-        .method("_ensure_resolved", py_ensure_resolved, "");
+        .coroutine("_ensure_resolved", py_ensure_resolved, "");
 }

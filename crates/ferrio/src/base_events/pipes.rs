@@ -88,11 +88,11 @@ fn make_write(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<
 
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {
     class
-        .method("connect_read_pipe", connect_read_pipe, "connect_read_pipe($self, protocol_factory, pipe)\n--\n\n\
+        .coroutine("connect_read_pipe", connect_read_pipe, "connect_read_pipe($self, protocol_factory, pipe)\n--\n\n\
             Coroutine: read from a pipe, a file object that the transport will own; returns (transport, protocol).\n\n\
             The descriptor becomes non-blocking. Raises ValueError unless it is a pipe, a socket or a character\n\
             device.")
-        .method("connect_write_pipe", connect_write_pipe, "connect_write_pipe($self, protocol_factory, pipe)\n--\n\n\
+        .coroutine("connect_write_pipe", connect_write_pipe, "connect_write_pipe($self, protocol_factory, pipe)\n--\n\n\
             Coroutine: write to a pipe, a file object that the transport will own; returns (transport, protocol).\n\n\
             The descriptor becomes non-blocking. Raises ValueError unless it is a pipe, a socket or a character\n\
             device.")

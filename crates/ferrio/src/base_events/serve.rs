@@ -493,18 +493,18 @@ fn connect_accepted_socket(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>)
 
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {
     class
-        .method("create_server", create_server,
+        .coroutine("create_server", create_server,
             "create_server($self, protocol_factory, host=None, port=None, *, family=0, flags=1, sock=None,\n\
              backlog=100, ssl=None, reuse_address=None, reuse_port=None, keep_alive=None,\n\
              ssl_handshake_timeout=None, ssl_shutdown_timeout=None, start_serving=True)\n--\n\n\
              Coroutine: listen on TCP; returns a Server.\n\n\
              host is a name, a sequence of names, or None for all interfaces; or give a bound socket. (keep_alive\n\
              since 3.13.)")
-        .method("create_unix_server", create_unix_server,
+        .coroutine("create_unix_server", create_unix_server,
             "create_unix_server($self, protocol_factory, path=None, *, sock=None, backlog=100, ssl=None,\n\
              ssl_handshake_timeout=None, ssl_shutdown_timeout=None, start_serving=True, cleanup_socket=True)\n--\n\n\
              Coroutine: listen on a Unix socket; returns a Server. (cleanup_socket since 3.13.)")
-        .method("connect_accepted_socket", connect_accepted_socket,
+        .coroutine("connect_accepted_socket", connect_accepted_socket,
             "connect_accepted_socket($self, protocol_factory, sock, *, ssl=None, ssl_handshake_timeout=None,\n\
              ssl_shutdown_timeout=None)\n--\n\n\
              Coroutine: a transport over a connection accepted elsewhere; returns (transport, protocol) (since\n\

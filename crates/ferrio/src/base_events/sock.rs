@@ -263,49 +263,49 @@ fn inet_wanted(py: Python<'_>, sock: &Obj) -> PyResult<Option<Wanted>> {
 
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {
     class
-        .method(
+        .coroutine(
             "sock_recv",
             sock_recv,
             "sock_recv($self, sock, n)\n--\n\n\
             Coroutine: receive at most n bytes from a non-blocking socket; returns bytes.",
         )
-        .method(
+        .coroutine(
             "sock_recv_into",
             sock_recv_into,
             "sock_recv_into($self, sock, buf)\n--\n\n\
             Coroutine: receive into a writable buffer; returns the number of bytes (since 3.7).",
         )
-        .method(
+        .coroutine(
             "sock_recvfrom",
             sock_recvfrom,
             "sock_recvfrom($self, sock, bufsize)\n--\n\n\
             Coroutine: receive a datagram; returns (bytes, address) (since 3.11).",
         )
-        .method(
+        .coroutine(
             "sock_recvfrom_into",
             sock_recvfrom_into,
             "sock_recvfrom_into($self, sock, buf, nbytes=0)\n--\n\n\
             Coroutine: receive a datagram into a buffer; returns (number of bytes, address) (since 3.11).",
         )
-        .method(
+        .coroutine(
             "sock_sendall",
             sock_sendall,
             "sock_sendall($self, sock, data)\n--\n\n\
             Coroutine: send all of data.",
         )
-        .method(
+        .coroutine(
             "sock_sendto",
             sock_sendto,
             "sock_sendto($self, sock, data, address)\n--\n\n\
             Coroutine: send a datagram; returns the number of bytes sent (since 3.11).",
         )
-        .method(
+        .coroutine(
             "sock_accept",
             sock_accept,
             "sock_accept($self, sock)\n--\n\n\
             Coroutine: accept a connection; returns (socket, address), the socket non-blocking.",
         )
-        .method(
+        .coroutine(
             "sock_connect",
             sock_connect,
             "sock_connect($self, sock, address)\n--\n\n\

@@ -441,7 +441,7 @@ impl Class for Limited {
             .aiter_itself()
             .anext(|this: &Obj<Self>, py: Python<'_>| ready::<Next>(py, this))
             .method0("__aiter__", Self::aiter, "")
-            .method0(
+            .coroutine0(
                 "aclose",
                 |this: &Obj<Self>, py: Python<'_>| ready::<Close>(py, this),
                 "aclose($self, /)\n--\n\nCoroutine: cancel what is at work, and wait until it has ended.",

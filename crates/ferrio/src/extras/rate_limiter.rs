@@ -242,7 +242,7 @@ impl Class for RateLimiter {
         class
             .init(Self::init)
             .repr(Self::repr)
-            .method(
+            .coroutine(
                 "acquire",
                 Self::acquire,
                 "acquire($self, /, n=1)\n--\n\nCoroutine: take n tokens; True.\n\n\

@@ -489,14 +489,14 @@ impl Class for ThreadQueue {
                 Self::get_nowait,
                 "get_nowait($self)\n--\n\nTake an item out, or raise QueueEmpty.",
             )
-            .method1(
+            .coroutine1(
                 "aput",
                 |this: &Obj<Self>, py: Python<'_>, item: &Bound<'_, PyAny>| {
                     ready_with::<Put>(py, this, [Some(item.into()), None])
                 },
                 "aput($self, item, /)\n--\n\nCoroutine: put an item in; waits while the queue is full.",
             )
-            .method0(
+            .coroutine0(
                 "aget",
                 |this: &Obj<Self>, py: Python<'_>| ready::<Get>(py, this),
                 "aget($self)\n--\n\nCoroutine: take an item out; waits while the queue is empty.",
@@ -506,7 +506,7 @@ impl Class for ThreadQueue {
                 Self::join,
                 "join($self, timeout=None)\n--\n\nBlock until all items are dealt with; whether they are.",
             )
-            .method0(
+            .coroutine0(
                 "ajoin",
                 |this: &Obj<Self>, py: Python<'_>| ready::<Join>(py, this),
                 "ajoin($self)\n--\n\nCoroutine: wait until all items are dealt with.",

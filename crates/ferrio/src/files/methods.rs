@@ -346,71 +346,71 @@ impl Class for File {
             .repr(Self::repr)
             .aiter_itself()
             .anext(anext)
-            .method(
+            .coroutine(
                 "read",
                 read,
                 "read($self, size=-1, /)\n--\n\nCoroutine: read `size` bytes, or up to the end; fewer only at the end.",
             )
-            .method(
+            .coroutine(
                 "read1",
                 read1,
                 "read1($self, size=-1, /)\n--\n\nCoroutine: at most `size` bytes, with at most one read of the file.",
             )
-            .method1(
+            .coroutine1(
                 "readinto",
                 readinto,
                 "readinto($self, buffer, /)\n--\n\nCoroutine: read into a writable buffer; returns the number of bytes.",
             )
-            .method(
+            .coroutine(
                 "readline",
                 readline,
                 "readline($self, size=-1, /)\n--\n\nCoroutine: a line with its newline, at most `size` bytes of it; \
                  b'' at the end.",
             )
-            .method(
+            .coroutine(
                 "readlines",
                 readlines,
                 "readlines($self, hint=-1, /)\n--\n\nCoroutine: a list of lines, as many as make up `hint` bytes.",
             )
-            .method1(
+            .coroutine1(
                 "write",
                 write,
                 "write($self, data, /)\n--\n\nCoroutine: write all of a bytes-like object; returns the number of bytes.\
                  \n\nIt may stay in the buffer until flush() or close().",
             )
-            .method1(
+            .coroutine1(
                 "writelines",
                 writelines,
                 "writelines($self, lines, /)\n--\n\nCoroutine: write each of an iterable of bytes-like objects.",
             )
-            .method(
+            .coroutine(
                 "seek",
                 seek,
                 "seek($self, offset, whence=0, /)\n--\n\nCoroutine: move to `offset` bytes from the beginning (0), from \
                  here (1) or\nfrom the end (2); returns the position.",
             )
-            .method0("tell", tell, "tell($self, /)\n--\n\nCoroutine: the position in bytes.")
-            .method(
+            .coroutine0("tell", tell, "tell($self, /)\n--\n\nCoroutine: the position in bytes.")
+            .coroutine(
                 "truncate",
                 truncate,
                 "truncate($self, size=None, /)\n--\n\nCoroutine: make the file that many bytes long, or end it here; \
                  returns the size.\n\nThe position stays.",
             )
-            .method0("flush", flush, "flush($self, /)\n--\n\nCoroutine: hand what is in the buffer to the system.")
-            .method(
+            .coroutine0("flush", flush, "flush($self, /)\n--\n\nCoroutine: hand what is in the buffer to the system.")
+            .coroutine(
                 "sync",
                 sync,
                 "sync($self, /, *, data_only=False)\n--\n\nCoroutine: flush, and wait until it is on the disk \
                  (os.fsync, os.fdatasync).",
             )
-            .method0(
+            .coroutine0(
                 "close",
                 close,
                 "close($self, /)\n--\n\nCoroutine: flush and close. Closing again does nothing.\n\n\
                  Once begun it is carried through, even if the task that waits for it is cancelled.",
             )
-            .method0("__aenter__", enter, "__aenter__($self, /)\n--\n\nThe file.")
-            .method(
+            .coroutine0("__aenter__", enter, "__aenter__($self, /)\n--\n\nThe file.")
+            .coroutine(
                 "__aexit__",
                 |this: &Obj<Self>, py: Python<'_>, _args: Args<'_, '_>| close(this, py),
                 "__aexit__($self, exc_type, exc, tb, /)\n--\n\nClose the file.",

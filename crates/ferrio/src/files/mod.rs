@@ -38,25 +38,25 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
          The arguments are those of the builtin open(), and so are the errors. The file's operations are coroutines;\n\
          `async for line in f` gives its lines. They run on io_uring where the system has it, else on threads.",
     )?;
-    ClassDef::function(
+    ClassDef::coroutine_function(
         module,
         "read_bytes",
         whole::py_read_bytes,
         "read_bytes(path)\n--\n\nCoroutine: the contents of a file.",
     )?;
-    ClassDef::function(
+    ClassDef::coroutine_function(
         module,
         "read_text",
         whole::py_read_text,
         "read_text(path, encoding=None, errors=None, newline=None)\n--\n\nCoroutine: the contents of a text file.",
     )?;
-    ClassDef::function(
+    ClassDef::coroutine_function(
         module,
         "write_bytes",
         whole::py_write_bytes,
         "write_bytes(path, data)\n--\n\nCoroutine: make a file with these contents; returns their length.",
     )?;
-    ClassDef::function(
+    ClassDef::coroutine_function(
         module,
         "write_text",
         whole::py_write_text,

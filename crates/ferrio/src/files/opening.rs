@@ -333,12 +333,16 @@ impl Class for Opening {
     fn define(class: &mut ClassBuilder<Self>) {
         class
             .awaitable(|this: &Obj<Self>, py: Python<'_>| Self::coroutine(this, py, false))
-            .method0(
+            .coroutine0(
                 "__aenter__",
                 |this: &Obj<Self>, py: Python<'_>| Self::coroutine(this, py, true),
                 "__aenter__($self, /)\n--\n\nOpen the file.",
             )
-            .method("__aexit__", Self::exit, "__aexit__($self, exc_type, exc, tb, /)\n--\n\nClose the file.");
+            .coroutine(
+                "__aexit__",
+                Self::exit,
+                "__aexit__($self, exc_type, exc, tb, /)\n--\n\nClose the file.",
+            );
     }
 }
 

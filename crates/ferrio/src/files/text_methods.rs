@@ -227,61 +227,61 @@ impl Class for Text {
             .repr(Self::repr)
             .aiter_itself()
             .anext(anext)
-            .method(
+            .coroutine(
                 "read",
                 read,
                 "read($self, size=-1, /)\n--\n\nCoroutine: read `size` characters, or up to the end; fewer only at \
                  the end.",
             )
-            .method(
+            .coroutine(
                 "readline",
                 readline,
                 "readline($self, size=-1, /)\n--\n\nCoroutine: a line with its newline, at most `size` characters \
                  of it; '' at the end.",
             )
-            .method(
+            .coroutine(
                 "readlines",
                 readlines,
                 "readlines($self, hint=-1, /)\n--\n\nCoroutine: a list of lines, as many as make up `hint` characters.",
             )
-            .method1(
+            .coroutine1(
                 "write",
                 write,
                 "write($self, text, /)\n--\n\nCoroutine: write a string; returns its length.\n\n\
                  It may stay in the buffer until flush() or close().",
             )
-            .method1(
+            .coroutine1(
                 "writelines",
                 writelines,
                 "writelines($self, lines, /)\n--\n\nCoroutine: write each of an iterable of strings.",
             )
-            .method(
+            .coroutine(
                 "seek",
                 seek,
                 "seek($self, cookie, whence=0, /)\n--\n\nCoroutine: go to where tell() gave `cookie`; with whence 2 \
                  and\ncookie 0 to the end. Returns the place.",
             )
-            .method0("tell", tell, "tell($self, /)\n--\n\nCoroutine: a number for the place, for seek().")
-            .method(
+            .coroutine0("tell", tell, "tell($self, /)\n--\n\nCoroutine: a number for the place, for seek().")
+            .coroutine(
                 "truncate",
                 truncate,
                 "truncate($self, size=None, /)\n--\n\nCoroutine: make the file that many bytes long; returns the size.",
             )
-            .method0("flush", flush, "flush($self, /)\n--\n\nCoroutine: hand what is in the buffer to the system.")
-            .method(
+            .coroutine0("flush", flush, "flush($self, /)\n--\n\nCoroutine: hand what is in the buffer to the system.")
+            .coroutine(
                 "sync",
                 sync,
                 "sync($self, /, *, data_only=False)\n--\n\nCoroutine: flush, and wait until it is on the disk \
                  (os.fsync, os.fdatasync).",
             )
-            .method0(
+            .coroutine0(
                 "close",
                 close,
                 "close($self, /)\n--\n\nCoroutine: flush and close. Closing again does nothing.\n\n\
                  Once begun it is carried through, even if the task that waits for it is cancelled.",
             )
-            .method0("__aenter__", enter, "__aenter__($self, /)\n--\n\nThe file.")
-            .method(
+            .coroutine0("__aenter__", enter, "__aenter__($self, /)\n--\n\nThe file.")
+            .coroutine(
                 "__aexit__",
                 |this: &Obj<Self>, py: Python<'_>, _args: Args<'_, '_>| close(this, py),
                 "__aexit__($self, exc_type, exc, tb, /)\n--\n\nClose the file.",

@@ -299,13 +299,13 @@ impl Class for Barrier {
         class
             .init(Self::init)
             .repr(Self::repr)
-            .method0("wait", Self::wait, "wait($self, /)\n--\n\nCoroutine: wait until all parties are here.\n\n\
+            .coroutine0("wait", Self::wait, "wait($self, /)\n--\n\nCoroutine: wait until all parties are here.\n\n\
                 Returns a number from 0 to parties - 1, a different one in each task. Raises BrokenBarrierError if\n\
                 the barrier is broken, or is reset or aborted meanwhile.")
-            .method0("reset", |this: &Obj<Self>, py: Python<'_>| ready::<Reset>(py, this),
+            .coroutine0("reset", |this: &Obj<Self>, py: Python<'_>| ready::<Reset>(py, this),
                 "reset($self, /)\n--\n\nCoroutine: make it empty and whole again.\n\n\
                  Tasks that wait get BrokenBarrierError.")
-            .method0("abort", |this: &Obj<Self>, py: Python<'_>| ready::<Abort>(py, this),
+            .coroutine0("abort", |this: &Obj<Self>, py: Python<'_>| ready::<Abort>(py, this),
                 "abort($self, /)\n--\n\nCoroutine: break it.\n\n\
                  Every wait(), now and later, raises BrokenBarrierError.")
             .special0("__aenter__", |this: &Obj<Self>, py: Python<'_>| ready::<Enter>(py, this),

@@ -424,11 +424,11 @@ impl Class for Condition {
             .init(Self::init)
             .repr(Self::repr)
             .replaceable()
-            .method0("wait", Self::wait, "wait($self, /)\n--\n\nCoroutine: wait to be notified; True.\n\n\
+            .coroutine0("wait", Self::wait, "wait($self, /)\n--\n\nCoroutine: wait to be notified; True.\n\n\
                 The lock must be taken; it is free during the wait and taken again at the end, also of a wait that\n\
                 is cancelled. May end without a notification, so look at the state again. Raises RuntimeError if\n\
                 the lock is free.")
-            .method1_named("wait_for", Self::wait_for, || Signature::new("wait_for", ["predicate"]), "wait_for($self, /, predicate)\n--\n\n\
+            .coroutine1_named("wait_for", Self::wait_for, || Signature::new("wait_for", ["predicate"]), "wait_for($self, /, predicate)\n--\n\n\
                 Coroutine: wait() until predicate() is true; its result.")
             .method("notify", Self::notify, "notify($self, /, n=1)\n--\n\nWake up to `n` of the waiting tasks.\n\n\
                 They go on when they get the lock. Raises RuntimeError if the lock is free.")

@@ -131,7 +131,7 @@ impl Class for Event {
                 |this: &Obj<Self>, _py: Python<'_>| this.reset(),
                 "clear($self, /)\n--\n\nTake the flag back: from now on wait() waits again.",
             )
-            .method0(
+            .coroutine0(
                 "wait",
                 Self::wait,
                 "wait($self, /)\n--\n\nCoroutine: wait until the flag is set; True.\n\n\

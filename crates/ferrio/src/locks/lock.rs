@@ -261,7 +261,7 @@ impl Class for Lock {
             .replaceable()
             .method0("locked", |this: &Obj<Self>, _py: Python<'_>| this.locked.get(),
                 "locked($self, /)\n--\n\nWhether the lock is taken.")
-            .method0("acquire", Self::acquire, "acquire($self, /)\n--\n\nCoroutine: take the lock.\n\n\
+            .coroutine0("acquire", Self::acquire, "acquire($self, /)\n--\n\nCoroutine: take the lock.\n\n\
                 Waits until it is free and nobody is before us; returns True. A wait that is cancelled takes\n\
                 nothing.")
             .method0("_wake_up_first", |this: &Obj<Self>, py: Python<'_>| this.wake_first(py), "")

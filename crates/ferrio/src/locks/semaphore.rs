@@ -327,7 +327,7 @@ impl Class for Semaphore {
                 |this: &Obj<Self>, py: Python<'_>| this.is_locked(py),
                 "locked($self, /)\n--\n\nWhether acquire() would have to wait.",
             )
-            .method0(
+            .coroutine0(
                 "acquire",
                 Self::acquire,
                 "acquire($self, /)\n--\n\nCoroutine: take a place; True.\n\n\

@@ -63,13 +63,13 @@ pub(super) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
         release_waiter,
         "_release_waiter(waiter, *args)\n--\n\nEnd the wait for a future that is not done.",
     )?;
-    ClassDef::function(
+    ClassDef::coroutine_function(
         module,
         "_cancel_and_wait",
         cancel_and_wait,
         "_cancel_and_wait(fut, loop=None)\n--\n\nCoroutine: cancel a future and wait until it is done.",
     )?;
-    ClassDef::function(
+    ClassDef::coroutine_function(
         module,
         "_wait",
         wait_of_futures,

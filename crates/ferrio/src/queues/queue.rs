@@ -411,7 +411,7 @@ impl Class for Queue {
             .str(Self::str)
             .replaceable()
             .generic()
-            .method(
+            .coroutine(
                 "put",
                 |this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>| {
                     wait::put(this, py, Self::item_of("Queue.put", args)?)
@@ -427,7 +427,7 @@ impl Class for Queue {
                 "put_nowait($self, item)\n--\n\nPut an item in.\n\n\
                 Raises QueueFull if there is no room, QueueShutDown after shutdown().",
             )
-            .method0(
+            .coroutine0(
                 "get",
                 wait::get,
                 "get($self)\n--\n\nCoroutine: take an item out and return it.\n\n\
@@ -445,7 +445,11 @@ impl Class for Queue {
                 "task_done($self)\n--\n\nSay that an item is dealt with.\n\n\
                 Once for each item that was taken out. Raises ValueError if there are no more to deal with.",
             )
-            .method0("join", wait::join, "join($self)\n--\n\nCoroutine: wait until all items are dealt with.")
+            .coroutine0(
+                "join",
+                wait::join,
+                "join($self)\n--\n\nCoroutine: wait until all items are dealt with.",
+            )
             .method(
                 "shutdown",
                 Self::shutdown,

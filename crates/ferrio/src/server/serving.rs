@@ -335,13 +335,13 @@ impl Class for Server {
                 |this: &Obj<Self>, _py: Python<'_>| this.serving.get(),
                 "is_serving($self, /)\n--\n\nWhether connections are accepted (since 3.7).",
             )
-            .method0(
+            .coroutine0(
                 "start_serving",
                 Self::start_serving,
                 "start_serving($self, /)\n--\n\n\
                 Coroutine: begin to accept connections; no effect if it does already (since 3.7).",
             )
-            .method0(
+            .coroutine0(
                 "serve_forever",
                 Self::serve_forever,
                 "serve_forever($self, /)\n--\n\n\
@@ -349,14 +349,14 @@ impl Class for Server {
                 its connections.\n\n\
                 Raises RuntimeError if the server is closed or somebody awaits this already.",
             )
-            .method0(
+            .coroutine0(
                 "wait_closed",
                 Self::wait_closed,
                 "wait_closed($self, /)\n--\n\n\
                 Coroutine: wait until the server is closed and its connections are gone.",
             )
-            .method0("__aenter__", Self::aenter, "__aenter__($self, /)\n--\n\nThe server itself.")
-            .method("__aexit__", Self::aexit, "__aexit__($self, /, *exc)\n--\n\nClose it, and wait until it is.")
+            .coroutine0("__aenter__", Self::aenter, "__aenter__($self, /)\n--\n\nThe server itself.")
+            .coroutine("__aexit__", Self::aexit, "__aexit__($self, /, *exc)\n--\n\nClose it, and wait until it is.")
             .method0("_start_serving", Self::listen, "")
             .method0("_wakeup", |this: &Obj<Self>, py: Python<'_>| this.wake_if_over(py), "")
             .method("_attach", Self::py_attach, "")

@@ -193,7 +193,7 @@ impl Class for FlowControlMixin {
             .method1_named("connection_lost", Self::py_connection_lost,
                 || Signature::new("connection_lost", ["exc"]),
                 "connection_lost($self, /, exc)\n--\n\nThe connection is gone; drains end, with `exc` if there is one.")
-            .method0("_drain_helper", Self::drain_helper, "_drain_helper($self, /)\n--\n\n")
+            .coroutine0("_drain_helper", Self::drain_helper, "_drain_helper($self, /)\n--\n\n")
             .method1("_get_close_waiter", Self::get_close_waiter, "_get_close_waiter($self, stream, /)\n--\n\n")
             .getter("_drain_waiters", |this: &Obj<Self>, py: Python<'_>| {
                 let waiters = this.waiters.borrow().clone();

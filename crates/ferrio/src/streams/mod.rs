@@ -51,7 +51,7 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "_stream_protocols(protocol, /)\n--\n\nThe classes (FlowControlMixin, StreamReaderProtocol), derived from \
          `protocol`.",
     )?;
-    ClassDef::function(
+    ClassDef::coroutine_function(
         module,
         "open_connection",
         open::py_open_connection,
@@ -60,7 +60,7 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
          limit: bytes that the reader buffers, and the longest line it reads. All other arguments are those of\n\
          loop.create_connection(), but for the protocol factory.",
     )?;
-    ClassDef::function(
+    ClassDef::coroutine_function(
         module,
         "start_server",
         open::py_start_server,
@@ -69,14 +69,14 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
          A coroutine function is run as a task per connection; what it raises goes to the loop's exception handler.\n\
          limit: bytes that each reader buffers. All other arguments are those of loop.create_server().",
     )?;
-    ClassDef::function(
+    ClassDef::coroutine_function(
         module,
         "open_unix_connection",
         open::py_open_unix_connection,
         "open_unix_connection(path=None, *, limit=65536, **kwds)\n--\n\n\
          As open_connection(), to a Unix socket; other arguments are those of loop.create_unix_connection().",
     )?;
-    ClassDef::function(
+    ClassDef::coroutine_function(
         module,
         "start_unix_server",
         open::py_start_unix_server,

@@ -499,17 +499,17 @@ impl Class for StreamReader {
             .method1_named("set_transport", Self::set_transport,
                 || Signature::new("set_transport", ["transport"]),
                 "set_transport($self, /, transport)\n--\n\nSay which transport to pause when the buffer is full.")
-            .method("read", Self::read,
+            .coroutine("read", Self::read,
                 "read($self, n=-1)\n--\n\nCoroutine: read up to n bytes, as soon as there is one; all until the end \
                  for n < 0.\n\nReturns b'' at the end of the stream.")
-            .method0("readline", Self::readline,
+            .coroutine0("readline", Self::readline,
                 "readline($self, /)\n--\n\nCoroutine: read a line with its newline; what is left, at the end of the \
                  stream.\n\nRaises ValueError for a line longer than the limit, which is discarded.")
-            .method("readuntil", Self::readuntil,
+            .coroutine("readuntil", Self::readuntil,
                 "readuntil($self, separator=b'\\n')\n--\n\nCoroutine: read up to and including a separator (a tuple of \
                  separators since 3.13).\n\nRaises IncompleteReadError at the end of the stream, LimitOverrunError \
                  (nothing is read) beyond the limit.")
-            .method("readexactly", Self::readexactly,
+            .coroutine("readexactly", Self::readexactly,
                 "readexactly($self, n)\n--\n\nCoroutine: read exactly n bytes, more than the limit if need be.\n\n\
                  Raises IncompleteReadError if the stream ends before.")
             .method("readinto", Self::readinto,
@@ -519,7 +519,7 @@ impl Class for StreamReader {
                 "peek($self, n=-1)\n--\n\nCoroutine: look at the next n bytes without reading them, more than the limit \
                  if need be.\n\nReturns fewer only if the stream ends before. For n < 0: what is there, as soon as there \
                  is a byte. ferrio only.")
-            .method("_wait_for_data", Self::wait_for_data, "_wait_for_data($self, func_name)\n--\n\n")
+            .coroutine("_wait_for_data", Self::wait_for_data, "_wait_for_data($self, func_name)\n--\n\n")
             .method0("_wakeup_waiter", |this: &Obj<Self>, py: Python<'_>| this.wake_waiter(py), "")
             .method0("_maybe_resume_transport", |this: &Obj<Self>, py: Python<'_>| this.resume_if_low(py), "");
         attributes::define(class);

@@ -340,15 +340,15 @@ impl Class for StreamWriter {
             .method0("close", Self::close, "close($self, /)\n--\n\nClose the stream; wait_closed() waits for the end.")
             .method0("is_closing", Self::is_closing,
                 "is_closing($self, /)\n--\n\nWhether the stream is closed or being closed (since 3.7).")
-            .method0("wait_closed", Self::wait_closed,
+            .coroutine0("wait_closed", Self::wait_closed,
                 "wait_closed($self, /)\n--\n\nCoroutine: wait until the connection is gone (since 3.7).\n\n\
                  Raises what ended it.")
             .method("get_extra_info", Self::get_extra_info,
                 "get_extra_info($self, name, default=None)\n--\n\nWhat the transport knows: 'socket', 'peername' …")
-            .method0("drain", Self::drain,
+            .coroutine0("drain", Self::drain,
                 "drain($self, /)\n--\n\nCoroutine: wait until the transport's buffer has room again.\n\n\
                  Raises ConnectionResetError if the connection is lost, or what the reader failed with.")
-            .method("start_tls", Self::start_tls,
+            .coroutine("start_tls", Self::start_tls,
                 "start_tls($self, sslcontext, *, server_hostname=None, ssl_handshake_timeout=None, \
                  ssl_shutdown_timeout=None)\n--\n\nCoroutine: go over to TLS (since 3.11; timeouts in seconds).")
             .getter("transport", |this: &Obj<Self>, _py: Python<'_>| this.transport.get(), "The transport.")

@@ -550,21 +550,21 @@ fn py_check_params(_this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyR
 
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {
     class
-        .method("sendfile", sendfile, "sendfile($self, transport, file, offset=0, count=None, *, fallback=True)\n--\n\n\
+        .coroutine("sendfile", sendfile, "sendfile($self, transport, file, offset=0, count=None, *, fallback=True)\n--\n\n\
             Coroutine: send a file, opened in binary mode, over a transport; returns the number of bytes sent.\n\n\
             offset: where in the file to begin; count: bytes to send, all if None. The file is left where the\n\
             sending ended, also after an error. Raises SendfileNotAvailableError if the kernel cannot do it and\n\
             fallback is false; RuntimeError for a transport that is closing or cannot send files. (Since 3.7)")
-        .method("sock_sendfile", sock_sendfile,
+        .coroutine("sock_sendfile", sock_sendfile,
             "sock_sendfile($self, sock, file, offset=0, count=None, *, fallback=True)\n--\n\n\
              Coroutine: send a file, opened in binary mode, over a non-blocking stream socket; returns the number of\n\
              bytes sent.\n\n\
              offset: where in the file to begin; count: bytes to send, all if None. The file is left where the\n\
              sending ended, also after an error. Raises SendfileNotAvailableError if the kernel cannot do it and\n\
              fallback is false. (Since 3.7)")
-        .method("_sock_sendfile_native", sock_sendfile_native, "")
-        .method("_sock_sendfile_fallback", sock_sendfile_fallback, "")
-        .method("_sendfile_native", sendfile_native, "")
-        .method("_sendfile_fallback", sendfile_fallback, "")
+        .coroutine("_sock_sendfile_native", sock_sendfile_native, "")
+        .coroutine("_sock_sendfile_fallback", sock_sendfile_fallback, "")
+        .coroutine("_sendfile_native", sendfile_native, "")
+        .coroutine("_sendfile_fallback", sendfile_fallback, "")
         .method("_check_sendfile_params", py_check_params, "");
 }
