@@ -68,7 +68,7 @@ def main():
         spec = mock.MagicMock(spec=instance)
         autospec = mock.create_autospec(type(instance), instance=True)
         for attribute in sorted(dir(instance)):
-            value = getattr(instance, attribute)
+            value = getattr(instance, attribute, None)
             private = attribute.startswith("_") and not attribute.startswith("__a")
             if private or inspect.isclass(value) or not callable(value):
                 continue
