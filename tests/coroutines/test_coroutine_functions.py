@@ -20,6 +20,8 @@ PROGRAM = Path(__file__).with_name("coroutine_functions.py")
 
 # Not there, or not like stock, and why.
 DIFFERENT = {
+    # `mock` looks past descriptors from some 3.12 on, and finds asyncio's in the instance's dict.
+    "Condition().acquire": "the lock's method comes through a descriptor of the class",
     "create_subprocess_exec": "subprocesses are not built",
     "create_subprocess_shell": "subprocesses are not built",
 }
@@ -46,7 +48,7 @@ def test_are_those_that_asyncio_has():
     wrong = {
         name: (said, tested[name])
         for name, said in stock.items()
-        if name in tested and tested[name] != said and name.rsplit(".")[-1] not in DIFFERENT
+        if name in tested and tested[name] != said and not DIFFERENT.keys() & {name, name.rsplit(".")[-1]}
     }
     assert wrong == {}
     common = stock.keys() & tested.keys()
