@@ -26,7 +26,7 @@ DIFFERENT = {
     "create_subprocess_shell": "subprocesses are not built",
 }
 
-# One of each kind of declaration: a function, methods with any arguments, with one, with none, of a statement, of a slot.
+# One of each kind of declaration: a function; methods with any arguments, one, none; of a statement, of a slot.
 FUNCTIONS = {
     "function": library.sleep,
     "any arguments": library.StreamReader.read,
