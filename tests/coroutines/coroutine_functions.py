@@ -1,6 +1,6 @@
 """Which of asyncio's functions and methods are coroutine functions; test_coroutine_functions.py starts this.
 
-    coroutine_functions.py              name: what the standard library says of it, as JSON
+coroutine_functions.py              name: what the standard library says of it, as JSON
 """
 
 import asyncio

@@ -127,7 +127,8 @@ def test_calls():
         await library.Queue.put(queue, 1)
         await queue.put(item=2)
         assert await library.Queue.get(queue) == 1
-        assert await queue.get(**{}) == 2
+        nothing = {}
+        assert await queue.get(**nothing) == 2
         assert await library.sleep(0, result=3) == await library.sleep(0, 3) == 3
         condition = library.Condition()
         async with condition:
@@ -163,7 +164,9 @@ def test_iteration_in_a_subclass():
 @pytest.mark.parametrize("make", [mock.MagicMock, mock.AsyncMock, mock.create_autospec])
 def test_mocks_of_classes_are_awaited(make):
     async def main():
-        queue = make(spec=library.Queue, instance=True) if make is mock.create_autospec else make(library.Queue)
+        queue = (
+            make(spec=library.Queue, instance=True) if make is mock.create_autospec else make(library.Queue)
+        )
         queue.get.return_value = 5
         assert await queue.get() == 5
         queue.get.assert_awaited_once_with()

@@ -1,4 +1,4 @@
-"""Each coroutine of the library, suspended in a cycle with its owner: collected when its loop is closed, and when dropped.
+"""Each coroutine of the library, suspended in a cycle with its owner, is collected when its loop is closed or dropped.
 
 The list of those that are written in Rust is read from the sources: a new one has to be added to ``suspended.py``, or
 to those here that cannot wait or wait within another.

@@ -77,6 +77,8 @@ pub struct ClassBuilder<T: Class> {
     pub(crate) specials: Vec<Special>,
     /// The methods that return coroutines.
     pub(crate) coroutines: Vec<String>,
+    /// The methods that are functions written in Python to programs, and return no coroutines.
+    pub(crate) functions: Vec<String>,
     /// Where an instance has the function that calls it.
     pub(crate) vectorcall_offset: Option<usize>,
     /// Whether an instance that is found on a class is called with the object in front, in place of being bound to it.
@@ -106,6 +108,7 @@ impl<T: Class> ClassBuilder<T> {
             vectorcall: None,
             specials: Vec::new(),
             coroutines: Vec::new(),
+            functions: Vec::new(),
             vectorcall_offset: None,
             method_descriptor: false,
             class: PhantomData,

@@ -55,9 +55,10 @@ impl ClassDef {
         T::define(&mut class);
         let specials = std::mem::take(&mut class.specials);
         let coroutines = std::mem::take(&mut class.coroutines);
+        let functions = std::mem::take(&mut class.functions);
         let ty = finish(module, class, python_base)?;
         class::register::<T>(module.py(), ty.as_ptr().cast());
-        coroutine_function::install(module, &ty, coroutines)?;
+        coroutine_function::install(module, &ty, coroutines, functions)?;
         special::install(module, &ty, specials)?;
         let name = T::NAME.rsplit('.').next().unwrap_or(T::NAME);
         module.add(name, ty.clone())?;

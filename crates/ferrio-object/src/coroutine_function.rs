@@ -27,9 +27,11 @@ use crate::class_def::ClassDef;
 use crate::obj::{Any, Obj, ObjCell};
 use crate::trampoline::{IntoResult, boundary};
 
-/// A function or method of ours that returns coroutines.
+/// A function or method of ours that returns coroutines, or one that asyncio has in Python.
 struct CoroutineFunction {
     call: Cell<Option<ffi::vectorcallfunc>>,
+    /// Whether it returns coroutines.
+    is_coroutine: Cell<bool>,
     /// The C function or the method descriptor.
     plain: ObjCell,
     code: ObjCell,
@@ -46,6 +48,27 @@ impl<T: Class> ClassBuilder<T> {
     {
         self.coroutines.push(name.to_owned());
         self.method0(name, f, doc)
+    }
+
+    /// As [`ClassBuilder::method0`], for a method that programs replace by a mock with `autospec`: mock gives the object
+    /// to what it takes for a function written in Python, and to nothing else. It is a little slower to call.
+    pub fn function0<F, R>(&mut self, name: &str, f: F, doc: &str) -> &mut Self
+    where
+        F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> R + Copy + 'static,
+        R: IntoResult,
+    {
+        self.functions.push(name.to_owned());
+        self.method0(name, f, doc)
+    }
+
+    /// As [`ClassBuilder::method`], with the purpose of [`ClassBuilder::function0`].
+    pub fn function<F, R>(&mut self, name: &str, f: F, doc: &str) -> &mut Self
+    where
+        F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, Args<'a, 'py>) -> R + Copy + 'static,
+        R: IntoResult,
+    {
+        self.functions.push(name.to_owned());
+        self.method(name, f, doc)
     }
 
     /// As [`ClassBuilder::method`], for a method that returns a coroutine.
@@ -91,22 +114,25 @@ impl ClassDef {
         R: IntoResult,
     {
         Self::function(module, name, f, doc)?;
-        let function = stand_for(module, module.getattr(name)?, call_function)?;
+        let function = stand_for(module, module.getattr(name)?, call_function, true)?;
         module.add(name, function)
     }
 }
 
-/// Puts coroutine functions in the place of the ordinary methods of a class that is ready.
+/// Puts functions in the place of the ordinary methods of a class that is ready: of those that return `coroutines`, and
+/// of other `functions`.
 pub(crate) fn install(
     module: &Bound<'_, PyModule>,
     ty: &Bound<'_, PyAny>,
-    names: Vec<String>,
+    coroutines: Vec<String>,
+    functions: Vec<String>,
 ) -> PyResult<()> {
-    for name in names {
+    let coroutines = coroutines.into_iter().map(|name| (name, true));
+    for (name, is_coroutine) in coroutines.chain(functions.into_iter().map(|name| (name, false))) {
         let method = ty.getattr("__dict__")?.get_item(&name)?;
         let call = call_of(&method)?;
         let name = PyString::intern(module.py(), &name);
-        let function = stand_for(module, method, call)?;
+        let function = stand_for(module, method, call, is_coroutine)?;
         // Past the type's `setattr`, which would have a slot (`am_anext`) look the method up by name from now on.
         // SAFETY: attached; a heap type that is ready and that nobody has seen, which has its dict at hand on every
         // version; the type is told of the change.
@@ -152,12 +178,14 @@ fn stand_for(
     module: &Bound<'_, PyModule>,
     plain: Bound<'_, PyAny>,
     call: ffi::vectorcallfunc,
+    is_coroutine: bool,
 ) -> PyResult<Obj<CoroutineFunction>> {
     if !ClassDef::is_added::<CoroutineFunction>() {
         ClassDef::add::<CoroutineFunction>(module)?;
     }
     let contents = CoroutineFunction {
         call: Cell::new(Some(call)),
+        is_coroutine: Cell::new(is_coroutine),
         plain: ObjCell::new(plain.into()),
         ..CoroutineFunction::blank()
     };
@@ -362,7 +390,8 @@ impl CoroutineFunction {
             Err(err) => return Err(err),
         };
         let plain = Self::plain(this, py)?;
-        let source = format!("async def function{parameters}: pass");
+        let statement = if this.is_coroutine.get() { "async def" } else { "def" };
+        let source = format!("{statement} function{parameters}: pass");
         let module = py.import("builtins")?.call_method1("compile", (source, "<ferrio>", "exec"))?;
         let code_type = py.import("types")?.getattr("CodeType")?;
         for constant in module.getattr("co_consts")?.try_iter()? {
@@ -447,7 +476,7 @@ impl CoroutineFunction {
 
 impl Class for CoroutineFunction {
     type Base = Any;
-    crate::fields!(CoroutineFunction { call, plain, code, dict: DictSlot, weaklist: WeakList });
+    crate::fields!(CoroutineFunction { call, is_coroutine, plain, code, dict: DictSlot, weaklist: WeakList });
     const NAME: &'static str = "ferrio._ferrio._coroutine_function";
     const DOC: &'static str = "";
     const SUBCLASS: bool = false;
@@ -456,6 +485,7 @@ impl Class for CoroutineFunction {
     fn blank() -> Self {
         CoroutineFunction {
             call: Cell::new(None),
+            is_coroutine: Cell::new(true),
             plain: ObjCell::empty(),
             code: ObjCell::empty(),
             dict: DictSlot::new(),

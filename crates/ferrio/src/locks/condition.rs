@@ -430,9 +430,9 @@ impl Class for Condition {
                 the lock is free.")
             .coroutine1_named("wait_for", Self::wait_for, || Signature::new("wait_for", ["predicate"]), "wait_for($self, /, predicate)\n--\n\n\
                 Coroutine: wait() until predicate() is true; its result.")
-            .method("notify", Self::notify, "notify($self, /, n=1)\n--\n\nWake up to `n` of the waiting tasks.\n\n\
+            .function("notify", Self::notify, "notify($self, /, n=1)\n--\n\nWake up to `n` of the waiting tasks.\n\n\
                 They go on when they get the lock. Raises RuntimeError if the lock is free.")
-            .method0("notify_all", Self::notify_all, "notify_all($self, /)\n--\n\nWake all waiting tasks.\n\n\
+            .function0("notify_all", Self::notify_all, "notify_all($self, /)\n--\n\nWake all waiting tasks.\n\n\
                 Raises RuntimeError if the lock is free.")
             .special0("__aenter__", Self::enter, "__aenter__($self, /)\n--\n\nAcquire the lock.")
             .special("__aexit__", Self::aexit, "__aexit__($self, /, exc_type, exc, tb)\n--\n\nRelease the lock.")

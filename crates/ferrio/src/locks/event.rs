@@ -121,12 +121,12 @@ impl Class for Event {
                 |this: &Obj<Self>, _py: Python<'_>| this.value.get(),
                 "is_set($self, /)\n--\n\nWhether the flag is set.",
             )
-            .method0(
+            .function0(
                 "set",
                 Self::set,
                 "set($self, /)\n--\n\nSet the flag and wake all tasks that wait for it.",
             )
-            .method0(
+            .function0(
                 "clear",
                 |this: &Obj<Self>, _py: Python<'_>| this.reset(),
                 "clear($self, /)\n--\n\nTake the flag back: from now on wait() waits again.",

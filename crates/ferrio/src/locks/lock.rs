@@ -265,7 +265,7 @@ impl Class for Lock {
                 Waits until it is free and nobody is before us; returns True. A wait that is cancelled takes\n\
                 nothing.")
             .method0("_wake_up_first", |this: &Obj<Self>, py: Python<'_>| this.wake_first(py), "")
-            .method0("release", Self::release, "release($self, /)\n--\n\nFree the lock.\n\n\
+            .function0("release", Self::release, "release($self, /)\n--\n\nFree the lock.\n\n\
                 The first task that waits gets it. Raises RuntimeError if the lock is free.")
             .special0("__aenter__", Self::aenter, "__aenter__($self, /)\n--\n\nAcquire.")
             .special("__aexit__", Self::aexit, "__aexit__($self, /, exc_type, exc, tb)\n--\n\nRelease.")

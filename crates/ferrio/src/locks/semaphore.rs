@@ -333,7 +333,7 @@ impl Class for Semaphore {
                 "acquire($self, /)\n--\n\nCoroutine: take a place; True.\n\n\
                 Waits until one is free and nobody is before us. A wait that is cancelled takes nothing.",
             )
-            .method0(
+            .function0(
                 "release",
                 Self::release,
                 "release($self, /)\n--\n\nGive a place back.\n\n\
@@ -412,7 +412,7 @@ impl Class for BoundedSemaphore {
         define_state(class);
         class
             .init(Self::init)
-            .method0(
+            .function0(
                 "release",
                 |this: &Obj<Self>, py: Python<'_>| Semaphore::release(this.base(), py),
                 "release($self, /)\n--\n\nGive a place back.\n\nRaises ValueError if all are free already.",
