@@ -47,7 +47,7 @@ pub(crate) fn write<'py>(
     logger(py, module)?.call_method1(level.method(py), args).map(drop)
 }
 
-/// As [`write`], with an exception: `exc_info` is what `logging` documents for the argument of that name.
+/// As [`write()`], with an exception: `exc_info` is what `logging` documents for the argument of that name.
 ///
 /// # Errors
 /// What the logger raises.
