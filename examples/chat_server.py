@@ -13,7 +13,7 @@ import signal
 
 
 class Room:
-    """Who is here, and the server's side of their conversations."""
+    """The members of the room, and the server's side of their conversations."""
 
     def __init__(self) -> None:
         self.guests: dict[str, asyncio.StreamWriter] = {}

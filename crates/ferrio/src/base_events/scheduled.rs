@@ -77,7 +77,7 @@ fn pop<'py>(py: Python<'py>, list: &Bound<'py, PyList>) -> PyResult<Bound<'py, P
     Ok(handle)
 }
 
-/// When the next timer is due, whoever keeps it.
+/// When the next timer is due, of ours and of the list.
 ///
 /// # Errors
 /// What the program's own handles raise.
