@@ -163,6 +163,14 @@ check-debug: develop  ## a debug build with reference count checks, under a chec
 	@PYTHONMALLOC=debug $(BIN)/python tests/conformance/run.py --package ferrio \
 		--modules test_futures,test_tasks,test_streams,test_locks,test_queues
 
+# Without `--undef-value-errors`: the interpreter compares bytes that it has not written, and knows why it may.
+MEMORY_CHECKER = valgrind --quiet --undef-value-errors=no --leak-check=no --error-exitcode=99 --main-stacksize=8388608
+.PHONY: check-memory
+check-memory: build  ## programs that have crashed loops, under valgrind: no invalid read, write or free
+	$(call say,hostile programs under valgrind on Python $(VERSION)$(comma) this takes a while)
+	@PYTHONMALLOC=malloc FERRIO_TEST_UNDER="$(MEMORY_CHECKER)" FERRIO_EXIT_RUNS=1 \
+		$(BIN)/python -m pytest --timeout 7200 tests/hostile $(MEMORY)
+
 # 3.14 and 3.15 are tested in a root of Debian forky where the machine does not have them itself.
 .PHONY: matrix
 matrix:  ## make test on every Python from 3.11 to 3.15: this machine's, and Debian forky's where that can be had

@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import os
 import runpy
+import shlex
 import signal
 import subprocess
 import sys
@@ -34,9 +35,16 @@ def package(name):
     return importlib.import_module("asyncio" if name == STOCK else name)
 
 
+UNDER = shlex.split(os.environ.get("FERRIO_TEST_UNDER", ""))
+"""A checker that programs run under, valgrind say (``make check-memory``)."""
+SLOWER = 50 if UNDER else 1
+"""How many times as long a program may take there."""
+
+
 def command(name, script, *args):
     """The command line that runs *script* under the implementation *name*."""
     return [
+        *UNDER,
         sys.executable,
         "-X",
         "faulthandler",
@@ -70,7 +78,7 @@ def run(name, script, *args, seconds, **options):
             **options,
         )
         try:
-            status = proc.wait(seconds)
+            status = proc.wait(seconds * SLOWER)
         except subprocess.TimeoutExpired:
             # SIGABRT makes faulthandler write every thread's stack.
             proc.send_signal(signal.SIGABRT)
