@@ -98,6 +98,8 @@ class Own(Suite):
 def compared(tmp_path, monkeypatch):
     """`compared(text)` runs these tests on both; returns what came of it."""
     monkeypatch.setattr(run, "WORK", tmp_path)
+    # Plugins that the ecosystem's packages bring with them (looptime's) have no part in these tests.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     # Far longer than one of these tests takes; only the one that hangs waits for it.
     monkeypatch.setattr(run, "PATIENCE", 10)
 
