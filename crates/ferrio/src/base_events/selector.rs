@@ -16,7 +16,7 @@ use std::os::fd::RawFd;
 
 use ferrio_core::driver::{Interest, Readiness, Token};
 use ferrio_object::{Any, Args, Class, ClassBuilder, DictSlot, Obj, ObjCell, Signature, ThreadState};
-use pyo3::exceptions::{PyAttributeError, PyKeyError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
@@ -93,18 +93,23 @@ fn get(this: &Obj<Loop>, py: Python<'_>) -> PyResult<Option<Obj>> {
 
 fn set(this: &Obj<Loop>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     let value = value.filter(|value| !value.is_none());
+    let own = value.map_or(Ok(false), is_own)?;
+    // One that a test has put there only to look at it watches nothing.
+    let watches = match value.filter(|_| own) {
+        Some(selector) => selector.is_instance(&py.import("selectors")?.getattr("BaseSelector")?)?,
+        None => false,
+    };
+    let driver = this.open_driver().filter(|_| watches);
+    if driver.as_ref().is_some_and(|driver| driver.fd().is_none()) {
+        return Err(PyRuntimeError::new_err(
+            "a selector cannot watch the io_uring driver of a loop: give it to the loop's constructor, or unset FERRIO_DRIVER",
+        ));
+    }
     this.selector.set(value.map(Obj::from));
-    if let Some(selector) = value
-        && is_own(selector)?
-    {
+    if own {
         this.own_selector.set(true);
-        // It watches the driver without the loop's methods, which a derived class may not be ready for. One that a test
-        // has put there only to look at it watches nothing.
-        let base = py.import("selectors")?.getattr("BaseSelector")?;
-        let fd = this.open_driver().and_then(|driver| driver.fd());
-        if let Some(fd) = fd
-            && selector.is_instance(&base)?
-        {
+        // It watches the driver without the loop's methods, which a derived class may not be ready for.
+        if let Some(fd) = driver.and_then(|driver| driver.fd()) {
             let read = this.bind(py).getattr(intern!(py, "_read_from_self"))?;
             let context = ThreadState::copy_context(py)?;
             let handle = Handle::new(read.into(), HandleArgs::None, Some(context), this.clone());
