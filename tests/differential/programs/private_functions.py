@@ -245,7 +245,7 @@ async def a_queue_that_puts_back():
     emit(await queue.get(), await queue.get())
     waiting = asyncio.create_task(queue.get())
     await spin()
-    queue.putleft_nowait("for who waits")
+    queue.putleft_nowait("for the waiting get()")
     emit(await waiting)
     own = collections.deque([done(1), asyncio.get_running_loop().create_future()])
     last = own[-1]

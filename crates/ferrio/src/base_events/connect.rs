@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
-use ferrio_object::{Args, ClassBuilder, Obj, ObjCell, Signature, Wait};
+use ferrio_object::{Args, ClassBuilder, Obj, Signature, Wait};
 use pyo3::exceptions::{PyNotImplementedError, PyOSError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyList};
 
 use super::names::{Wanted, ensure_resolved, interleave};
+use super::owned_socket::OwnedSocket;
 use super::race;
 use super::sock::check_ssl_socket;
 use crate::coro::{self, Co, Kept, Local};
@@ -439,38 +440,6 @@ async fn connect_sock(
     match outcome {
         Ok(()) => Ok(sock.get().keep(co.py())),
         Err(err) => Err(noted(co.py(), err)),
-    }
-}
-
-/// A socket that is closed unless it is kept.
-pub(super) struct OwnedSocket {
-    sock: ObjCell,
-}
-
-ferrio_object::traverse!(struct OwnedSocket { sock });
-
-impl OwnedSocket {
-    pub(super) fn new(sock: Obj) -> Self {
-        OwnedSocket { sock: ObjCell::new(sock) }
-    }
-
-    pub(super) fn get(&self, py: Python<'_>) -> Obj {
-        self.sock.get().unwrap_or_else(|| Obj::none(py))
-    }
-
-    pub(super) fn keep(&self, py: Python<'_>) -> Obj {
-        self.sock.take().unwrap_or_else(|| Obj::none(py))
-    }
-}
-
-impl Drop for OwnedSocket {
-    fn drop(&mut self) {
-        if let Some(sock) = self.sock.take() {
-            let py = sock.py();
-            if let Err(err) = sock.bind(py).call_method0("close") {
-                err.write_unraisable(py, Some(sock.bind(py)));
-            }
-        }
     }
 }
 

@@ -8,8 +8,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
-use super::connect::OwnedSocket;
 use super::names::{Wanted, ensure_resolved};
+use super::owned_socket::OwnedSocket;
 use super::pipes::until_made;
 use super::serve::set_reuse_port;
 use super::unix_paths;

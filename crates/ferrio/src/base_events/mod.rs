@@ -15,6 +15,7 @@ mod io;
 mod kept;
 mod lifecycle;
 mod names;
+mod owned_socket;
 mod pipes;
 mod queue_view;
 mod race;
