@@ -73,6 +73,14 @@ impl<const N: usize> Signature<N> {
         self.required_keywords = true;
         self
     }
+
+    /// Whether the arguments are all given by position, and are those that have to be given: nearly every call.
+    #[inline]
+    fn is_met_by_position(&self, args: &Args<'_, '_>) -> bool {
+        !args.has_keywords()
+            && !self.required_keywords
+            && (self.required..=self.positional).contains(&args.positional.len())
+    }
 }
 
 type Rest<'a, 'py> = SmallVec<[&'a Bound<'py, PyAny>; 4]>;
@@ -171,6 +179,17 @@ impl<'a, 'py: 'a> Args<'a, 'py> {
     /// `TypeError` for too many, missing, unknown or doubly given arguments.
     #[inline]
     pub fn bind<const N: usize>(
+        &self,
+        signature: &Signature<N>,
+    ) -> PyResult<[Option<&'a Bound<'py, PyAny>>; N]> {
+        if signature.is_met_by_position(self) {
+            return Ok(std::array::from_fn(|i| self.get(i)));
+        }
+        self.bind_slowly(signature)
+    }
+
+    #[inline(never)]
+    fn bind_slowly<const N: usize>(
         &self,
         signature: &Signature<N>,
     ) -> PyResult<[Option<&'a Bound<'py, PyAny>>; N]> {

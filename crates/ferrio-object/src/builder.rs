@@ -323,6 +323,16 @@ impl<T: Class> ClassBuilder<T> {
         self
     }
 
+    /// `__await__` that gives the object itself while `_is_free` says so, and otherwise raises. `_is_free` does not panic.
+    pub fn await_itself_if<P, E>(&mut self, _is_free: P, _error: E) -> &mut Self
+    where
+        P: for<'a> Fn(&'a T) -> bool + Copy + 'static,
+        E: Fn() -> PyErr + Copy + 'static,
+    {
+        slot!(self, Py_am_await, trampoline::itself_if::<T, P, E>);
+        self
+    }
+
     /// `__aiter__` that gives the object itself.
     pub fn aiter_itself(&mut self) -> &mut Self {
         slot!(self, Py_am_aiter, trampoline::itself);
@@ -390,6 +400,16 @@ impl<T: Class> ClassBuilder<T> {
     {
         slot!(self, Py_tp_richcompare, trampoline::richcompare::<T, F>);
         slot!(self, Py_tp_hash, trampoline::hash::<T, H>);
+        self
+    }
+
+    /// `__get__`: what the attribute is whose place on a class an instance has taken, for the class and for its instances.
+    pub fn descriptor<F, R>(&mut self, _f: F) -> &mut Self
+    where
+        F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> R + Copy + 'static,
+        R: IntoResult,
+    {
+        slot!(self, Py_tp_descr_get, trampoline::descr_get::<T, F, R>);
         self
     }
 

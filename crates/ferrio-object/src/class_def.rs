@@ -191,7 +191,9 @@ fn finish<'py, T: Class>(
         flags |= ffi::Py_TPFLAGS_HAVE_VECTORCALL;
     }
     if class.method_descriptor {
-        flags |= ffi::Py_TPFLAGS_METHOD_DESCRIPTOR;
+        // The interpreter keeps what it found on a class only if the type of that cannot change (`analyze_descriptor` in
+        // CPython's `specialize.c`): else it looks the method up in each call.
+        flags |= ffi::Py_TPFLAGS_METHOD_DESCRIPTOR | ffi::Py_TPFLAGS_IMMUTABLETYPE;
     }
     if !members.is_empty() {
         members.push(ffi::PyMemberDef::default());

@@ -57,7 +57,7 @@ impl ThreadState {
             Some(place) => {
                 // SAFETY: attached, so there is a state; the word was found to be the current context, or null, and the
                 // state holds it while we look at it.
-                let current = unsafe { *ffi::PyThreadState_Get().cast::<*mut ffi::PyObject>().add(place) };
+                let current = unsafe { *ThreadState::get(py).cast::<*mut ffi::PyObject>().add(place) };
                 // SAFETY: as above.
                 if current.is_null() || unsafe { is_empty(current) } {
                     return Ok(None);

@@ -6,9 +6,8 @@
 //! the class's or module's table, and names, docs and signature are those of the C function. The code object is made
 //! when it is first asked for.
 //!
-//! A call goes past the C function, straight to the entry of its table. A method is called without a bound method in
-//! between (`Py_TPFLAGS_METHOD_DESCRIPTOR`). Any call that the entry does not take is left to the C function, which
-//! also says what is wrong with it.
+//! A call goes past the C function, to the entry of its table, and without a bound method (`Py_TPFLAGS_METHOD_DESCRIPTOR`).
+//! Any call that the entry does not take is left to the C function, which also says what is wrong with it.
 
 use std::cell::Cell;
 use std::mem::offset_of;
@@ -21,15 +20,19 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::args::{Args, Signature};
+use crate::boundary::boundary;
 use crate::builder::{Class, ClassBuilder};
 use crate::class::{self, DictSlot, Instance, WeakList};
 use crate::class_def::ClassDef;
 use crate::obj::{Any, Obj, ObjCell};
-use crate::trampoline::{IntoResult, boundary};
+use crate::trampoline::IntoResult;
 
 /// A function or method of ours that returns coroutines, or one that asyncio has in Python.
 struct CoroutineFunction {
     call: Cell<Option<ffi::vectorcallfunc>>,
+    /// The entry of the class's or module's table, and the class of a method.
+    entry: Cell<Option<ffi::PyMethodDefPointer>>,
+    class: Cell<*mut ffi::PyTypeObject>,
     /// Whether it returns coroutines.
     is_coroutine: Cell<bool>,
     /// The C function or the method descriptor.
@@ -114,7 +117,9 @@ impl ClassDef {
         R: IntoResult,
     {
         Self::function(module, name, f, doc)?;
-        let function = stand_for(module, module.getattr(name)?, call_function, true)?;
+        let plain = module.getattr(name)?;
+        let target = Target::of_function(&plain)?;
+        let function = stand_for(module, plain, &target, true)?;
         module.add(name, function)
     }
 }
@@ -130,9 +135,9 @@ pub(crate) fn install(
     let coroutines = coroutines.into_iter().map(|name| (name, true));
     for (name, is_coroutine) in coroutines.chain(functions.into_iter().map(|name| (name, false))) {
         let method = ty.getattr("__dict__")?.get_item(&name)?;
-        let call = call_of(&method)?;
+        let target = Target::of_method(&method)?;
         let name = PyString::intern(module.py(), &name);
-        let function = stand_for(module, method, call, is_coroutine)?;
+        let function = stand_for(module, method, &target, is_coroutine)?;
         // Past the type's `setattr`, which would have a slot (`am_anext`) look the method up by name from now on.
         // SAFETY: attached; a heap type that is ready and that nobody has seen, which has its dict at hand on every
         // version; the type is told of the change.
@@ -150,41 +155,71 @@ pub(crate) fn install(
 /// The flags of a method with any arguments.
 const ANY: c_int = ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
 
-/// What calls the entry of a method's table.
-fn call_of(method: &Bound<'_, PyAny>) -> PyResult<ffi::vectorcallfunc> {
-    // SAFETY: a live object; the layout is known once it is exactly of that type, and the tables of our classes are
-    // never freed.
-    unsafe {
-        let ty = ffi::Py_TYPE(method.as_ptr());
-        if ty == &raw mut ffi::PyWrapperDescr_Type {
-            // The method of a slot, which the interpreter calls itself.
-            return Ok(call_plain);
-        }
-        if ty != &raw mut ffi::PyMethodDescr_Type {
-            return Err(PyTypeError::new_err("a coroutine function stands for an ordinary method"));
-        }
-        let flags = (*(*method.as_ptr().cast::<ffi::PyMethodDescrObject>()).d_method).ml_flags;
-        match flags {
-            ffi::METH_NOARGS => Ok(call_method0),
-            ffi::METH_O => Ok(call_method1),
-            ANY => Ok(call_method),
-            // Of a class or static.
-            _ => Err(PyTypeError::new_err("a coroutine function stands for an ordinary method")),
+/// Where a call goes.
+struct Target {
+    call: ffi::vectorcallfunc,
+    entry: Option<ffi::PyMethodDefPointer>,
+    class: *mut ffi::PyTypeObject,
+}
+
+impl Target {
+    fn of_method(method: &Bound<'_, PyAny>) -> PyResult<Target> {
+        // SAFETY: a live object; the layout is known once it is exactly of that type.
+        unsafe {
+            let ty = ffi::Py_TYPE(method.as_ptr());
+            if ty == &raw mut ffi::PyWrapperDescr_Type {
+                // The method of a slot, which the interpreter calls itself.
+                return Ok(Target { call: call_plain, entry: None, class: ptr::null_mut() });
+            }
+            if ty != &raw mut ffi::PyMethodDescr_Type {
+                return Err(no_target());
+            }
+            let descriptor = method.as_ptr().cast::<ffi::PyMethodDescrObject>();
+            let def = (*descriptor).d_method;
+            let call: ffi::vectorcallfunc = match (*def).ml_flags {
+                ffi::METH_NOARGS => call_method0,
+                ffi::METH_O => call_method1,
+                ANY => call_method,
+                // Of a class or static.
+                _ => return Err(no_target()),
+            };
+            Ok(Target { call, entry: Some((*def).ml_meth), class: (*descriptor).d_common.d_type })
         }
     }
+
+    /// `function` was made by [`ClassDef::function`].
+    fn of_function(function: &Bound<'_, PyAny>) -> PyResult<Target> {
+        // SAFETY: as in `of_method`.
+        unsafe {
+            if ffi::PyCFunction_CheckExact(function.as_ptr()) == 0 {
+                return Err(no_target());
+            }
+            let def = (*function.as_ptr().cast::<ffi::PyCFunctionObject>()).m_ml;
+            if (*def).ml_flags != ANY {
+                return Err(no_target());
+            }
+            Ok(Target { call: call_function, entry: Some((*def).ml_meth), class: ptr::null_mut() })
+        }
+    }
+}
+
+fn no_target() -> PyErr {
+    PyTypeError::new_err("a coroutine function stands for an ordinary method or function")
 }
 
 fn stand_for(
     module: &Bound<'_, PyModule>,
     plain: Bound<'_, PyAny>,
-    call: ffi::vectorcallfunc,
+    target: &Target,
     is_coroutine: bool,
 ) -> PyResult<Obj<CoroutineFunction>> {
     if !ClassDef::is_added::<CoroutineFunction>() {
         ClassDef::add::<CoroutineFunction>(module)?;
     }
     let contents = CoroutineFunction {
-        call: Cell::new(Some(call)),
+        call: Cell::new(Some(target.call)),
+        entry: Cell::new(target.entry),
+        class: Cell::new(target.class),
         is_coroutine: Cell::new(is_coroutine),
         plain: ObjCell::new(plain.into()),
         ..CoroutineFunction::blank()
@@ -240,20 +275,31 @@ unsafe extern "C" fn call_plain(
 ///
 /// # Safety
 /// As for a `vectorcallfunc` of a `CoroutineFunction` that stands for a method descriptor.
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always)] // a call between the interpreter and the method is what this is to spare
 unsafe fn method_for(
     callable: *mut ffi::PyObject,
     args: *const *mut ffi::PyObject,
     nargs: ffi::Py_ssize_t,
 ) -> Option<ffi::PyMethodDefPointer> {
-    // SAFETY: by contract; the tables of our classes are never freed.
+    // SAFETY: by contract. The tables of our classes are never freed, nor are the classes.
     unsafe {
-        let descriptor = plain(callable)?.cast::<ffi::PyMethodDescrObject>();
-        if nargs < 1 || ffi::PyObject_TypeCheck(*args, (*descriptor).d_common.d_type) == 0 {
-            return None;
-        }
-        Some((*(*descriptor).d_method).ml_meth)
+        let this = class::contents::<CoroutineFunction>(callable);
+        let class = this.class.get();
+        let fits = nargs > 0
+            && (ffi::Py_TYPE(*args) == class || ffi::PyType_IsSubtype(ffi::Py_TYPE(*args), class) != 0);
+        if fits { this.entry.get() } else { None }
     }
+}
+
+/// Whether names of arguments are given.
+///
+/// # Safety
+/// `kwnames` is null or a tuple.
+#[inline]
+unsafe fn has_names(kwnames: *mut ffi::PyObject) -> bool {
+    // SAFETY: by contract.
+    unsafe { !kwnames.is_null() && ffi::PyTuple_GET_SIZE(kwnames) != 0 }
 }
 
 /// Of a method with any arguments (`METH_FASTCALL | METH_KEYWORDS`).
@@ -285,9 +331,7 @@ unsafe extern "C" fn call_method0(
     unsafe {
         let nargs = ffi::PyVectorcall_NARGS(nargsf);
         match method_for(callable, args, nargs) {
-            Some(meth) if nargs == 1 && (kwnames.is_null() || ffi::PyTuple_GET_SIZE(kwnames) == 0) => {
-                (meth.PyCFunction)(*args, ptr::null_mut())
-            }
+            Some(meth) if nargs == 1 && !has_names(kwnames) => (meth.PyCFunction)(*args, ptr::null_mut()),
             _ => call_plain(callable, args, nargsf, kwnames),
         }
     }
@@ -304,9 +348,7 @@ unsafe extern "C" fn call_method1(
     unsafe {
         let nargs = ffi::PyVectorcall_NARGS(nargsf);
         match method_for(callable, args, nargs) {
-            Some(meth) if nargs == 2 && (kwnames.is_null() || ffi::PyTuple_GET_SIZE(kwnames) == 0) => {
-                (meth.PyCFunction)(*args, *args.add(1))
-            }
+            Some(meth) if nargs == 2 && !has_names(kwnames) => (meth.PyCFunction)(*args, *args.add(1)),
             _ => call_plain(callable, args, nargsf, kwnames),
         }
     }
@@ -322,11 +364,10 @@ unsafe extern "C" fn call_function(
     // SAFETY: called by the interpreter; the C function was made by `ClassDef::function`, whose definition is never
     // freed and whose entry does not look at its first argument.
     unsafe {
-        match plain(callable) {
-            Some(plain) => {
-                let def = (*plain.cast::<ffi::PyCFunctionObject>()).m_ml;
-                let meth = (*def).ml_meth.PyCFunctionFastWithKeywords;
-                meth(ptr::null_mut(), args, ffi::PyVectorcall_NARGS(nargsf), kwnames)
+        match class::contents::<CoroutineFunction>(callable).entry.get() {
+            Some(meth) => {
+                let nargs = ffi::PyVectorcall_NARGS(nargsf);
+                (meth.PyCFunctionFastWithKeywords)(ptr::null_mut(), args, nargs, kwnames)
             }
             None => call_plain(callable, args, nargsf, kwnames),
         }
@@ -476,7 +517,16 @@ impl CoroutineFunction {
 
 impl Class for CoroutineFunction {
     type Base = Any;
-    crate::fields!(CoroutineFunction { call, is_coroutine, plain, code, dict: DictSlot, weaklist: WeakList });
+    crate::fields!(CoroutineFunction {
+        call,
+        entry: unowned,
+        class: unowned,
+        is_coroutine,
+        plain,
+        code,
+        dict: DictSlot,
+        weaklist: WeakList
+    });
     const NAME: &'static str = "ferrio._ferrio._coroutine_function";
     const DOC: &'static str = "";
     const SUBCLASS: bool = false;
@@ -485,6 +535,8 @@ impl Class for CoroutineFunction {
     fn blank() -> Self {
         CoroutineFunction {
             call: Cell::new(None),
+            entry: Cell::new(None),
+            class: Cell::new(ptr::null_mut()),
             is_coroutine: Cell::new(true),
             plain: ObjCell::empty(),
             code: ObjCell::empty(),

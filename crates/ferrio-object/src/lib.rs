@@ -25,6 +25,7 @@
 //! No asyncio in here: this crate knows objects, not event loops.
 
 mod args;
+mod boundary;
 mod buffer;
 mod builder;
 mod call;
@@ -39,16 +40,22 @@ mod fields;
 mod forced_unwind;
 mod frame;
 mod lifecycle;
+mod live;
 mod module_home;
+mod number;
 mod obj;
 mod origin;
+mod own_method;
 mod prefetch;
+mod python_frames;
 mod rebind;
 mod replaced;
 mod roster;
+mod same_callable;
 mod shared;
 mod spare_bytes;
 mod special;
+mod ssl_object;
 mod stop_iteration;
 mod thread;
 mod trampoline;
@@ -76,16 +83,23 @@ pub use fields::{Fields, Offsets};
 pub use forced_unwind::stop_forced_unwinds;
 pub use frame::{Awaiting, Co, Frame, Kept, Local, Suspended, Wait, Waitable};
 pub use lifecycle::FreeList;
+pub use live::live_children;
 pub use module_home::fill_once;
+pub use number::float_of;
 pub use obj::{Any, Obj, ObjCell};
 pub use origin::{origin, standing_frame};
 pub use prefetch::{Hint, prefetch};
+pub use python_frames::{
+    CodePlace, frame_back, frame_generator, is_async_code, place_of_frame, place_of_suspended, running_frame,
+};
 pub use replaced::{MethodSet, Methods, Replaceable, Replaced};
 pub use roster::{Membership, Roster};
+pub use same_callable::{is_function, same_callable};
 pub use shared::{GilShared, GilStatic};
 pub use spare_bytes::SpareBytes;
-pub use stop_iteration::clear_recycled;
-pub use thread::ensure_stack;
+pub use ssl_object::{SslConnection, Unsuitable, ssl_library};
+pub use stop_iteration::{clear_recycled, recycle_for};
+pub use thread::{StateAtHand, ensure_stack};
 pub use trampoline::IntoResult;
 pub use traverse::{Field, HoldsNothing, Sharing, Traverse, Vacate, Visit, clear_each, traverse_each};
 pub use wakeup_fd::swap_wakeup_fd;

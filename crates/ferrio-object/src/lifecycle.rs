@@ -189,7 +189,7 @@ pub(crate) unsafe extern "C" fn new<T: Class>(
 ) -> *mut ffi::PyObject {
     // SAFETY: called by the interpreter, with a tuple, and a dict or null, for `T`'s type or a subtype that has inherited
     // this very `tp_new`: a class of ours has its own or none, and `T.__new__` refuses what has another.
-    crate::trampoline::boundary(|_py| unsafe {
+    crate::boundary::boundary(|_py| unsafe {
         let object_init = ffi::PyBaseObject_Type.tp_init.map(|init| init as usize);
         if (*ty).tp_init.map(|init| init as usize) == object_init
             && (ffi::PyTuple_GET_SIZE(args) > 0 || (!kwargs.is_null() && ffi::PyDict_Size(kwargs) > 0))

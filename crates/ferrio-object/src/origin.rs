@@ -13,6 +13,7 @@ use pyo3::types::{PyCode, PyDict, PyTuple};
 
 use crate::call::ThreadState;
 use crate::obj::Obj;
+use crate::python_frames::running_frame;
 use crate::shared::GilStatic;
 
 /// Ints of a `PyThreadState` that are looked at; the number is one of the first 60 from 3.11 to 3.15.
@@ -27,7 +28,7 @@ impl ThreadState {
     pub fn origin_tracking_depth(py: Python<'_>) -> i32 {
         match *PLACE.get(py).get_or_init(|| find_place(py)) {
             // SAFETY: attached, so there is a state; the int was found to be the depth.
-            Some(place) => unsafe { *ffi::PyThreadState_Get().cast::<i32>().add(place) },
+            Some(place) => unsafe { *ThreadState::get(py).cast::<i32>().add(place) },
             None => 0,
         }
     }
@@ -93,11 +94,7 @@ pub fn standing_frame(
 /// `MemoryError`.
 pub fn origin(py: Python<'_>, depth: i32) -> PyResult<Obj> {
     let mut frames = Vec::new();
-    // SAFETY: attached; borrowed, and null where no Python code runs.
-    let mut frame: Option<Obj> = unsafe {
-        let frame: *mut ffi::PyObject = ffi::PyEval_GetFrame().cast();
-        if frame.is_null() { None } else { Some(Obj::from_borrowed(frame)) }
-    };
+    let mut frame = running_frame(py);
     while let Some(at) = frame
         && frames.len() < usize::try_from(depth).unwrap_or(0)
     {

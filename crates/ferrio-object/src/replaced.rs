@@ -13,7 +13,7 @@
 //!
 //! An object with a replaced method is asked by name, as asyncio does it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
 
@@ -21,6 +21,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use crate::boundary::boundary_int;
 use crate::builder::{Class, ClassBuilder, slot};
 use crate::class::{self, Layout};
 use crate::class_def::ClassDef;
@@ -29,7 +30,6 @@ use crate::obj::{Any, Obj};
 use crate::rebind::is_rebound;
 use crate::shared::GilStatic;
 use crate::special;
-use crate::trampoline::boundary_int;
 
 /// Some methods out of the list of a class.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -352,8 +352,8 @@ pub(crate) unsafe fn is_replaced(ty: *mut ffi::PyTypeObject, name: &Bound<'_, Py
                 return !found.is_some_and(|found| definition(found.as_ptr()) == Some(declared));
             }
         }
-        // No class of ours has it: not replaced as long as nobody else has it either.
-        found.is_some()
+        // No native class has it: replaced if it is there at all, and not as our own Python class has it.
+        found.is_some_and(|found| !OWN_FUNCTIONS.get(name.py()).borrow().iter().any(|own| own.is(&found)))
     }
 }
 
@@ -428,6 +428,17 @@ unsafe fn declared(class: *mut ffi::PyTypeObject, name: &Bound<'_, PyString>) ->
             attribute = attribute.add(1);
         }
         None
+    }
+}
+
+/// The methods that classes of ours have in Python, because asyncio's have them on an abstract class.
+static OWN_FUNCTIONS: GilStatic<RefCell<Vec<Obj>>> = GilStatic::new(RefCell::new(Vec::new()));
+
+impl ClassDef {
+    /// Has `function`, which a Python class of ours has as a method, count as the class's own and not as a replacement. To be
+    /// called when the class is made, before a program can have put something else there.
+    pub fn own_function(function: &Bound<'_, PyAny>) {
+        OWN_FUNCTIONS.get(function.py()).borrow_mut().push(function.into());
     }
 }
 

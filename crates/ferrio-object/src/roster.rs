@@ -74,11 +74,20 @@ impl<T: Class> Roster<T> {
         all
     }
 
+    /// Strong references to those that stand on `count` places from `start` on, as [`Roster::collect`] has them; nothing
+    /// beyond the last place. To look at all of them a part at a time: none moves to another place.
+    pub fn part(&self, py: Python<'_>, start: usize, count: usize) -> Option<Vec<Obj<T>>> {
+        let slots = self.slots.get(py).borrow();
+        let entries = slots.entries.get(start..).filter(|entries| !entries.is_empty())?;
+        Some(Self::alive(&entries[..count.min(entries.len())]))
+    }
+
     fn present(&self, py: Python<'_>) -> Vec<Obj<T>> {
-        self.slots
-            .get(py)
-            .borrow()
-            .entries
+        Self::alive(&self.slots.get(py).borrow().entries)
+    }
+
+    fn alive(entries: &[*mut ffi::PyObject]) -> Vec<Obj<T>> {
+        entries
             .iter()
             .copied()
             .filter(|ptr| !ptr.is_null())

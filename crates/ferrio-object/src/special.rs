@@ -15,11 +15,12 @@ use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
 
 use crate::args::Args;
+use crate::boundary::{boundary, entry, raise, shallow_entry};
 use crate::builder::{Class, ClassBuilder};
 use crate::class::{self, Instance};
 use crate::class_def::ClassDef;
 use crate::obj::{Obj, ObjCell};
-use crate::trampoline::{IntoResult, boundary, conjure};
+use crate::trampoline::{IntoResult, conjure};
 
 /// Whether an object is an instance of the class.
 type Accepts = fn(*mut ffi::PyObject) -> bool;
@@ -122,15 +123,16 @@ where
     F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> R + Copy + 'static,
     R: IntoResult,
 {
-    boundary(|py| {
+    entry(|py| {
         // SAFETY: called by the interpreter with a `BoundSpecial`, whose `this` was checked to be an instance of `T` when
         // it was bound; the count and the names are the interpreter's.
         unsafe {
-            let this = bound_to::<T>(callable)?;
+            let Some(this) = bound_to::<T>(callable) else { return raise(py, unbound()) };
             if ffi::PyVectorcall_NARGS(nargsf) != 0
                 || !kwnames.is_null() && ffi::PyTuple_GET_SIZE(kwnames) != 0
             {
-                return Err(PyTypeError::new_err(format!("{}: no arguments are taken", T::NAME)));
+                let message = format!("{}: no arguments are taken", T::NAME);
+                return raise(py, PyTypeError::new_err(message));
             }
             conjure::<F>()(&this, py).into_result(py)
         }
@@ -147,10 +149,10 @@ where
     F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, Args<'a, 'py>) -> R + Copy + 'static,
     R: IntoResult,
 {
-    boundary(|py| {
+    entry(|py| {
         // SAFETY: as in `call0`; the arguments outlive the call.
         unsafe {
-            let this = bound_to::<T>(callable)?;
+            let Some(this) = bound_to::<T>(callable) else { return raise(py, unbound()) };
             let args = Args::from_fastcall(py, args, ffi::PyVectorcall_NARGS(nargsf) as usize, kwnames);
             conjure::<F>()(&this, py, args).into_result(py)
         }
@@ -162,15 +164,17 @@ where
 /// # Safety
 /// `callable` is a `BoundSpecial` that was bound to an instance of `T`.
 #[inline]
-unsafe fn bound_to<T: Class>(callable: *mut ffi::PyObject) -> PyResult<Obj<T>> {
-    // SAFETY: by contract.
+unsafe fn bound_to<T: Class>(callable: *mut ffi::PyObject) -> Option<Obj<T>> {
+    // SAFETY: by contract. A reference of its own: the call may let go of the bound method.
     unsafe {
-        match class::contents::<BoundSpecial>(callable).this.peek() {
-            // A reference of its own: the call may let go of the bound method.
-            Some(this) => Ok(Obj::from_borrowed(this.as_ptr())),
-            None => Err(PyTypeError::new_err("the method was bound to an object that is gone")),
-        }
+        let this = class::contents::<BoundSpecial>(callable).this.peek()?;
+        Some(Obj::from_borrowed(this.as_ptr()))
     }
+}
+
+#[cold]
+fn unbound() -> PyErr {
+    PyTypeError::new_err("the method was bound to an object that is gone")
 }
 
 /// `tp_descr_get`.
@@ -179,24 +183,23 @@ unsafe extern "C" fn descr_get(
     obj: *mut ffi::PyObject,
     ty: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    boundary(|py| {
+    shallow_entry(|py| {
         // SAFETY: called by the interpreter with a `SpecialMethod`, and an object or null, or a class or null.
         unsafe {
             let special = class::contents::<SpecialMethod>(descriptor);
             let Some(method) = special.method.get() else {
-                return Err(PyTypeError::new_err("a method without a class"));
+                return raise(py, PyTypeError::new_err("a method without a class"));
             };
             let binds = !obj.is_null() && special.accepts.get().is_some_and(|accepts| accepts(obj));
             if !binds {
                 // On the class it is the ordinary method; that one also says what is wrong with another object.
                 let Some(get) = (*ffi::Py_TYPE(method.as_ptr())).tp_descr_get else {
-                    return Ok(method.into_ptr());
+                    return method.into_ptr();
                 };
-                let found = get(method.as_ptr(), obj, ty);
-                return if found.is_null() { Err(PyErr::fetch(py)) } else { Ok(found) };
+                return get(method.as_ptr(), obj, ty);
             }
             let call = special.call.get();
-            let bound: Obj<BoundSpecial> = Obj::create_with(py, || {
+            let bound: PyResult<Obj<BoundSpecial>> = Obj::create_with(py, || {
                 (
                     (),
                     BoundSpecial {
@@ -205,8 +208,8 @@ unsafe extern "C" fn descr_get(
                         method: ObjCell::new(method),
                     },
                 )
-            })?;
-            Ok(bound.into_ptr())
+            });
+            bound.into_result(py)
         }
     })
 }

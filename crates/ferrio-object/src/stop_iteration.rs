@@ -3,9 +3,14 @@
 //! `SEND` takes the value out of the exception and throws the exception away, so a new one each time is pure waste:
 //! 278 against 214 ns for `create_task` + await . It is used again only while nobody else holds
 //! it. Between the return and [`clear_recycled`] it holds the value a little longer than a fresh one would; that is
-//! done only for values where nobody can tell (exact `int`, `str`, `bytes`, `float`, `bool`).
+//! done only for values where nobody can tell: exact `int`, `str`, `bytes`, `float`, `bool`, and the instances of one
+//! class of ours that outlive their `await` anyway ([`recycle_for`]).
 
-use pyo3::ffi;
+use pyo3::{Python, ffi};
+
+use crate::builder::Class;
+#[cfg(Py_3_12)]
+use crate::class;
 
 #[cfg(Py_3_12)]
 mod recycled {
@@ -19,7 +24,14 @@ mod recycled {
 
     static SPARE: GilStatic<Cell<*mut ffi::PyObject>> = GilStatic::new(Cell::new(ptr::null_mut()));
     static DIRTY: GilStatic<Cell<bool>> = GilStatic::new(Cell::new(false));
+    static OUTLIVING: GilStatic<Cell<*mut ffi::PyTypeObject>> = GilStatic::new(Cell::new(ptr::null_mut()));
 
+    pub(super) fn set_outliving(py: Python<'_>, ty: *mut ffi::PyTypeObject) {
+        OUTLIVING.get(py).set(ty);
+    }
+
+    /// Whether nobody can tell that the value is held a little longer.
+    ///
     /// # Safety
     /// Attached; `value` is a valid object.
     pub(super) unsafe fn is_atomic(value: *mut ffi::PyObject) -> bool {
@@ -31,6 +43,7 @@ mod recycled {
                 || ptr::eq(ty, &raw const ffi::PyBytes_Type)
                 || ptr::eq(ty, &raw const ffi::PyFloat_Type)
                 || ptr::eq(ty, &raw const ffi::PyBool_Type)
+                || ptr::eq(ty, OUTLIVING.get(Python::assume_attached()).get())
         }
     }
 
@@ -60,8 +73,8 @@ mod recycled {
     /// # Safety
     /// Attached; `exc` is pristine.
     unsafe fn put(exc: *mut ffi::PyObject, value: *mut ffi::PyObject) {
-        // SAFETY: nobody else sees the exception or its argument tuple. The old values are dropped last: they are
-        // atomic (or None) unless somebody who had the exception in hands for a while has put others there.
+        // SAFETY: nobody else sees the exception or its argument tuple. The old values are dropped last: code of others
+        // may run then.
         unsafe {
             let fields = exc.cast::<ffi::PyStopIterationObject>();
             ffi::Py_INCREF(value);
@@ -160,9 +173,18 @@ pub(crate) unsafe fn raise_stop_iteration(value: *mut ffi::PyObject, taker: Take
     }
 }
 
+/// Has `StopIteration`s with instances of exactly `T`'s class recycled: what `async with` enters, and what is held by
+/// the statement until it is left. The class calls [`clear_recycled`] when it is left; there is one such class.
+pub fn recycle_for<T: Class>(py: Python<'_>) {
+    #[cfg(Py_3_12)]
+    recycled::set_outliving(py, class::type_ptr::<T>());
+    #[cfg(not(Py_3_12))]
+    let _ = py;
+}
+
 /// Lets go of the value that the recycled `StopIteration` still holds. Tasks call this after each step.
 #[inline]
-pub fn clear_recycled(py: pyo3::Python<'_>) {
+pub fn clear_recycled(py: Python<'_>) {
     #[cfg(Py_3_12)]
     recycled::clear(py);
     #[cfg(not(Py_3_12))]

@@ -1,20 +1,25 @@
-//! What this crate keeps for each thread: where its stack ends, and which destructors wait on it.
+//! What this crate keeps for each thread: where its stack ends, which destructors wait on it, its state while a loop runs,
+//! and one object for the crate above.
 //!
 //! Native code that calls itself through the interpreter (a `wait_for` in a `wait_for` in a …) is as deep as the user
 //! makes it, and up to 3.13 CPython counts calls instead of looking at the stack. So the trampolines ask
 //! [`has_room`], and raise `RecursionError` where the stack is nearly used up.
 //!
-//! A thread-local variable of a shared library costs a call. Instead the record of the thread that asked last is at hand
-//! in a static, and the address of a local variable says whether it is this thread's: stacks do not overlap.
+//! A thread-local variable of a shared library costs a call, and so does `PyThreadState_Get()`. Instead the record of the
+//! thread that asked last is at hand in a static, and the stack pointer says whether it is this thread's: stacks do not
+//! overlap.
 
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use pyo3::exceptions::PyRecursionError;
-use pyo3::{PyErr, PyResult, Python};
+use pyo3::{PyErr, PyResult, Python, ffi};
 
+use crate::call::ThreadState;
+use crate::obj::Obj;
 use crate::trash::Trash;
 
 /// A thread's record. It is never freed, because [`CURRENT`] may still name it when the thread has ended; the next
@@ -28,9 +33,14 @@ pub(crate) struct Thread {
     taken: AtomicBool,
     next: AtomicPtr<Thread>,
     trash: Trash,
+    /// The thread's state while loops run on it, else null; and how many of them there are.
+    state: Cell<*mut ffi::PyThreadState>,
+    loops: Cell<usize>,
+    /// A reference, or null.
+    object: Cell<*mut ffi::PyObject>,
 }
 
-// SAFETY: the trash is touched by the thread that has taken the record alone, or, in `NOBODY`, by attached threads.
+// SAFETY: the cells are touched by the thread that has taken the record alone, or, in `NOBODY`, by attached threads.
 unsafe impl Sync for Thread {}
 
 /// The record that says yes to no address; also that of threads whose own is gone already, as they end.
@@ -38,6 +48,11 @@ static NOBODY: Thread = Thread::new();
 
 /// The record of the thread that was attached when it was last asked for.
 static CURRENT: AtomicPtr<Thread> = AtomicPtr::new((&raw const NOBODY).cast_mut());
+
+/// `limit` and `span` of that record. Attached threads write all three, one after the other; besides them a thread that
+/// ends may set the span to 0, which at worst has the next one look its record up.
+static LIMIT: AtomicUsize = AtomicUsize::new(0);
+static SPAN: AtomicUsize = AtomicUsize::new(0);
 
 /// All records but `NOBODY`.
 static ALL: AtomicPtr<Thread> = AtomicPtr::new(ptr::null_mut());
@@ -68,6 +83,9 @@ impl Thread {
             taken: AtomicBool::new(true),
             next: AtomicPtr::new(ptr::null_mut()),
             trash: Trash::new(),
+            state: Cell::new(ptr::null_mut()),
+            loops: Cell::new(0),
+            object: Cell::new(ptr::null_mut()),
         }
     }
 
@@ -77,12 +95,12 @@ impl Thread {
         &self.trash
     }
 
-    #[inline(always)]
+    #[cfg(test)]
     fn has_room_at(&self, address: usize) -> bool {
         address.wrapping_sub(self.limit.load(Ordering::Relaxed)) < self.span.load(Ordering::Relaxed)
     }
 
-    /// Whether a frame at `address` has room; asked when [`Thread::has_room_at`] has said no. What is on no stack that
+    /// Whether a frame at `address` has room; asked when [`is_current`] has said no. What is on no stack that
     /// we know (a library may have its own) is let through. Destructors may use most of the margin: what they call
     /// (the report of a coroutine that was never awaited) has nobody to raise an error to.
     fn may_have_room_at(&self, address: usize) -> bool {
@@ -131,8 +149,14 @@ impl Drop for Lease {
         let place = ptr::from_ref(self.0).cast_mut();
         let nobody = (&raw const NOBODY).cast_mut();
         // The stack may become another thread's, with other bounds.
-        let _ = CURRENT.compare_exchange(place, nobody, Ordering::Relaxed, Ordering::Relaxed);
+        if CURRENT.compare_exchange(place, nobody, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            SPAN.store(0, Ordering::Relaxed);
+        }
         self.0.span.store(0, Ordering::Relaxed);
+        self.0.state.set(ptr::null_mut());
+        self.0.loops.set(0);
+        // Leaked: its destructor would run without the GIL.
+        self.0.object.set(ptr::null_mut());
         self.0.taken.store(false, Ordering::Release);
     }
 }
@@ -145,27 +169,60 @@ thread_local! {
     };
 }
 
-/// The address of a local variable.
+/// The stack pointer, or an address near it.
 #[inline(always)]
 fn here() -> usize {
-    let local = MaybeUninit::<u8>::uninit();
-    (&raw const local) as usize
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        let here: usize;
+        // SAFETY: reads a register. (The address of a local variable gives each caller a frame.)
+        unsafe { std::arch::asm!("mov {}, rsp", out(reg) here, options(nomem, nostack, preserves_flags)) };
+        here
+    }
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    {
+        let here: usize;
+        // SAFETY: as above.
+        unsafe { std::arch::asm!("mov {}, sp", out(reg) here, options(nomem, nostack, preserves_flags)) };
+        here
+    }
+    #[cfg(any(not(any(target_arch = "x86_64", target_arch = "aarch64")), miri))]
+    {
+        let local = MaybeUninit::<u8>::uninit();
+        (&raw const local) as usize
+    }
+}
+
+/// Whether [`CURRENT`] is the record of this thread, and its stack has room.
+#[inline(always)]
+fn is_current() -> bool {
+    here().wrapping_sub(LIMIT.load(Ordering::Relaxed)) < SPAN.load(Ordering::Relaxed)
 }
 
 /// The record of this thread.
 #[inline(always)]
 pub(crate) fn current(_py: Python<'_>) -> &'static Thread {
-    // SAFETY: a record, and records are never freed.
-    let thread = unsafe { &*CURRENT.load(Ordering::Relaxed) };
-    if thread.has_room_at(here()) { thread } else { own() }
+    if is_current() {
+        // SAFETY: a record, and records are never freed.
+        unsafe { &*CURRENT.load(Ordering::Relaxed) }
+    } else {
+        own()
+    }
 }
 
 /// Whether there is stack left to go deeper.
 #[inline(always)]
 pub(crate) fn has_room(_py: Python<'_>) -> bool {
-    // SAFETY: as in `current`.
-    let thread = unsafe { &*CURRENT.load(Ordering::Relaxed) };
-    thread.has_room_at(here()) || own().may_have_room_at(here())
+    is_current() || has_room_after_all()
+}
+
+#[cold]
+#[inline(never)]
+fn has_room_after_all() -> bool {
+    let here = here();
+    let thread = own();
+    here.wrapping_sub(thread.limit.load(Ordering::Relaxed)) < thread.span.load(Ordering::Relaxed)
+        || thread.may_have_room_at(here)
 }
 
 /// Looks this thread's record up, and leaves it at hand.
@@ -174,7 +231,68 @@ pub(crate) fn has_room(_py: Python<'_>) -> bool {
 fn own() -> &'static Thread {
     let thread = OWN.try_with(|lease| lease.0).unwrap_or(&NOBODY);
     CURRENT.store(ptr::from_ref(thread).cast_mut(), Ordering::Relaxed);
+    LIMIT.store(thread.limit.load(Ordering::Relaxed), Ordering::Relaxed);
+    SPAN.store(thread.span.load(Ordering::Relaxed), Ordering::Relaxed);
     thread
+}
+
+/// Has the thread's state at hand while a loop runs. It cannot end meanwhile: what runs the loop was called in it.
+#[must_use]
+pub struct StateAtHand(&'static Thread);
+
+impl StateAtHand {
+    /// To be dropped on the same thread, in whatever order with others (greenlets).
+    #[inline]
+    pub fn begin(py: Python<'_>) -> Self {
+        let thread = current(py);
+        if thread.loops.get() == 0 && !ptr::eq(thread, &raw const NOBODY) {
+            // SAFETY: attached.
+            thread.state.set(unsafe { ffi::PyThreadState_Get() });
+        }
+        thread.loops.set(thread.loops.get() + 1);
+        StateAtHand(thread)
+    }
+}
+
+impl Drop for StateAtHand {
+    fn drop(&mut self) {
+        let left = self.0.loops.get().saturating_sub(1);
+        self.0.loops.set(left);
+        if left == 0 {
+            self.0.state.set(ptr::null_mut());
+        }
+    }
+}
+
+impl ThreadState {
+    /// The state of this thread.
+    #[inline(always)]
+    pub(crate) fn get(py: Python<'_>) -> *mut ffi::PyThreadState {
+        let state = current(py).state.get();
+        if state.is_null() {
+            // SAFETY: attached.
+            return unsafe { ffi::PyThreadState_Get() };
+        }
+        // SAFETY: attached.
+        debug_assert!(ptr::eq(state, unsafe { ffi::PyThreadState_Get() }), "the state of another thread");
+        state
+    }
+
+    /// The object that was given to [`ThreadState::replace_object`] on this thread.
+    #[inline]
+    pub fn object(py: Python<'_>) -> Option<Obj> {
+        let object = current(py).object.get();
+        // SAFETY: null, or an object of which the record owns a reference.
+        (!object.is_null()).then(|| unsafe { Obj::from_borrowed(object) })
+    }
+
+    /// Keeps an object for this thread, and hands out the one before. When the thread ends it is leaked.
+    pub fn replace_object(py: Python<'_>, object: Option<Obj>) -> Option<Obj> {
+        let object = object.map_or(ptr::null_mut(), Obj::into_ptr);
+        let before = current(py).object.replace(object);
+        // SAFETY: null, or the record's reference, which it has just given up.
+        (!before.is_null()).then(|| unsafe { Obj::from_owned(before) })
+    }
 }
 
 /// What a call that would leave too little stack raises.

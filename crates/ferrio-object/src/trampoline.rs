@@ -4,7 +4,6 @@
 //! function. So a trampoline needs no pointer to it: it is generic over the type and conjures the value.
 
 use std::os::raw::c_int;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 
 use pyo3::exceptions::PyTypeError;
@@ -13,13 +12,12 @@ use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
 
 use crate::args::{Args, Signature};
+use crate::boundary::{boundary, boundary_int, entry, raise};
 use crate::builder::Class;
 use crate::call::Sent;
-use crate::class::Layout;
-use crate::error::raise_panic;
+use crate::class::{self, Layout};
 use crate::obj::Obj;
 use crate::stop_iteration::{Taker, raise_stop_iteration};
-use crate::thread;
 
 /// A value of a function item's type. `F` must be zero-sized: that is checked at compile time.
 #[inline]
@@ -32,40 +30,38 @@ pub(crate) fn conjure<F: Copy + 'static>() -> F {
 
 /// What a method may return, and how it becomes an object.
 pub trait IntoResult {
-    /// The object, owned by the caller; `Err` is raised.
-    fn into_result(self, py: Python<'_>) -> PyResult<*mut ffi::PyObject>;
+    /// The object, owned by the caller; null where an error was raised. Not a `PyResult`: that goes through memory, and
+    /// LLVM has been seen to take it apart bit by bit on the way (550 instructions in each `async with`).
+    fn into_result(self, py: Python<'_>) -> *mut ffi::PyObject;
 }
 
 impl IntoResult for () {
     #[inline]
-    fn into_result(self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
-        Ok(Obj::none(py).into_ptr())
+    fn into_result(self, py: Python<'_>) -> *mut ffi::PyObject {
+        Obj::none(py).into_ptr()
     }
 }
 
 impl IntoResult for bool {
     #[inline]
-    fn into_result(self, _py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+    fn into_result(self, _py: Python<'_>) -> *mut ffi::PyObject {
         // SAFETY: attached; `True` and `False` are always valid.
-        Ok(unsafe {
+        unsafe {
             let obj = if self { ffi::Py_True() } else { ffi::Py_False() };
             ffi::Py_INCREF(obj);
             obj
-        })
+        }
     }
 }
 
-/// What a C constructor gave; PyO3's own panic where memory is short, and that would be a `SystemError`.
-#[inline]
-fn made(py: Python<'_>, obj: *mut ffi::PyObject) -> PyResult<*mut ffi::PyObject> {
-    if obj.is_null() { Err(PyErr::fetch(py)) } else { Ok(obj) }
-}
+// By constructors of C, which give null with an error set where memory is short. PyO3's own panic then, and that would be
+// a `SystemError`.
 
 impl IntoResult for f64 {
     #[inline]
-    fn into_result(self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+    fn into_result(self, _py: Python<'_>) -> *mut ffi::PyObject {
         // SAFETY: attached.
-        made(py, unsafe { ffi::PyFloat_FromDouble(self) })
+        unsafe { ffi::PyFloat_FromDouble(self) }
     }
 }
 
@@ -73,9 +69,9 @@ macro_rules! int_result {
     ($($int:ty => $from:ident),*) => {$(
         impl IntoResult for $int {
             #[inline]
-            fn into_result(self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+            fn into_result(self, _py: Python<'_>) -> *mut ffi::PyObject {
                 // SAFETY: attached.
-                made(py, unsafe { ffi::$from(self.into()) })
+                unsafe { ffi::$from(self.into()) }
             }
         }
     )*};
@@ -90,88 +86,43 @@ int_result!(
 );
 
 impl IntoResult for &str {
-    fn into_result(self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+    fn into_result(self, _py: Python<'_>) -> *mut ffi::PyObject {
         // SAFETY: attached; that many bytes of UTF-8.
-        made(py, unsafe { ffi::PyUnicode_FromStringAndSize(self.as_ptr().cast(), self.len() as isize) })
+        unsafe { ffi::PyUnicode_FromStringAndSize(self.as_ptr().cast(), self.len() as isize) }
     }
 }
 
 impl IntoResult for String {
-    fn into_result(self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+    fn into_result(self, py: Python<'_>) -> *mut ffi::PyObject {
         self.as_str().into_result(py)
     }
 }
 
 impl<T: 'static> IntoResult for Obj<T> {
     #[inline]
-    fn into_result(self, _py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
-        Ok(self.into_ptr())
+    fn into_result(self, _py: Python<'_>) -> *mut ffi::PyObject {
+        self.into_ptr()
     }
 }
 
 impl<T: IntoResult> IntoResult for Option<T> {
     #[inline]
-    fn into_result(self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+    fn into_result(self, py: Python<'_>) -> *mut ffi::PyObject {
         match self {
             Some(value) => value.into_result(py),
-            None => Ok(Obj::none(py).into_ptr()),
+            None => Obj::none(py).into_ptr(),
         }
     }
 }
 
 impl<T: IntoResult> IntoResult for PyResult<T> {
     #[inline]
-    fn into_result(self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
-        self.and_then(|value| value.into_result(py))
-    }
-}
-
-/// Runs `f` for the interpreter: no panic leaves, an `Err` is raised and gives null. Where the stack is nearly used up
-/// that is a `RecursionError`, and `f` is not run.
-#[inline]
-pub(crate) fn boundary(f: impl FnOnce(Python<'_>) -> PyResult<*mut ffi::PyObject>) -> *mut ffi::PyObject {
-    // SAFETY: only the interpreter calls trampolines, on an attached thread.
-    let py = unsafe { Python::assume_attached() };
-    if !thread::has_room(py) {
-        thread::out_of_stack().restore(py);
-        return ptr::null_mut();
-    }
-    // The error is put into the indicator inside, so that only a pointer passes through `catch_unwind`: what does
-    // goes through memory, and a `PyResult` read back from there stalls the processor for longer than most methods
-    // take.
-    let outcome = catch_unwind(AssertUnwindSafe(|| match f(py) {
-        Ok(obj) => obj,
-        Err(err) => {
-            err.restore(py);
-            ptr::null_mut()
+    fn into_result(self, py: Python<'_>) -> *mut ffi::PyObject {
+        match self {
+            Ok(value) => value.into_result(py),
+            Err(err) => raise(py, err),
         }
-    }));
-    outcome.unwrap_or_else(|payload| {
-        raise_panic(&*payload);
-        ptr::null_mut()
-    })
-}
-
-/// As [`boundary`] for slots that answer with an int, -1 on error.
-#[inline]
-pub(crate) fn boundary_int(f: impl FnOnce(Python<'_>) -> PyResult<isize>) -> isize {
-    // SAFETY: as in `boundary`.
-    let py = unsafe { Python::assume_attached() };
-    if !thread::has_room(py) {
-        thread::out_of_stack().restore(py);
-        return -1;
     }
-    let outcome = catch_unwind(AssertUnwindSafe(|| match f(py) {
-        Ok(value) => value,
-        Err(err) => {
-            err.restore(py);
-            -1
-        }
-    }));
-    outcome.unwrap_or_else(|payload| {
-        raise_panic(&*payload);
-        -1
-    })
 }
 
 // SAFETY of all trampolines below: CPython calls them attached, with `slf` an instance of the class on whose table
@@ -186,7 +137,7 @@ where
     R: IntoResult,
 {
     // SAFETY: called by the interpreter, as said above.
-    boundary(|py| conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py).into_result(py))
+    entry(|py| conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py).into_result(py))
 }
 
 pub(crate) unsafe extern "C" fn onearg<T: Class, F, R>(
@@ -198,7 +149,7 @@ where
     R: IntoResult,
 {
     // SAFETY: called by the interpreter, as said above.
-    boundary(|py| unsafe {
+    entry(|py| unsafe {
         conjure::<F>()(Obj::from_ref(&slf), py, Bound::ref_from_ptr(py, &arg)).into_result(py)
     })
 }
@@ -216,11 +167,14 @@ where
     R: IntoResult,
 {
     // SAFETY: called by the interpreter, as said above.
-    boundary(|py| unsafe {
+    entry(|py| unsafe {
         let args = Args::from_fastcall(py, args, nargs as usize, kwnames);
         let arg = match args.get(0) {
             Some(arg) if nargs == 1 && !args.has_keywords() => arg,
-            _ => by_name(args, &conjure::<S>()())?,
+            _ => match by_name(args, &conjure::<S>()()) {
+                Ok(arg) => arg,
+                Err(err) => return raise(py, err),
+            },
         };
         conjure::<F>()(Obj::from_ref(&slf), py, arg).into_result(py)
     })
@@ -244,7 +198,7 @@ where
     R: IntoResult,
 {
     // SAFETY: called by the interpreter, as said above.
-    boundary(|py| unsafe {
+    entry(|py| unsafe {
         let args = Args::from_fastcall(py, args, nargs as usize, kwnames);
         conjure::<F>()(Obj::from_ref(&slf), py, args).into_result(py)
     })
@@ -263,7 +217,7 @@ where
 {
     let _ = slf;
     // SAFETY: called by the interpreter, as said above.
-    boundary(|py| unsafe {
+    entry(|py| unsafe {
         let args = Args::from_fastcall(py, args, nargs as usize, kwnames);
         conjure::<F>()(py, args).into_result(py)
     })
@@ -286,7 +240,20 @@ where
     R: IntoResult,
 {
     // SAFETY: called by the interpreter, as said above.
-    boundary(|py| conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py).into_result(py))
+    entry(|py| conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py).into_result(py))
+}
+
+pub(crate) unsafe extern "C" fn descr_get<T: Class, F, R>(
+    slf: *mut ffi::PyObject,
+    _instance: *mut ffi::PyObject,
+    _class: *mut ffi::PyObject,
+) -> *mut ffi::PyObject
+where
+    F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>) -> R + Copy + 'static,
+    R: IntoResult,
+{
+    // SAFETY: called by the interpreter, as said above.
+    entry(|py| conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py).into_result(py))
 }
 
 /// `value` is `None` when the attribute is deleted.
@@ -358,9 +325,10 @@ where
     R: IntoResult,
 {
     // SAFETY: called by the interpreter, as said above.
-    boundary(|py| unsafe {
+    entry(|py| unsafe {
         let this = Obj::from_ref(&slf);
-        Args::with_tuple(py, args, kwargs, |args| conjure::<F>()(this, py, args).into_result(py))
+        Args::with_tuple(py, args, kwargs, |args| Ok(conjure::<F>()(this, py, args).into_result(py)))
+            .unwrap_or_else(|err| raise(py, err))
     })
 }
 
@@ -371,13 +339,35 @@ where
     R: IntoResult,
 {
     // SAFETY: called by the interpreter, as said above.
-    boundary(|py| conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py).into_result(py))
+    entry(|py| conjure::<F>()(unsafe { Obj::from_ref(&slf) }, py).into_result(py))
 }
 
 pub(crate) unsafe extern "C" fn itself(slf: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: called by the interpreter, as said above.
     unsafe { ffi::Py_INCREF(slf) };
     slf
+}
+
+/// As [`itself`], if the contents are such that it may be given. There is no boundary in the way of that: it goes no
+/// deeper.
+pub(crate) unsafe extern "C" fn itself_if<T: Class, P, E>(slf: *mut ffi::PyObject) -> *mut ffi::PyObject
+where
+    P: for<'a> Fn(&'a T) -> bool + Copy + 'static,
+    E: Fn() -> PyErr + Copy + 'static,
+{
+    // SAFETY: called by the interpreter, as said above.
+    unsafe {
+        if !conjure::<P>()(class::contents::<T>(slf)) {
+            return refused(conjure::<E>());
+        }
+        ffi::Py_INCREF(slf);
+    }
+    slf
+}
+
+#[cold]
+fn refused(error: impl Fn() -> PyErr) -> *mut ffi::PyObject {
+    boundary(|_py| Err(error()))
 }
 
 /// `sq_length`, `nb_bool`.
@@ -427,7 +417,7 @@ where
         // SAFETY: called by the interpreter, as said above.
         let answer = unsafe { conjure::<F>()(Obj::from_ref(&slf), py, Bound::ref_from_ptr(py, &other), op)? };
         match answer {
-            Some(answer) => answer.into_result(py),
+            Some(answer) => Ok(answer.into_result(py)),
             None => Ok(py.NotImplemented().into_ptr()),
         }
     })
@@ -489,29 +479,31 @@ where
         + 'static,
 {
     let mut how = ffi::PySendResult::PYGEN_ERROR;
-    let obj = boundary(|py| {
+    let obj = entry(|py| {
         // SAFETY: see above; `arg` is a valid object.
-        let sent = unsafe { conjure::<F>()(Obj::from_ref(&slf), py, Some(Bound::ref_from_ptr(py, &arg)))? };
-        Ok(match sent {
-            Sent::Next(obj) => {
+        let sent = unsafe { conjure::<F>()(Obj::from_ref(&slf), py, Some(Bound::ref_from_ptr(py, &arg))) };
+        match sent {
+            Ok(Sent::Next(obj)) => {
                 how = ffi::PySendResult::PYGEN_NEXT;
                 obj.into_ptr()
             }
-            Sent::Return(obj) => {
+            Ok(Sent::Return(obj)) => {
                 how = ffi::PySendResult::PYGEN_RETURN;
                 obj.into_ptr()
             }
-        })
+            Err(err) => raise(py, err),
+        }
     });
     // SAFETY: the caller's place for the result.
     unsafe { *result = obj };
     how
 }
 
-fn sent_to_object(sent: Sent, taker: Taker) -> *mut ffi::PyObject {
+#[inline]
+fn sent_to_object(py: Python<'_>, sent: PyResult<Sent>, taker: Taker) -> *mut ffi::PyObject {
     match sent {
-        Sent::Next(obj) => obj.into_ptr(),
-        Sent::Return(value) => {
+        Ok(Sent::Next(obj)) => obj.into_ptr(),
+        Ok(Sent::Return(value)) => {
             // `tp_iternext` may end without an exception, which stands for StopIteration(None).
             if taker == Taker::Frame || !value.is_none() {
                 // SAFETY: attached; the value is handed over.
@@ -519,6 +511,7 @@ fn sent_to_object(sent: Sent, taker: Taker) -> *mut ffi::PyObject {
             }
             ptr::null_mut()
         }
+        Err(err) => raise(py, err),
     }
 }
 
@@ -529,11 +522,11 @@ where
         + Copy
         + 'static,
 {
-    boundary(|py| {
+    entry(|py| {
         // SAFETY: called by the interpreter, as said above.
         let this = unsafe { Obj::from_ref(&slf) };
-        let sent = conjure::<F>()(this, py, None)?;
-        Ok(sent_to_object(sent, Taker::Interpreter))
+        let sent = conjure::<F>()(this, py, None);
+        sent_to_object(py, sent, Taker::Interpreter)
     })
 }
 
@@ -547,11 +540,11 @@ where
         + Copy
         + 'static,
 {
-    boundary(|py| {
+    entry(|py| {
         // SAFETY: called by the interpreter, as said above.
         let (this, arg) = unsafe { (Obj::from_ref(&slf), Bound::ref_from_ptr(py, &arg)) };
-        let sent = conjure::<F>()(this, py, Some(arg))?;
-        Ok(sent_to_object(sent, Taker::Frame))
+        let sent = conjure::<F>()(this, py, Some(arg));
+        sent_to_object(py, sent, Taker::Frame)
     })
 }
 
@@ -566,10 +559,10 @@ where
     F: for<'a, 'py> Fn(&'a Obj<T>, Python<'py>, Args<'a, 'py>) -> PyResult<Sent> + Copy + 'static,
 {
     // SAFETY: called by the interpreter, as said above.
-    boundary(|py| unsafe {
+    entry(|py| unsafe {
         let args = Args::from_fastcall(py, args, nargs as usize, kwnames);
-        let sent = conjure::<F>()(Obj::from_ref(&slf), py, args)?;
-        Ok(sent_to_object(sent, Taker::Frame))
+        let sent = conjure::<F>()(Obj::from_ref(&slf), py, args);
+        sent_to_object(py, sent, Taker::Frame)
     })
 }
 

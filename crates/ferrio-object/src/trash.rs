@@ -50,6 +50,7 @@ impl Trash {
     }
 
     /// Puts an object off.
+    #[cold]
     pub(crate) fn put_off(&self, obj: *mut ffi::PyObject, destroy: Destroy) {
         self.later.borrow_mut().push((obj, destroy));
     }
@@ -65,13 +66,22 @@ impl Trash {
         destructor();
         // Only the deepest level empties the trash, so that it gets no deeper by that.
         if nesting == self.nesting_max.get() {
-            loop {
-                let next = self.later.borrow_mut().pop();
-                let Some((obj, destroy)) = next else { break };
-                // SAFETY: by contract; it is taken off the list first.
-                unsafe { destroy(obj) };
-            }
+            // SAFETY: by contract.
+            unsafe { self.empty() };
         }
         self.nesting.set(self.nesting.get() - 1);
+    }
+
+    /// # Safety
+    /// As [`Trash::nested`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn empty(&self) {
+        loop {
+            let next = self.later.borrow_mut().pop();
+            let Some((obj, destroy)) = next else { break };
+            // SAFETY: by contract; it is taken off the list first.
+            unsafe { destroy(obj) };
+        }
     }
 }

@@ -1,6 +1,39 @@
 //! Python subclasses, and everything with which Python could get at an instance whose contents are not there.
 
+use ferrio_object::Obj;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::attached;
+use super::classes::{Leaf, Node};
 use crate::python;
+
+/// The derived class that was met last is remembered. Classes come and go at the same addresses, and change.
+#[test]
+fn only_what_is_derived_is_cast() {
+    attached(|py, module| {
+        let class = |bases: &[&str]| {
+            let bases =
+                pyo3::types::PyTuple::new(py, bases.iter().map(|base| module.getattr(*base).unwrap()));
+            let class = py.import("builtins").unwrap().getattr("type").unwrap();
+            class.call1(("Made", bases.unwrap(), PyDict::new(py))).unwrap()
+        };
+        let made = |class: &Bound<'_, PyAny>| Obj::from(class.call0().unwrap());
+        let kept = class(&["Leaf"]);
+        for round in 0..100 {
+            let leaf = class(&["Leaf"]);
+            assert!(made(&leaf).cast::<Leaf>().is_some() && made(&leaf).cast::<Node>().is_some());
+            leaf.setattr("changed", round).unwrap();
+            assert!(made(&leaf).cast::<Leaf>().is_some() && made(&kept).cast::<Leaf>().is_some());
+            drop(leaf);
+            let node = class(&["Node"]);
+            assert!(made(&node).cast::<Leaf>().is_none() && made(&node).cast::<Node>().is_some());
+            drop(node);
+            let other = class(&[]);
+            assert!(made(&other).cast::<Leaf>().is_none() && made(&other).cast::<Node>().is_none());
+        }
+    });
+}
 
 #[test]
 fn cycles_through_a_subclass() {

@@ -3,7 +3,7 @@
 use std::thread;
 
 use ferrio_object::{
-    ClassDef, GilShared, GilStatic, Obj, ObjCell, ThreadState, handled_exception, with_handled,
+    ClassDef, GilShared, GilStatic, Obj, ObjCell, StateAtHand, ThreadState, handled_exception, with_handled,
 };
 use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
@@ -265,5 +265,51 @@ fn empty_contexts_are_used_again() {
         assert!(ThreadState::recycle_context(clean).is_none());
         assert_eq!(fresh().as_ptr(), address);
         assert!(ThreadState::recycle_context(Obj::none(py)).is_some());
+    });
+}
+
+/// Threads that take turns, each with a state at hand: what is read in it is the thread's own.
+#[test]
+fn each_thread_has_its_state_and_its_object() {
+    attached(|py, _| {
+        let set = |py: Python<'_>, depth: i32| {
+            let sys = py.import("sys").unwrap();
+            sys.call_method1("set_coroutine_origin_tracking_depth", (depth,)).unwrap();
+        };
+        let mine = Obj::from(PyList::empty(py));
+        let before = ThreadState::replace_object(py, Some(mine.clone()));
+        assert!(before.is_none());
+        let outer = StateAtHand::begin(py);
+        set(py, 3);
+        for depth in [5, 7] {
+            py.detach(|| {
+                let others = move || {
+                    Python::attach(|py| {
+                        assert!(ThreadState::object(py).is_none(), "left by a thread that has ended");
+                        let list = Obj::from(PyList::empty(py));
+                        drop(ThreadState::replace_object(py, Some(list.clone())));
+                        assert_eq!(ThreadState::origin_tracking_depth(py), 0);
+                        let _at_hand = StateAtHand::begin(py);
+                        set(py, depth);
+                        assert_eq!(ThreadState::origin_tracking_depth(py), depth);
+                        assert!(ThreadState::object(py).is_some_and(|object| object.is(&list)));
+                    });
+                    // Attached anew, such a thread has another state; the one from before is freed.
+                    Python::attach(|py| assert_eq!(ThreadState::origin_tracking_depth(py), 0));
+                };
+                thread::spawn(others).join().unwrap();
+            });
+            assert_eq!(ThreadState::origin_tracking_depth(py), 3);
+            assert!(ThreadState::object(py).is_some_and(|object| object.is(&mine)));
+        }
+        // Greenlets leave loops in any order.
+        let inner = StateAtHand::begin(py);
+        drop(outer);
+        assert_eq!(ThreadState::origin_tracking_depth(py), 3);
+        drop(inner);
+        set(py, 0);
+        assert_eq!(ThreadState::origin_tracking_depth(py), 0);
+        let last = ThreadState::replace_object(py, None);
+        assert!(last.is_some_and(|object| object.is(&mine)) && ThreadState::object(py).is_none());
     });
 }
