@@ -2,8 +2,8 @@
 //!
 //! Everything an asyncio event loop needs below the object model lives here: a [`driver`] that waits for file
 //! descriptors, [`timers`], the [`registry`] that turns a kernel event back into its owner, the pending bytes of a
-//! transport ([`write_queue`]) and when they are sent ([`write_timing`]), those of a stream ([`read_buffer`]), the [`signal`] pipe, and native threads for
-//! [`blocking`] calls. The rooms above (`ferrio-object`, `ferrio`) join them to Python; CI proves with `cargo tree`
+//! transport ([`write_queue`]) and when they are sent ([`write_timing`], [`batch_timing`]), those of a stream
+//! ([`read_buffer`]), the [`signal`] pipe, and native threads for [`blocking`] calls. The rooms above (`ferrio-object`, `ferrio`) join them to Python; CI proves with `cargo tree`
 //! that no pyo3 is reachable from here.
 //!
 //! What holds everywhere in this crate:
@@ -19,14 +19,17 @@
 
 #![deny(unsafe_code)]
 
+pub mod batch_timing;
 pub mod blocking;
 pub mod clock;
 pub mod completions;
 pub mod driver;
+pub mod monitor;
 pub mod read_buffer;
 pub mod registry;
 pub mod signal;
 pub mod timers;
+pub mod tls_state;
 pub mod turn_queue;
 pub mod write_queue;
 pub mod write_timing;

@@ -105,7 +105,7 @@ impl Default for Habit {
 
 /// How a round was.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Round {
+pub(crate) enum Round {
     /// Several writes, and quick: to hold back the first ones saves work.
     Gathers,
     /// One write, or slow.
@@ -115,7 +115,13 @@ enum Round {
 }
 
 impl Habit {
-    fn note(&mut self, round: Round) {
+    /// Whether enough rounds in a row were quick and made several writes.
+    #[inline]
+    pub(crate) const fn is_usual(self) -> bool {
+        self.streak >= self.needed
+    }
+
+    pub(crate) fn note(&mut self, round: Round) {
         match round {
             Round::Gathers => {
                 self.streak = (self.streak + 1).min(CAUTIOUS);
@@ -250,6 +256,17 @@ impl WriteTiming {
         self.held = 0;
     }
 
+    /// Ends a round of one write on a connection without a habit, whose server has none either: the usual one, of which
+    /// there is nothing to note. False if [`Self::round_ended`] has to be called.
+    #[inline]
+    pub fn lone_round_ended(&mut self, habit: Habit) -> bool {
+        let lone = self.writes == 1 && self.held == 0 && self.streak == 0 && habit.streak == 0;
+        if lone {
+            self.writes = 0;
+        }
+        lone
+    }
+
     #[inline]
     fn note(&mut self, round: Round, habit: &mut Habit) {
         self.streak = if round == Round::Gathers { (self.streak + 1).min(CAUTIOUS) } else { 0 };
@@ -312,6 +329,25 @@ mod tests {
             assert_eq!(answer, Answer::Send);
         }
         timing.round_ended(&mut habit, || panic!("the clock is read"));
+    }
+
+    #[test]
+    fn a_lone_round_ends_as_any_other() {
+        let mut habit = Habit::default();
+        let mut lone = WriteTiming::new(habit);
+        assert!(!lone.lone_round_ended(habit), "there is no round");
+        let _ = lone.write(1, moment(0), &mut habit, || 0.0);
+        let mut ended = lone;
+        ended.round_ended(&mut habit, || 0.0);
+        assert!(lone.lone_round_ended(habit));
+        assert_eq!((lone.writes, lone.streak, lone.held), (ended.writes, ended.streak, ended.held));
+        // What others have shown, one write in a round ends.
+        let mut others = habit;
+        used(&mut others);
+        let _ = lone.write(1, moment(1), &mut habit, || 0.0);
+        assert!(!lone.lone_round_ended(others));
+        let _ = lone.write(1, moment(1), &mut habit, || 0.0);
+        assert!(!lone.lone_round_ended(habit), "several writes are the beginning of a habit");
     }
 
     #[test]

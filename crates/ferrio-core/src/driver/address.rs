@@ -18,6 +18,49 @@ pub enum Address {
     Other { family: i32, data: Vec<u8> },
 }
 
+/// An IPv4 address in dotted decimals, as Rust and the C library write it. A server of datagrams shows one to its protocol
+/// for each, and Rust's formatting would be a fifth of what ferrio and the interpreter do for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ipv4Text {
+    text: [u8; Self::LONGEST],
+    len: usize,
+}
+
+impl Ipv4Text {
+    const LONGEST: usize = "255.255.255.255".len();
+
+    /// The text of an address.
+    #[must_use]
+    pub fn of(ip: Ipv4Addr) -> Self {
+        let mut this = Self { text: [0; Self::LONGEST], len: 0 };
+        for (place, octet) in ip.octets().into_iter().enumerate() {
+            if place > 0 {
+                this.push(b'.');
+            }
+            if octet >= 100 {
+                this.push(b'0' + octet / 100);
+            }
+            if octet >= 10 {
+                this.push(b'0' + octet / 10 % 10);
+            }
+            this.push(b'0' + octet % 10);
+        }
+        this
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.text[self.len] = byte;
+        self.len += 1;
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // It is ASCII.
+        std::str::from_utf8(&self.text[..self.len]).unwrap_or_default()
+    }
+}
+
 /// A kernel address record with room for every family.
 pub(super) struct Storage {
     record: MaybeUninit<libc::sockaddr_storage>,
@@ -176,6 +219,16 @@ mod tests {
 
     fn there_and_back(address: &Address) -> Address {
         Storage::encode(address).unwrap().decode()
+    }
+
+    #[test]
+    fn the_text_of_an_ipv4_address_is_rusts() {
+        for octet in 0..=u8::MAX {
+            for octets in [[octet, 0, 10, 255], [1, octet, octet, 99], [255, 255, 255, octet]] {
+                let ip = Ipv4Addr::from(octets);
+                assert_eq!(Ipv4Text::of(ip).as_str(), ip.to_string());
+            }
+        }
     }
 
     #[test]

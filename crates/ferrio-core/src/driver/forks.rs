@@ -1,5 +1,6 @@
 //! Telling a forked child from its parent: what the kernel shares between them belongs to one of them alone.
 
+use std::os::fd::RawFd;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -19,6 +20,13 @@ pub(super) fn forks() -> u32 {
         unsafe { libc::pthread_atfork(None, None, Some(forked)) };
     });
     FORKS.load(Ordering::Relaxed)
+}
+
+/// In a forked child, closes a descriptor that it has inherited and that only a thread of the parent's uses.
+pub fn close_in_forked_child(fd: RawFd) {
+    // SAFETY: takes no pointers. The thread that owns the descriptor is not in this process; with a wrong number it
+    // closes the wrong file, but cannot break memory.
+    unsafe { libc::close(fd) };
 }
 
 /// The process in which something was made.

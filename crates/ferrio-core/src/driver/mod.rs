@@ -44,6 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub mod address;
+pub mod child;
 pub mod datagram;
 pub mod epoll;
 mod event;
@@ -54,16 +55,17 @@ mod page_buffer;
 pub mod pipe;
 pub mod resolve;
 pub mod socket;
+pub mod spawn;
 mod sys;
 #[cfg(test)]
 mod testing;
 pub mod uring;
 mod wakeup;
 
-pub use address::Address;
+pub use address::{Address, Ipv4Text};
 pub use epoll::{Epoll, Precision};
 pub use event::{Event, Events, Interest, Readiness, Token};
-pub use forks::Process;
+pub use forks::{Process, close_in_forked_child};
 pub use page_buffer::PageBuffer;
 pub use uring::{Availability, Uring};
 pub use wakeup::Waker;

@@ -81,6 +81,12 @@ pub fn write_waiting(fd: RawFd, data: &[u8]) -> io::Result<usize> {
     count.map(|count| count as usize).map_err(interrupted)
 }
 
+/// Sets how many bytes a pipe holds; the kernel rounds up.
+pub fn set_size(fd: RawFd, size: i32) -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    once(|| unsafe { libc::fcntl(fd, libc::F_SETPIPE_SZ, size) }).map(drop)
+}
+
 /// The loop runs the signal's handler, and is told again that the file is ready.
 fn interrupted(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::Interrupted { io::ErrorKind::WouldBlock.into() } else { error }

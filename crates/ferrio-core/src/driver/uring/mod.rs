@@ -25,26 +25,57 @@ mod table;
 
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 pub use ring::{Availability, availability};
 use ring::{CANCELLED, Ring, WAKE, Waited};
 use table::Table;
 
-use super::{Backend, Event, Events, Interest, Token, Waker, file};
+use super::{Backend, Event, Events, Interest, Process, Token, Waker, file};
 
 /// One ring and the eventfd that wakes it.
 pub struct Uring {
+    first: Generation,
+    waker: Arc<Waker>,
+}
+
+/// What belongs to one process. A thread in `poll` holds these locks without the GIL, so a fork may find them held, and
+/// nobody would ever release them in the child: a forked child makes its own.
+struct Generation {
+    process: Process,
     /// Held for as long as a thread is in `poll`. Comes before `table` where both are held.
     ring: Mutex<Option<Ring>>,
     table: Mutex<Table>,
-    waker: Arc<Waker>,
+    /// That of a forked child.
+    next: OnceLock<Box<Generation>>,
 }
 
 impl std::fmt::Debug for Uring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Uring").field("table", &self.table).finish_non_exhaustive()
+        f.debug_struct("Uring").field("table", &self.current().table).finish_non_exhaustive()
+    }
+}
+
+impl Generation {
+    fn new(ring: Option<Ring>, table: Table) -> Self {
+        Self {
+            process: Process::current(),
+            ring: Mutex::new(ring),
+            table: Mutex::new(table),
+            next: OnceLock::new(),
+        }
+    }
+
+    /// That of a forked child, which watches what the parent watched. If another thread was changing the table when the
+    /// process forked, it is lost: the loop that it belongs to runs in that thread, which the child does not have.
+    fn of_child(&self) -> Self {
+        // The old ring holds the files of its polls.
+        if let Some(mut ring) = unless_held(&self.ring) {
+            drop(ring.take());
+        }
+        let table = unless_held(&self.table).map(|mut table| std::mem::take(&mut *table));
+        Self::new(None, table.unwrap_or_default())
     }
 }
 
@@ -53,24 +84,37 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn unless_held<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
 impl Uring {
     /// Errors: those of [`availability`], or the kernel's limits (`EMFILE`, `ENFILE`).
     pub fn new() -> io::Result<Self> {
         let ring = Ring::new()?;
-        Ok(Self {
-            ring: Mutex::new(Some(ring)),
-            table: Mutex::new(Table::default()),
-            waker: Arc::new(Waker::new()?),
-        })
+        Ok(Self { first: Generation::new(Some(ring), Table::default()), waker: Arc::new(Waker::new()?) })
+    }
+
+    #[inline]
+    fn current(&self) -> &Generation {
+        let mut generation = &self.first;
+        while !generation.process.is_current() {
+            generation = generation.next.get_or_init(|| Box::new(generation.of_child()));
+        }
+        generation
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        lock(&self.current().table)
     }
 
     /// The ring, if nobody is in `poll`.
     fn idle_ring(&self) -> Option<MutexGuard<'_, Option<Ring>>> {
-        match self.ring.try_lock() {
-            Ok(ring) => Some(ring),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        unless_held(&self.current().ring)
     }
 
     /// Something was queued in the table: a `poll` in progress is to look at it.
@@ -88,7 +132,7 @@ impl Uring {
         {
             return ring.cancel_now(user_data);
         }
-        lock(&self.table).cancel_later(user_data);
+        self.table().cancel_later(user_data);
         self.changed();
         Ok(())
     }
@@ -99,7 +143,7 @@ impl Uring {
             self.waker.renew_if_forked()?;
             // The old one first: it holds the files of its polls.
             drop(ring.take());
-            lock(&self.table).forget_armed();
+            self.table().forget_armed();
         }
         match ring {
             Some(ring) => Ok(ring),
@@ -112,7 +156,7 @@ impl Uring {
         if !ring.wake_armed {
             ring.arm_wake(self.waker.fd())?;
         }
-        let mut table = lock(&self.table);
+        let mut table = self.table();
         while let Some(user_data) = table.next_cancel() {
             ring.push_cancel(user_data)?;
         }
@@ -124,7 +168,7 @@ impl Uring {
 
     /// Takes completions in until there are no more, or `events` is full; returns how many.
     fn harvest(&self, ring: &mut Ring, events: &mut Events) -> usize {
-        let mut table = lock(&self.table);
+        let mut table = self.table();
         let mut count = 0;
         while events.len() < events.capacity()
             && let Some(completion) = ring.next()
@@ -186,7 +230,7 @@ impl Backend for Uring {
     fn register(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
         let identity = file::Identity::of(fd)?;
         identity.check_pollable(fd)?;
-        let stale = lock(&self.table).insert(fd, token, interest, identity)?;
+        let stale = self.table().insert(fd, token, interest, identity)?;
         if let Some(user_data) = stale {
             return self.cancel(user_data);
         }
@@ -196,19 +240,19 @@ impl Backend for Uring {
 
     fn reregister(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
         let identity = file::Identity::of(fd)?;
-        lock(&self.table).change(fd, token, interest, identity)?;
+        self.table().change(fd, token, interest, identity)?;
         self.changed();
         Ok(())
     }
 
     fn deregister(&self, fd: RawFd) -> io::Result<()> {
-        let armed = lock(&self.table).remove(fd)?;
+        let armed = self.table().remove(fd)?;
         armed.map_or(Ok(()), |user_data| self.cancel(user_data))
     }
 
     fn poll(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.prepare();
-        let mut ring = lock(&self.ring);
+        let mut ring = lock(&self.current().ring);
         self.own(&mut ring).and_then(|ring| self.wait(ring, events, timeout))
     }
 
@@ -219,6 +263,7 @@ impl Backend for Uring {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
     use std::thread;
 
     use super::*;
@@ -257,6 +302,72 @@ mod tests {
             Driver::with_kind(DriverKind::IoUring).unwrap_err()
         });
         assert_eq!(error.join().unwrap().raw_os_error(), Some(libc::EMFILE));
+    }
+
+    /// Runs `f` in a forked child, which has ten seconds; whether it returned true.
+    fn in_forked_child(f: impl FnOnce() -> bool) -> bool {
+        // SAFETY: the child runs `f`, which takes no lock of another thread's, and ends by `_exit`.
+        unsafe {
+            let child = libc::fork();
+            assert!(child >= 0);
+            if child == 0 {
+                libc::alarm(10);
+                libc::_exit(i32::from(!f()));
+            }
+            let mut status = 0;
+            assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
+            libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
+        }
+    }
+
+    #[test]
+    fn a_fork_while_another_thread_holds_the_locks() {
+        let Ok(uring) = Uring::new() else { return };
+        let (reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let (fd, token) = (reader.as_raw_fd(), Token::new(5, 0));
+        std::io::Write::write_all(&mut &writer, b"x").unwrap();
+        let child = || {
+            let mut events = Events::new();
+            // What was watched may be lost.
+            let _ = uring.deregister(fd);
+            uring.register(fd, token, Interest::READABLE).is_ok()
+                && uring.poll(&mut events, Some(Duration::from_secs(5))).is_ok()
+                && events.iter().any(|event| event.token == token && event.readable)
+        };
+        uring.register(fd, token, Interest::READABLE).unwrap();
+        assert!(in_forked_child(child), "with free locks");
+        let (held, release) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _ring = lock(&uring.current().ring);
+                let _table = uring.table();
+                held.wait();
+                release.wait();
+            });
+            held.wait();
+            let ended = in_forked_child(child);
+            release.wait();
+            assert!(ended, "with both locks held");
+        });
+        // The parent's is as it was.
+        let mut events = Events::new();
+        uring.poll(&mut events, Some(Duration::from_secs(5))).unwrap();
+        assert!(events.iter().any(|event| event.token == token));
+    }
+
+    #[test]
+    fn a_forked_child_watches_what_its_parent_watched() {
+        let Ok(uring) = Uring::new() else { return };
+        let (reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let token = Token::new(6, 0);
+        uring.register(reader.as_raw_fd(), token, Interest::READABLE).unwrap();
+        uring.poll(&mut Events::new(), Some(Duration::ZERO)).unwrap();
+        std::io::Write::write_all(&mut &writer, b"x").unwrap();
+        assert!(in_forked_child(|| {
+            let mut events = Events::new();
+            uring.poll(&mut events, Some(Duration::from_secs(5))).is_ok()
+                && events.iter().any(|event| event.token == token && event.readable)
+        }));
     }
 
     #[test]
