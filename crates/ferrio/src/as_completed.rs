@@ -17,7 +17,7 @@ use crate::event_loop::{LoopRef, running};
 use crate::future::{self, Future};
 use crate::future_likes;
 use crate::native_fn::{self, NativeFn};
-use crate::task;
+use crate::task::{self, registry};
 
 /// What a waiting coroutine finds.
 #[derive(Clone)]
@@ -109,6 +109,10 @@ impl AsCompleted {
             vec![me.clone()],
             completed,
         )?;
+        // Whichever task takes the items, this one is shown to await the futures, as with asyncio.
+        if let Some(task) = registry::current(py, &event_loop)? {
+            callback.set_resolves(&task);
+        }
         this.left.set(todo.len());
         this.todo.set(Some(Obj::from(&todo)));
         this.callback.set(Some(callback.clone()));

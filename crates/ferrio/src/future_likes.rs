@@ -414,13 +414,13 @@ pub(crate) fn chain(py: Python<'_>, source: &Obj, destination: &Obj) -> PyResult
 }
 
 fn check_cancel(py: Python<'_>, held: &[Obj], args: Args<'_, '_>) -> PyResult<()> {
-    let ([source, _, source_loop, destination_loop], Some(destination)) = (held, args.get(0)) else {
+    let ([source, _, source_loop, _], Some(destination)) = (held, args.get(0)) else {
         return Ok(());
     };
     if !destination.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
         return Ok(());
     }
-    if source_loop.is_none() || source_loop.is(destination_loop) {
+    if source_loop.is_none() || runs_here(py, source_loop) {
         source.bind(py).call_method0(intern!(py, "cancel"))?;
     } else {
         let cancel = source.bind(py).getattr(intern!(py, "cancel"))?;
@@ -441,7 +441,10 @@ fn set_state(py: Python<'_>, held: &[Obj], args: Args<'_, '_>) -> PyResult<()> {
     {
         return Ok(());
     }
-    if destination_loop.is_none() || destination_loop.is(source_loop) {
+    // Before 3.14 a future that is done already when it is chained takes a turn all the same.
+    let at_once =
+        if cfg!(Py_3_14) { runs_here(py, destination_loop) } else { destination_loop.is(source_loop) };
+    if destination_loop.is_none() || at_once {
         return transfer(py, source, destination);
     }
     if destination_loop_closed(py, destination_loop)? {
@@ -454,6 +457,12 @@ fn set_state(py: Python<'_>, held: &[Obj], args: Args<'_, '_>) -> PyResult<()> {
         })?;
     destination_loop.bind(py).call_method1(intern!(py, "call_soon_threadsafe"), (copy,))?;
     Ok(())
+}
+
+/// Whether a loop runs in this thread: its futures may be touched at once, and have to be if the loop is to see what
+/// happens to them in this turn (gh-105836).
+fn runs_here(py: Python<'_>, event_loop: &Obj) -> bool {
+    running::get(py).is_some_and(|running| running.is(event_loop))
 }
 
 fn destination_loop_closed(py: Python<'_>, event_loop: &Obj) -> PyResult<bool> {

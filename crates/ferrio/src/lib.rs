@@ -12,6 +12,7 @@ mod debug;
 mod exceptions;
 mod imported;
 mod log;
+mod mocks;
 mod native_fn;
 mod trsock;
 mod warnings;
@@ -43,6 +44,8 @@ mod wait_for;
 mod files;
 mod server;
 mod streams;
+mod subprocess;
+mod tls;
 mod transports;
 
 // The event loop's methods, its class and the turn.
@@ -51,6 +54,9 @@ mod rebind;
 
 // What runs a loop, or uses it as a program does.
 mod extras;
+mod graph;
+mod legacy;
+mod monitor;
 mod private;
 mod runners;
 mod threads;

@@ -5,8 +5,9 @@ use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
 use crate::{
     as_completed, base_events, coro, coroutines, debug, event_loop, extras, files, future, future_likes,
-    gather, locks, native_fn, private, queues, rebind, runners, server, shield, sleep, staggered, stock,
-    streams, task, taskgroups, threads, timeouts, transports, trsock, wait, wait_for,
+    gather, graph, legacy, locks, mocks, monitor, native_fn, private, queues, rebind, runners, server,
+    shield, sleep, staggered, stock, streams, subprocess, task, taskgroups, threads, timeouts, tls,
+    transports, trsock, wait, wait_for,
 };
 
 pub(crate) fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -41,13 +42,19 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
         files::add,
         transports::add,
         streams::add,
+        tls::add,
+        subprocess::add,
         server::add,
         base_events::add,
         rebind::add,
         threads::add,
         runners::add,
         private::add,
+        mocks::add,
+        graph::add,
+        monitor::add,
         extras::add,
+        legacy::add,
     ] {
         add(module)?;
     }
@@ -72,6 +79,7 @@ fn forget_in_forked_child(py: Python<'_>) -> PyResult<()> {
             std::mem::forget(running);
             crate::stock::forget_in_forked_child(py)?;
             crate::task::registry::forget_in_forked_child(py)?;
+            crate::monitor::forget_in_forked_child(py);
             crate::base_events::signals::forget_in_forked_child(py)
         },
     )?;

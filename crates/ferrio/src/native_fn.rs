@@ -28,8 +28,8 @@ pub struct NativeFn {
     name: &'static str,
     code: Code,
     held: RefCell<Held>,
-    /// The future that this done-callback resolves. What awaits it awaits the futures that this is a callback of too,
-    /// in the call graph.
+    /// The future that this done-callback resolves: what awaits it awaits the futures that this is a callback of too, in
+    /// the call graph. Or the task itself that awaits them.
     resolves: ObjCell,
     weaklist: WeakList,
 }
@@ -62,12 +62,12 @@ pub(crate) fn done_callback(
 }
 
 impl NativeFn {
-    /// Notes which future the callback resolves.
+    /// Notes which future the callback resolves, or which task it is to wake in the end.
     pub(crate) fn set_resolves<T: 'static>(&self, fut: &Obj<T>) {
         self.resolves.set(Some(fut.as_any().clone()));
     }
 
-    /// The future that the callback resolves, where that was noted.
+    /// The future that the callback resolves, or the task that it is to wake, where that was noted.
     pub(crate) fn resolves(&self) -> Option<Obj> {
         self.resolves.get()
     }

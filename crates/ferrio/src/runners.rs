@@ -391,7 +391,41 @@ impl Class for Runner {
                 Raises RuntimeError if a loop is running in this thread or the runner is closed.",
             )
             .method0("_lazy_init", |this: &Obj<Self>, py: Python<'_>| this.open(py).map(drop), "")
-            .getter("_loop", |this: &Obj<Self>, _py: Python<'_>| this.event_loop.get(), "");
+            .getter("_loop", |this: &Obj<Self>, _py: Python<'_>| this.event_loop.get(), "")
+            .getter("_context", |this: &Obj<Self>, _py: Python<'_>| this.context.get(), "")
+            .getter("_interrupt_count", |this: &Obj<Self>, _py: Python<'_>| this.interrupts.get(), "")
+            .getter("_set_event_loop", |this: &Obj<Self>, _py: Python<'_>| this.set_event_loop.get(), "")
+            .getset(
+                "_debug",
+                |this: &Obj<Self>, _py: Python<'_>| this.debug.get(),
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    this.debug.set(Obj::unless_none(value));
+                    Ok(())
+                },
+                "",
+            )
+            .getset(
+                "_loop_factory",
+                |this: &Obj<Self>, _py: Python<'_>| this.loop_factory.get(),
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    this.loop_factory.set(Obj::unless_none(value));
+                    Ok(())
+                },
+                "",
+            )
+            .getter(
+                "_state",
+                |this: &Obj<Self>, py: Python<'_>| {
+                    let name = match this.state.get() {
+                        State::Created => "created",
+                        State::Initialized => "initialized",
+                        State::Closed => "closed",
+                    };
+                    let states = crate::imported::module(py, "ferrio.runners")?.getattr("_State")?;
+                    Ok::<_, PyErr>(Obj::from(states.call1((name,))?))
+                },
+                "",
+            );
     }
 }
 

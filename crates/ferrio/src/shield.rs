@@ -17,6 +17,14 @@ use crate::task;
 pub(crate) fn py_shield(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let [arg] = args.bind(&Signature::new("shield", ["arg"]))?;
     let Some(arg) = arg else { return Ok(Obj::none(py)) };
+    shield(py, arg)
+}
+
+/// `shield(arg)`, for an argument in hand.
+///
+/// # Errors
+/// As `ensure_future`.
+pub(crate) fn shield(py: Python<'_>, arg: &Bound<'_, PyAny>) -> PyResult<Obj> {
     let inner = task::ensure_future(py, arg, None)?;
     if future_likes::is_done(py, &inner)? {
         return Ok(inner);

@@ -5,18 +5,19 @@
 //! Where that is loaded, which the package's front door tells ([`py_meet`]), our loops and tasks set them too, and what
 //! we do not know ourselves we ask there. Where it is not loaded, all this is one look at an empty cell.
 //!
-//! Nothing in here may import stock. A loop that runs in another thread at the moment when stock is loaded tells it
-//! nothing until it is run again: the marks are its own thread's.
+//! Nothing in here may import stock. The marks are a thread's own: a loop that runs in another thread at the moment when
+//! stock is loaded sets them in its next turn.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 
 use ferrio_object::{Args, ClassDef, GilStatic, Obj, Signature};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PySet};
 
-use crate::event_loop::{Loop, running};
+use crate::event_loop::{Loop, call_soon_native, running};
 use crate::future::Future;
+use crate::native_fn;
 use crate::task::Task;
 
 /// What is asked of `_asyncio`.
@@ -38,6 +39,9 @@ enum CurrentTask {
 }
 
 static STOCK: GilStatic<OnceCell<Stock>> = GilStatic::new(OnceCell::new());
+
+/// The loops that run and have told nobody, because stock is not there yet.
+static NOT_TOLD: GilStatic<RefCell<Vec<Obj<Loop>>>> = GilStatic::new(RefCell::new(Vec::new()));
 
 /// `_meet_stock(_asyncio, all_tasks)`: stock asyncio is there from now on.
 ///
@@ -76,7 +80,23 @@ pub(crate) fn py_meet(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
             swap_task(py, event_loop.as_any(), Some(&task))?;
         }
     }
-    Ok(())
+    let not_told = NOT_TOLD.get(py).take();
+    not_told.iter().filter(|event_loop| !event_loop.tells_stock.get()).try_for_each(|event_loop| {
+        let tell = native_fn::function(py, "_tell_stock", vec![event_loop.as_any().clone()], tell)?;
+        call_soon_native(event_loop, py, &tell, &[], None)?;
+        event_loop.wake();
+        Ok(())
+    })
+}
+
+/// Sets the mark in the thread that runs the loop.
+fn tell(py: Python<'_>, held: &[Obj], _args: Args<'_, '_>) -> PyResult<()> {
+    match held[0].cast::<Loop>() {
+        Some(event_loop) if running::own(py).is_some_and(|own| own.is(event_loop.as_any())) => {
+            enter_loop(py, event_loop).map(drop)
+        }
+        _ => Ok(()),
+    }
 }
 
 #[inline]
@@ -92,7 +112,10 @@ pub(crate) fn running_loop(py: Python<'_>) -> Option<Obj> {
 
 /// A loop of ours begins to run. Hands out what stock took for the running loop.
 pub(crate) fn enter_loop(py: Python<'_>, event_loop: &Obj<Loop>) -> PyResult<Option<Obj>> {
-    let Some(stock) = met(py) else { return Ok(None) };
+    let Some(stock) = met(py) else {
+        NOT_TOLD.get(py).borrow_mut().push(event_loop.clone());
+        return Ok(None);
+    };
     let outer = running_loop(py);
     stock.set_running_loop.bind(py).call1((event_loop,))?;
     event_loop.tells_stock.set(true);
@@ -101,9 +124,15 @@ pub(crate) fn enter_loop(py: Python<'_>, event_loop: &Obj<Loop>) -> PyResult<Opt
 
 /// It has stopped.
 pub(crate) fn leave_loop(py: Python<'_>, event_loop: &Obj<Loop>, outer: Option<Obj>) -> PyResult<()> {
-    if event_loop.tells_stock.replace(false)
-        && let Some(stock) = met(py)
-    {
+    let Some(stock) = met(py) else {
+        let mut not_told = NOT_TOLD.get(py).borrow_mut();
+        let place = not_told.iter().rposition(|other| other.is(event_loop));
+        let left = place.map(|place| not_told.remove(place));
+        drop(not_told);
+        drop(left);
+        return Ok(());
+    };
+    if event_loop.tells_stock.replace(false) {
         stock.set_running_loop.bind(py).call1((outer,))?;
     }
     Ok(())
@@ -115,6 +144,8 @@ pub(crate) fn leave_loop(py: Python<'_>, event_loop: &Obj<Loop>, outer: Option<O
 /// # Errors
 /// What stock's functions raise.
 pub(crate) fn forget_in_forked_child(py: Python<'_>) -> PyResult<()> {
+    // The loops are the child's copies of what the parent goes on using.
+    std::mem::forget(NOT_TOLD.get(py).take());
     let (Some(stock), Some(event_loop)) = (met(py), running_loop(py)) else { return Ok(()) };
     let Some(ours) = event_loop.cast::<Loop>() else { return Ok(()) };
     // The task first: since 3.14 stock asks whose loop runs.
@@ -181,6 +212,22 @@ pub(crate) fn add_tasks(py: Python<'_>, event_loop: &Obj, set: &Bound<'_, PySet>
         set.add(task?)?;
     }
     Ok(())
+}
+
+/// Whether `obj` is an instance of stock's Future, or of a class derived from it.
+///
+/// # Errors
+/// What `isinstance()` raises.
+pub(crate) fn is_future(py: Python<'_>, obj: &Obj) -> PyResult<bool> {
+    met(py).map_or(Ok(false), |stock| obj.bind(py).is_instance(stock.future.bind(py)))
+}
+
+/// Whether `obj` is an instance of stock's Task, or of a class derived from it.
+///
+/// # Errors
+/// What `isinstance()` raises.
+pub(crate) fn is_task(py: Python<'_>, obj: &Obj) -> PyResult<bool> {
+    met(py).map_or(Ok(false), |stock| obj.bind(py).is_instance(stock.task.bind(py)))
 }
 
 /// The `__class__` of a future or task: stock's, where it is loaded, so that `isinstance()` with stock's name is true.

@@ -9,7 +9,9 @@
 use std::cell::Cell;
 
 use ferrio_core::clock;
-use ferrio_object::{Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Sent, Signature, await_iter, send};
+use ferrio_object::{
+    Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Sent, Signature, await_iter, float_of, send,
+};
 use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -17,9 +19,10 @@ use pyo3::prelude::*;
 use crate::coro::{self, Co, Kept, Local};
 use crate::coroutines::{self, Native, NativeCoroutine, Phase, executing, just_started, reused};
 use crate::event_loop::{LoopRef, running};
+use crate::native_fn::{self, NativeFn};
 use crate::task::{self, registry};
 use crate::timeouts::{Timeout, timed_out};
-use crate::{exceptions, future_likes, native_fn};
+use crate::{exceptions, future_likes};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -44,13 +47,18 @@ pub struct WaitFor {
 /// # Errors
 /// `MemoryError`.
 pub(crate) fn coroutine(py: Python<'_>, awaitable: Obj, limit: Obj) -> PyResult<Obj> {
-    let contents = WaitFor {
-        state: Cell::new(State::Created),
-        inner: ObjCell::new(awaitable),
-        limit: (!limit.is_none()).then_some(limit).into(),
-        timeout: ObjCell::empty(),
-    };
-    Ok(Obj::<WaitFor>::create(py, (((), Native::new(py)), contents))?.into_any())
+    let limit = (!limit.is_none()).then_some(limit);
+    let native = Native::new(py);
+    let made = Obj::<WaitFor>::create_with(py, || {
+        let contents = WaitFor {
+            state: Cell::new(State::Created),
+            inner: ObjCell::new(awaitable),
+            limit: limit.into(),
+            timeout: ObjCell::empty(),
+        };
+        (((), native), contents)
+    });
+    Ok(made?.into_any())
 }
 
 /// Awaits `awaitable` for at most `timeout` seconds.
@@ -73,11 +81,12 @@ pub(crate) fn py_wait_for(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
 
 impl WaitFor {
     /// Takes the first step of what is awaited.
+    #[inline]
     fn begin(&self, py: Python<'_>) -> PyResult<Sent> {
         let Some(awaitable) = self.inner.take() else { return Err(reused()) };
         let event_loop = running::running_loop(py)?;
         let limit = self.limit.take();
-        let seconds = limit.as_ref().and_then(|limit| limit.bind(py).extract::<f64>().ok());
+        let seconds = limit.as_ref().and_then(|limit| float_of(limit.bind(py)).ok());
         if let Some(limit) = &limit {
             let over = match seconds {
                 Some(seconds) => seconds <= 0.0,
@@ -120,13 +129,13 @@ impl WaitFor {
         self.first_step(py, awaitable)
     }
 
+    #[inline]
     fn first_step(&self, py: Python<'_>, awaitable: Obj) -> PyResult<Sent> {
         let inner = await_iter(py, &awaitable)?;
-        let sent = send(py, &inner, None);
-        if matches!(sent, Ok(Sent::Next(_))) {
-            self.inner.set(Some(inner));
-        }
-        sent
+        // Kept before the step, for the call graph; what a coroutine is driven by is then its other reference.
+        let driven = if inner.is(&awaitable) { awaitable } else { inner.clone() };
+        self.inner.set(Some(inner));
+        send(py, &driven, None)
     }
 
     /// Notes what a step came to, and leaves the timeout if it was the last one.
@@ -174,6 +183,11 @@ impl NativeCoroutine for WaitFor {
         if self.state.get() == State::Waiting { self.inner.get() } else { None }
     }
 
+    fn driven(&self, _py: Python<'_>) -> Option<Obj> {
+        self.inner.get()
+    }
+
+    #[inline]
     fn send(this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Sent> {
         match this.state.get() {
             State::Created if value.is_some_and(|value| !value.is_none()) => Err(just_started()),
@@ -228,7 +242,7 @@ impl NativeCoroutine for WaitFor {
 
 /// `wait_for` with no time left: what is done already counts, anything else is cancelled before it can begin.
 fn time_is_up(py: Python<'_>, event_loop: LoopRef, awaitable: Obj) -> PyResult<Obj> {
-    coro::coroutine(py, "wait_for", move |co| {
+    coro::coroutine(py, "_cancel_and_wait", move |co| {
         let (event_loop, awaitable) = (co.keep(event_loop), co.hold(awaitable));
         async move {
             let fut = {
@@ -309,6 +323,9 @@ fn waiter(py: Python<'_>, event_loop: &LoopRef) -> PyResult<(Obj, Obj)> {
     let release = native_fn::function(py, "_release_waiter", vec![waiter.clone()], |py, held, _args| {
         future_likes::wake(py, &held[0]).map(drop)
     })?;
+    if let Some(function) = release.cast_exact::<NativeFn>() {
+        function.set_resolves(&waiter);
+    }
     Ok((waiter, release))
 }
 

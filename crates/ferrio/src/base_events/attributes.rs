@@ -109,6 +109,24 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
         .method("_check_callback", check_callback, "")
         .getter("_old_agen_hooks", old_agen_hooks, "")
         .getset(
+            "_transports",
+            |this: &Obj<Loop>, py: Python<'_>| this.sockets.show_transports(py),
+            |this: &Obj<Loop>, _py: Python<'_>, value: Value<'_, '_>| {
+                this.sockets.own_transports.set(Obj::unless_none(value));
+                Ok(())
+            },
+            "The transports over sockets, by descriptor: as they are when one asks.",
+        )
+        .getset(
+            "_current_handle",
+            |this: &Obj<Loop>, _py: Python<'_>| this.current_handle.get(),
+            |this: &Obj<Loop>, _py: Python<'_>, value: Value<'_, '_>| {
+                this.current_handle.set(Obj::unless_none(value));
+                Ok(())
+            },
+            "The handle that runs, in debug mode.",
+        )
+        .getset(
             "_thread_id",
             |this: &Obj<Loop>, _py: Python<'_>| Some(this.thread_id.get()).filter(|id| *id != 0),
             set_thread_id,

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use ferrio_core::blocking;
-use ferrio_core::completions::{self, Completions};
+use ferrio_core::completions::{self, Completions, Slot, Ticket};
 use ferrio_object::Obj;
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
@@ -17,6 +17,8 @@ use crate::coro::{Co, Local};
 use crate::event_loop::{Loop, LoopRef};
 use crate::exceptions::FromIo;
 use crate::future::{self, Future};
+use crate::future_likes;
+use crate::native_fn::NativeFn;
 
 /// Forgets the call if its coroutine waits no more.
 struct CallGuard<'a> {
@@ -43,13 +45,7 @@ pub(super) async fn on_thread<T: Send + 'static>(
 ) -> PyResult<T> {
     let (wait, slot, _guard) = {
         let (py, this) = (co.py(), event_loop.get());
-        let driver = this.driver()?;
-        let number = this.calls.next.get();
-        this.calls.next.set(number + 1);
-        let completions = Arc::clone(
-            this.calls.completions.borrow_mut().get_or_insert_with(|| Completions::new(driver.waker())),
-        );
-        let (ticket, slot) = completions.ticket(number);
+        let (number, ticket, slot) = ticket(&this)?;
         let fut = Future::create(py, LoopRef::Native(this.clone()))?;
         let old = this.calls.waiting.borrow_mut().insert(number, fut.clone());
         drop(old);
@@ -61,6 +57,41 @@ pub(super) async fn on_thread<T: Send + 'static>(
     };
     wait.await?;
     completions::result(&slot).ok_or_else(|| PyRuntimeError::new_err("the call on a native thread failed"))
+}
+
+/// A number for a call, and what goes to the thread with it.
+fn ticket<T>(this: &Obj<Loop>) -> PyResult<(u64, Ticket<T>, Slot<T>)> {
+    let driver = this.driver()?;
+    let number = this.calls.next.get();
+    this.calls.next.set(number + 1);
+    let completions = Arc::clone(
+        this.calls.completions.borrow_mut().get_or_insert_with(|| Completions::new(driver.waker())),
+    );
+    let (ticket, slot) = completions.ticket(number);
+    Ok((number, ticket, slot))
+}
+
+/// Has `callback` called when the ticket that `start` was given is used, or dropped.
+///
+/// # Errors
+/// `OSError` from `start`, `RuntimeError` if the loop is closed.
+pub(super) fn when_done(
+    this: &Obj<Loop>,
+    py: Python<'_>,
+    callback: &Obj<NativeFn>,
+    start: impl FnOnce(Ticket<()>) -> std::io::Result<()>,
+) -> PyResult<()> {
+    let (number, ticket, _slot) = ticket(this)?;
+    let fut = Future::create(py, LoopRef::Native(this.clone()))?;
+    future_likes::on_done(py, fut.as_any(), callback)?;
+    let old = this.calls.waiting.borrow_mut().insert(number, fut);
+    drop(old);
+    if let Err(err) = start(ticket) {
+        let fut = this.calls.waiting.borrow_mut().remove(&number);
+        drop(fut);
+        return Err(PyOSError::new_err_from_io(err));
+    }
+    Ok(())
 }
 
 /// Tells those whose calls are done. To be called after the driver was woken.

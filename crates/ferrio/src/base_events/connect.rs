@@ -3,120 +3,28 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
-use ferrio_object::{Args, ClassBuilder, Obj, Signature, Wait};
-use pyo3::exceptions::{PyNotImplementedError, PyOSError, PyTypeError, PyValueError};
+use ferrio_object::{Args, ClassBuilder, Obj, Signature, ThreadState, Wait};
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyList};
+use pyo3::types::PyList;
 
 use super::names::{Wanted, ensure_resolved, interleave};
 use super::owned_socket::OwnedSocket;
 use super::race;
 use super::sock::check_ssl_socket;
+use super::ssl_arguments::Ssl;
 use crate::coro::{self, Co, Kept, Local};
 use crate::event_loop::{Loop, LoopRef};
 use crate::exceptions;
 use crate::future::Future;
 use crate::imported::socket_module;
 use crate::log::{self, Level};
+use crate::tls::{Side, TlsParams};
 use crate::transports::{Connected, Opening, StreamTransport};
 
 pub(super) fn truthy(arg: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
     arg.map_or(Ok(false), PyAnyMethods::is_truthy)
-}
-
-/// The TLS arguments of a method.
-pub(super) struct Ssl {
-    context: Option<Obj>,
-    server_hostname: Option<Obj>,
-    handshake_timeout: Option<Obj>,
-    shutdown_timeout: Option<Obj>,
-}
-
-ferrio_object::traverse!(struct Ssl { context, server_hostname, handshake_timeout, shutdown_timeout });
-
-impl Ssl {
-    pub(super) fn new(
-        ssl: Option<&Bound<'_, PyAny>>,
-        server_hostname: Option<&Bound<'_, PyAny>>,
-        handshake_timeout: Option<&Bound<'_, PyAny>>,
-        shutdown_timeout: Option<&Bound<'_, PyAny>>,
-    ) -> Self {
-        Ssl {
-            context: Obj::unless_none(ssl),
-            server_hostname: Obj::unless_none(server_hostname),
-            handshake_timeout: Obj::unless_none(handshake_timeout),
-            shutdown_timeout: Obj::unless_none(shutdown_timeout),
-        }
-    }
-
-    pub(super) fn context(&self) -> Option<Obj> {
-        self.context.clone()
-    }
-
-    /// Whether TLS is asked for.
-    fn wanted(&self, py: Python<'_>) -> PyResult<bool> {
-        self.context.as_ref().map_or(Ok(false), |ssl| ssl.bind(py).is_truthy())
-    }
-
-    /// # Errors
-    /// `ValueError` for timeouts without TLS.
-    pub(super) fn check_timeouts(&self, py: Python<'_>) -> PyResult<()> {
-        if self.wanted(py)? {
-            return Ok(());
-        }
-        if self.handshake_timeout.is_some() {
-            return Err(PyValueError::new_err("ssl_handshake_timeout is only meaningful with ssl"));
-        }
-        if self.shutdown_timeout.is_some() {
-            return Err(PyValueError::new_err("ssl_shutdown_timeout is only meaningful with ssl"));
-        }
-        Ok(())
-    }
-
-    /// The checks of a server's arguments.
-    ///
-    /// # Errors
-    /// `TypeError` for a bool, `ValueError` for timeouts without TLS.
-    pub(super) fn check_server(&self, py: Python<'_>) -> PyResult<()> {
-        if self.context.as_ref().is_some_and(|ssl| is_bool(ssl, py)) {
-            return Err(PyTypeError::new_err("ssl argument must be an SSLContext or None"));
-        }
-        self.check_timeouts(py)?;
-        if self.wanted(py)? { Err(not_built()) } else { Ok(()) }
-    }
-
-    /// The checks of a client's arguments.
-    fn check_client(&self, py: Python<'_>, host: Option<&Obj>) -> PyResult<()> {
-        let wanted = self.wanted(py)?;
-        if self.server_hostname.is_some() && !wanted {
-            return Err(PyValueError::new_err("server_hostname is only meaningful with ssl"));
-        }
-        if wanted && self.server_hostname.is_none() {
-            let named = host.map_or(Ok(false), |host| host.bind(py).is_truthy())?;
-            if !named {
-                return Err(PyValueError::new_err(
-                    "You must set server_hostname when using ssl without a host",
-                ));
-            }
-        }
-        self.check_timeouts(py)
-    }
-
-    fn check_unix_client(&self, py: Python<'_>) -> PyResult<()> {
-        if self.wanted(py)? {
-            if self.server_hostname.is_none() {
-                return Err(PyValueError::new_err("you have to pass server_hostname when using ssl"));
-            }
-        } else if self.server_hostname.is_some() {
-            return Err(PyValueError::new_err("server_hostname is only meaningful with ssl"));
-        }
-        self.check_timeouts(py)
-    }
-}
-
-fn not_built() -> PyErr {
-    PyNotImplementedError::new_err("ferrio does not have TLS yet: TLS is not built")
 }
 
 /// # Errors
@@ -152,16 +60,14 @@ pub(super) async fn begin_transport(
     sock: &Local,
     ours: bool,
     factory: &Local,
-    ssl: &Kept<Ssl>,
+    tls: &Kept<Option<TlsParams>>,
 ) -> PyResult<Obj> {
     let (wait, protocol, transport) = {
         let (py, this, sock) = (co.py(), this.get(), sock.get());
         let owned = (ours || cfg!(Py_3_14)).then(|| OwnedSocket::new(sock.clone()));
         sock.bind(py).call_method1(intern!(py, "setblocking"), (false,))?;
+        let context = if cfg!(Py_3_15) { Some(ThreadState::copy_context(py)?) } else { None };
         let protocol: Obj = factory.get().bind(py).call0()?.into();
-        if ssl.get().wanted(py)? {
-            return Err(not_built());
-        }
         let waiter = Future::create(py, LoopRef::Native(this.clone()))?;
         let opening = Opening {
             sock: Connected::Socket(sock.clone()),
@@ -170,15 +76,19 @@ pub(super) async fn begin_transport(
             peer: None,
             extra: None,
             server: None,
+            context,
         };
-        let transport = StreamTransport::open(py, &this, opening)?;
+        let transport = match &*tls.get() {
+            Some(tls) => tls.open(py, &this, opening, waiter.as_any())?,
+            None => StreamTransport::open(py, &this, opening)?.into_any(),
+        };
         if let Some(owned) = &owned {
             owned.keep(py);
         }
         (co.wait(waiter), co.hold(protocol), co.hold(transport))
     };
     if let Err(err) = wait.await {
-        StreamTransport::close(&transport.get(), co.py())?;
+        transport.get().bind(co.py()).call_method0(intern!(co.py(), "close"))?;
         return Err(err);
     }
     let py = co.py();
@@ -285,7 +195,11 @@ fn create_connection(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> Py
                     ));
                 }
             };
-            let pair = begin_transport(&co, &this, &sock, ours, &factory, &ssl).await?;
+            let tls = {
+                let target = target.get();
+                co.keep(ssl.get().params(co.py(), Side::Client, target.host.as_ref())?)
+            };
+            let pair = begin_transport(&co, &this, &sock, ours, &factory, &tls).await?;
             if this.get().debug.get() {
                 log_connected(co.py(), &pair, &target.get())?;
             }
@@ -538,7 +452,8 @@ fn create_unix_connection(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) 
                 }
                 (None, None) => return Err(PyValueError::new_err("no path and sock were specified")),
             };
-            begin_transport(&co, &this, &sock, ours, &factory, &ssl).await
+            let tls = co.keep(ssl.get().params(co.py(), Side::Client, None)?);
+            begin_transport(&co, &this, &sock, ours, &factory, &tls).await
         }
     })
 }
@@ -569,9 +484,4 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
             "create_unix_connection($self, protocol_factory, path=None, *, ssl=None, sock=None,\n\
              server_hostname=None, ssl_handshake_timeout=None, ssl_shutdown_timeout=None)\n--\n\n\
              Coroutine: connect to a Unix socket; returns (transport, protocol).");
-}
-
-/// Whether an `ssl` argument is a bool, which only a client may give.
-fn is_bool(arg: &Obj, py: Python<'_>) -> bool {
-    arg.bind(py).is_instance_of::<PyBool>()
 }

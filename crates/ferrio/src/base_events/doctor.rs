@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::event_loop::Loop;
+use crate::tls;
 
 /// The driver that a loop made now would have, and why.
 fn driver() -> String {
@@ -46,6 +47,7 @@ pub(crate) fn py_driver_report(py: Python<'_>, _args: Args<'_, '_>) -> PyResult<
     report.set_item("driver", driver())?;
     report.set_item("io_uring", io_uring())?;
     report.set_item("files", files())?;
+    report.set_item("tls", tls::report(py))?;
     Ok(report.into_any().into())
 }
 

@@ -89,12 +89,14 @@ fn get<'py>(context: &Bound<'py, PyAny>, key: &str) -> PyResult<Option<Bound<'py
 
 /// Logs the context, sorted by key, with the exception's traceback.
 fn default_exception_handler(this: &Obj<Loop>, py: Python<'_>, context: &Bound<'_, PyAny>) -> PyResult<()> {
-    let _ = this;
     let message = match get(context, "message")? {
         Some(message) if message.is_truthy()? => message.str()?.to_string(),
         _ => "Unhandled exception in event loop".to_owned(),
     };
     let exception = get(context, "exception")?;
+    if let Some(made_at) = where_handle_was_made(this, py, context)? {
+        context.set_item("handle_traceback", made_at)?;
+    }
     let mut lines = vec![message];
     let keys = crate::imported::module(py, "builtins")?.call_method1("sorted", (context,))?;
     for key in keys.try_iter()? {
@@ -116,6 +118,20 @@ fn default_exception_handler(this: &Obj<Loop>, py: Python<'_>, context: &Bound<'
         lines.push(format!("{name}: {text}"));
     }
     log_error(py, &lines.join("\n"), exception.map(Obj::from))
+}
+
+/// Where the handle that runs was made: in debug mode, for errors that do not say where they come from.
+fn where_handle_was_made<'py>(
+    this: &Obj<Loop>,
+    py: Python<'py>,
+    context: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let Some(handle) = this.current_handle.get() else { return Ok(None) };
+    if context.contains("source_traceback")? {
+        return Ok(None);
+    }
+    let made_at = handle.bind(py).getattr(intern!(py, "_source_traceback"))?;
+    Ok(made_at.is_truthy()?.then_some(made_at))
 }
 
 fn format_list(py: Python<'_>, stack: &Bound<'_, PyAny>) -> PyResult<String> {

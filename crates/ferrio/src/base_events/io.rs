@@ -5,11 +5,13 @@ use ferrio_object::{Erased, Obj};
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 
-use super::calls;
+use super::child_watchers::WatchedChild;
+use super::{calls, children};
 use crate::event_loop::watches::{disarm, tell_all};
 use crate::event_loop::{Futures, Handle, Loop, Ready, Source, Waiter, held_writes};
 use crate::exceptions::FromIo;
 use crate::server::Listener;
+use crate::subprocess::SubprocessTransport;
 use crate::transports::{DatagramTransport, ReadPipe, StreamTransport, WritePipe};
 
 /// Queues what a poll brought.
@@ -105,8 +107,8 @@ pub(super) fn dispatch(this: &Obj<Loop>, py: Python<'_>, token: Token, readiness
                     Some(Waiter::Handle(handle)) if handle.replaces_any() => {
                         Handle::run_by_name(&handle, py)?;
                     }
-                    Some(Waiter::Handle(handle)) => Handle::run(&handle, py)?,
-                    Some(Waiter::Transport(transport)) => tell_transport(&transport, py, side)?,
+                    Some(Waiter::Handle(handle)) => Handle::run_kept(&handle, py, this)?,
+                    Some(Waiter::Transport(transport)) => tell_transport(this, &transport, py, side)?,
                     Some(Waiter::Futures(futures)) => {
                         disarm(this, token, side)?;
                         tell_all(py, &futures)?;
@@ -143,13 +145,17 @@ pub(super) fn close(this: &Obj<Loop>) {
 /// # Errors
 /// `KeyboardInterrupt`, `SystemExit`.
 #[inline]
-fn tell_transport(transport: &Erased, py: Python<'_>, side: Interest) -> PyResult<()> {
+fn tell_transport(this: &Obj<Loop>, transport: &Erased, py: Python<'_>, side: Interest) -> PyResult<()> {
     if let Some(transport) = transport.get::<DatagramTransport>() {
         DatagramTransport::ready(transport, py, side)
     } else if let Some(transport) = transport.get::<ReadPipe>() {
         ReadPipe::ready(transport, py)
     } else if let Some(transport) = transport.get::<WritePipe>() {
         WritePipe::ready(transport, py, side)
+    } else if let Some(transport) = transport.get::<SubprocessTransport>() {
+        children::ended(this, py, transport)
+    } else if let Some(child) = transport.get::<WatchedChild>() {
+        children::ended(this, py, child)
     } else {
         Ok(())
     }

@@ -175,8 +175,10 @@ fn close(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     // Each container is emptied before its contents are dropped: dropping runs Python code.
     let ready = std::mem::take(&mut *this.ready.borrow_mut());
     for item in ready.iter() {
-        if let Ready::Call(handle) = item {
-            handle.empty();
+        match item {
+            Ready::Call(handle) => handle.empty(),
+            Ready::CallThreadSafe(handle) => handle.base().empty(),
+            _ => {}
         }
     }
     drop(ready);

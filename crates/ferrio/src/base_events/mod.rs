@@ -6,6 +6,8 @@
 mod ahead;
 mod attributes;
 mod calls;
+mod child_watchers;
+mod children;
 mod connect;
 mod datagram;
 mod doctor;
@@ -31,6 +33,10 @@ pub(crate) mod signals;
 mod sock;
 mod sock_data;
 mod sock_message;
+mod spawning;
+mod ssl_arguments;
+mod start_tls;
+mod subprocesses;
 mod turn;
 mod underscored;
 mod unix_paths;
@@ -110,6 +116,7 @@ impl Class for Loop {
         scheduled,
         moved,
         run_setup,
+        current_handle,
         origin_tracking,
         signals,
         held,
@@ -159,6 +166,7 @@ impl Class for Loop {
             scheduled: ObjCell::empty(),
             moved: RefCell::new(HashMap::new()),
             run_setup: ObjCell::empty(),
+            current_handle: ObjCell::empty(),
             origin_tracking: Cell::new(None),
             signals: Signals::default(),
             held: HeldWrites::default(),
@@ -197,8 +205,10 @@ impl Class for Loop {
         sock_message::define(class);
         connect::define(class);
         serve::define(class);
+        start_tls::define(class);
         datagram::define(class);
         pipes::define(class);
+        subprocesses::define(class);
         sendfile::define(class);
         replaced::define(class);
         signals::define(class);
@@ -214,6 +224,7 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<queue_view::ReadyQueue>(module)?;
     ClassDef::add::<selector::DriverSelector>(module)?;
     ClassDef::add::<SendfileFallback>(module)?;
+    child_watchers::add(module)?;
     ClassDef::function(
         module,
         lifecycle::STOP_WHEN_DONE,

@@ -36,6 +36,10 @@ pub(super) fn handle_of(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> PyResu
             handle.track();
             return Ok(handle.into_any());
         }
+        Ready::CallThreadSafe(handle) => {
+            handle.track();
+            return Ok(handle.into_any());
+        }
         Ready::Object(object) => return Ok(object),
         Ready::Step(task) => (0, vec![task.into_any()]),
         Ready::GatherChild(outer, child) => (1, vec![outer.into_any(), child.into_any()]),
@@ -176,6 +180,10 @@ impl ReadyQueue {
         let seen = match event_loop.ready.borrow().get(place) {
             None => return Ok(None),
             Some(Ready::Call(handle) | Ready::Again(handle)) => {
+                handle.track();
+                Some(handle.as_any().clone())
+            }
+            Some(Ready::CallThreadSafe(handle)) => {
                 handle.track();
                 Some(handle.as_any().clone())
             }

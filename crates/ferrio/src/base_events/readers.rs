@@ -6,7 +6,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::selector;
-use crate::event_loop::{Handle, Loop, Waiter, watches};
+use crate::event_loop::{Handle, Loop, Waiter, make_handle, watches};
 
 fn watch(
     this: &Obj<Loop>,
@@ -22,8 +22,7 @@ fn watch(
     watches::ensure_no_transport(this, py, fd)?;
     let context = ThreadState::copy_context(py)?;
     let arguments = rest.into_iter().map(Obj::from).collect();
-    let handle = Handle::new(callback.into(), arguments, Some(context), this.clone());
-    let handle: Obj<Handle> = Obj::create(py, ((), handle))?;
+    let handle = make_handle(this, py, callback.into(), arguments, Some(context))?;
     handle.track();
     if selector::has_own(this) {
         if let Some(old) = selector::add(this, py, file, side, &handle)? {

@@ -4,7 +4,7 @@
 //! `call_at` keeps its own if it wants to.
 
 use ferrio_core::clock;
-use ferrio_object::{ClassBuilder, Obj};
+use ferrio_object::{ClassBuilder, MethodSet, Obj};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -12,12 +12,12 @@ use pyo3::types::PyList;
 use super::{io, queue_view, scheduled, selector, turn};
 use crate::event_loop::{Hooks, Loop};
 
-const REPLACES_TURN: ferrio_object::MethodSet = Hooks::TIME.or(Hooks::PROCESS_EVENTS);
+const REPLACES_TURN: MethodSet = Hooks::TIME.or(Hooks::PROCESS_EVENTS);
 
-/// Whether this module has to run the turns.
+/// Whether this module has to run the turns, or one of `others` is replaced too.
 #[inline]
-pub(super) fn replaces_turn(this: &Obj<Loop>) -> bool {
-    this.own_selector.get() || this.lists.get() || this.replaces(REPLACES_TURN)
+pub(super) fn replaces_turn(this: &Obj<Loop>, others: MethodSet) -> bool {
+    this.own_selector.get() || this.lists.get() || this.replaces(REPLACES_TURN.or(others))
 }
 
 /// `loop.time()`, asked in Python if replaced.

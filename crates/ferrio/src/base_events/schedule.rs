@@ -1,13 +1,15 @@
 //! Scheduling: `call_soon`, `call_later`, `call_at`, `call_soon_threadsafe`, `time`, `create_future`, `create_task`.
 
 use ferrio_core::clock;
-use ferrio_object::{Args, ClassBuilder, Obj, Signature, ThreadState};
+use ferrio_object::{Args, ClassBuilder, Obj, Signature, ThreadState, float_of};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::event_loop::{Handle, HandleArgs, Hooks, Loop, LoopRef, Ready, Timer, TimerHandle, make_handle};
+use crate::event_loop::{
+    Handle, HandleArgs, Hooks, Loop, LoopRef, Ready, Timer, TimerHandle, make_handle, make_threadsafe_handle,
+};
 use crate::future::Future;
 use crate::{debug, task};
 
@@ -51,13 +53,8 @@ impl Call {
         let (bound, rest) = args.bind_rest(signature)?;
         let callback = Obj::or_none(py, bound[lead]);
         let context = match bound[lead + 1] {
-            Some(context) if !context.is_none() => {
-                let context = Obj::from(context);
-                if !ThreadState::is_context(&context) {
-                    return Err(PyTypeError::new_err("a contextvars.Context is required as the context"));
-                }
-                Some(context)
-            }
+            // What is no context is found out when the call is made, as with asyncio.
+            Some(context) if !context.is_none() => Some(Obj::from(context)),
             _ => ThreadState::snapshot(py)?,
         };
         Ok(Call { callback, args: rest.into_iter().map(Obj::from).collect(), context })
@@ -78,7 +75,7 @@ fn call_soon(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<O
     Ok(handle)
 }
 
-fn call_soon_threadsafe(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj<Handle>> {
+fn call_soon_threadsafe(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     const SIGNATURE: Signature<2> =
         Signature::new("call_soon_threadsafe", ["callback", "context"]).positional(1);
     let call = Call::parse(py, args, 0, &SIGNATURE)?;
@@ -86,8 +83,15 @@ fn call_soon_threadsafe(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) ->
     if this.debug.get() {
         debug::check_callback(py, &call.callback, "call_soon_threadsafe")?;
     }
-    let handle = make_handle(this, py, call.callback, call.args, call.context)?;
-    this.push(|| Ready::Call(handle.clone()));
+    let handle = if cfg!(Py_3_14) {
+        let handle = make_threadsafe_handle(this, py, call.callback, call.args, call.context)?;
+        this.push(|| Ready::CallThreadSafe(handle.clone()));
+        handle.into_any()
+    } else {
+        let handle = make_handle(this, py, call.callback, call.args, call.context)?;
+        this.push(|| Ready::Call(handle.clone()));
+        handle.into_any()
+    };
     if this.replaces(Hooks::WRITE_TO_SELF) {
         this.bind(py).call_method0(intern!(py, "_write_to_self"))?;
     } else {
@@ -102,7 +106,7 @@ fn call_later(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<
     let Some(delay) = lead(args, &SIGNATURE)?.filter(|delay| !delay.is_none()) else {
         return Err(PyTypeError::new_err("delay must not be None"));
     };
-    if this.replaces(Hooks::CALL_AT) || this.replaces(Hooks::TIME) {
+    if this.replaces(Hooks::CALL_AT.or(Hooks::TIME)) {
         let now = this.bind(py).call_method0(intern!(py, "time"))?;
         let when = now.add(delay)?;
         let ([_, callback, context], rest) = args.bind_rest(&SIGNATURE)?;
@@ -115,7 +119,7 @@ fn call_later(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<
         let call_at = this.bind(py).getattr(intern!(py, "call_at"))?;
         return Ok(call_at.call(rest, Some(&kwargs))?.into());
     }
-    let delay = delay.extract::<f64>()?;
+    let delay = float_of(delay)?;
     let call = Call::parse(py, args, 1, &SIGNATURE)?;
     Ok(schedule_at(this, py, clock::monotonic() + delay, call)?.into_any())
 }
@@ -125,7 +129,7 @@ fn call_at(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj
     let Some(given) = lead(args, &SIGNATURE)?.filter(|when| !when.is_none()) else {
         return Err(PyTypeError::new_err("when cannot be None"));
     };
-    let when = given.extract::<f64>()?;
+    let when = float_of(given)?;
     let call = Call::parse(py, args, 1, &SIGNATURE)?;
     let timer = schedule_at(this, py, when, call)?;
     timer.show_as(given);

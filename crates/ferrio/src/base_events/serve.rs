@@ -6,9 +6,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
-use super::connect::{Ssl, begin_transport, expect_stream, truthy};
+use super::connect::{begin_transport, expect_stream, truthy};
 use super::names::{Wanted, ensure_resolved};
 use super::sock::check_ssl_socket;
+use super::ssl_arguments::Ssl;
 use super::unix_paths;
 use crate::coro::{self, Co, Kept, Local};
 use crate::event_loop::Loop;
@@ -17,6 +18,7 @@ use crate::imported::socket_module;
 use crate::log::{self, Level};
 use crate::server::{Listener, Server, Serving};
 use crate::sleep;
+use crate::tls::Side;
 
 /// Linux' `EADDRINUSE` and `EADDRNOTAVAIL`.
 const ADDRESS_IN_USE: i32 = 98;
@@ -154,6 +156,7 @@ async fn serve(
             sockets: PyList::new(py, &*sockets)?.into(),
             protocol_factory: plan.factory.clone().unwrap_or_else(|| Obj::none(py)),
             ssl_context: plan.ssl.context(),
+            tls: plan.ssl.params(py, Side::Server, None)?,
             backlog: plan.backlog,
         };
         co.hold(Server::create(py, &this.get(), serving)?)
@@ -371,7 +374,7 @@ pub(crate) fn set_reuse_port(socket: &Bound<'_, PyAny>, sock: &Bound<'_, PyAny>)
 }
 
 fn create_unix_server(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
-    const SIGNATURE: Signature<9> = Signature::new(
+    const SIGNATURE: Signature<10> = Signature::new(
         "create_unix_server",
         [
             "protocol_factory",
@@ -383,17 +386,20 @@ fn create_unix_server(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> P
             "ssl_shutdown_timeout",
             "start_serving",
             "cleanup_socket",
+            "mode",
         ],
     )
     .positional(2)
     .required(1);
-    let [factory, path, sock, backlog, ssl, handshake, shutdown, start, cleanup] = args.bind(&SIGNATURE)?;
+    let [factory, path, sock, backlog, ssl, handshake, shutdown, start, cleanup, mode] =
+        args.bind(&SIGNATURE)?;
     let ssl = Ssl::new(ssl, None, handshake, shutdown);
     let (factory, path, sock) = (Obj::unless_none(factory), Obj::unless_none(path), Obj::unless_none(sock));
     let backlog = backlog.map_or(Ok(100), PyAnyMethods::extract)?;
     let start = start.map_or(Ok(true), PyAnyMethods::is_truthy)?;
     // New in 3.13, where it is the default.
     let cleanup = cleanup.map_or(Ok(cfg!(Py_3_13)), PyAnyMethods::is_truthy)?;
+    let mode = mode.map_or(Ok(None), PyAnyMethods::extract)?;
     coro::coroutine(py, "create_unix_server", move |co| {
         let this = co.hold(this);
         let (path, sock) = (path.map(|path| co.hold(path)), sock.map(|sock| co.hold(sock)));
@@ -402,7 +408,7 @@ fn create_unix_server(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> P
             plan.get().ssl.check_server(co.py())?;
             let sockets = {
                 let get = |arg: &Option<Local>| arg.as_ref().map(Local::get);
-                let sock = unix_listener(co.py(), get(&path), get(&sock))?;
+                let sock = unix_listener(co.py(), get(&path), get(&sock), mode)?;
                 if cleanup {
                     unix_paths::remember(&this.get(), co.py(), &sock)?;
                 }
@@ -415,8 +421,11 @@ fn create_unix_server(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> P
 }
 
 /// The bound socket, made if a path was given.
-fn unix_listener(py: Python<'_>, path: Option<Obj>, sock: Option<Obj>) -> PyResult<Obj> {
+fn unix_listener(py: Python<'_>, path: Option<Obj>, sock: Option<Obj>, mode: Option<u32>) -> PyResult<Obj> {
     let Some(path) = path else {
+        if mode.is_some() {
+            return Err(PyValueError::new_err("mode is for the file of a path, and no path was specified"));
+        }
         let Some(sock) = sock else {
             return Err(PyValueError::new_err("path was not specified, and no sock specified"));
         };
@@ -430,8 +439,10 @@ fn unix_listener(py: Python<'_>, path: Option<Obj>, sock: Option<Obj>) -> PyResu
     let socket = socket_module(py)?;
     let sock =
         socket.getattr("socket")?.call1((socket.getattr("AF_UNIX")?, socket.getattr("SOCK_STREAM")?))?;
-    let bound =
-        unix_paths::remove_stale(py, &path).and_then(|()| sock.call_method1("bind", (&path,)).map(drop));
+    // Nobody connects before `listen()`, so nobody sees the file with the permissions that `bind()` gave it.
+    let bound = unix_paths::remove_stale(py, &path)
+        .and_then(|()| sock.call_method1("bind", (&path,)))
+        .and_then(|_| mode.map_or(Ok(()), |mode| unix_paths::set_mode(py, &path, mode)));
     let Err(err) = bound else { return Ok(sock.into()) };
     sock.call_method0("close")?;
     if err.is_instance_of::<PyOSError>(py)
@@ -478,7 +489,8 @@ fn connect_accepted_socket(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>)
             expect_stream(co.py(), &sock.get())?;
             ssl.get().check_timeouts(co.py())?;
             check_ssl_socket(co.py(), sock.get().bind(co.py()))?;
-            let pair = begin_transport(&co, &this, &sock, false, &factory, &ssl).await?;
+            let tls = co.keep(ssl.get().params(co.py(), Side::Server, None)?);
+            let pair = begin_transport(&co, &this, &sock, false, &factory, &tls).await?;
             if this.get().debug.get() {
                 let py = co.py();
                 let (transport, protocol) = (pair.bind(py).get_item(0)?, pair.bind(py).get_item(1)?);
@@ -502,8 +514,11 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
              since 3.13.)")
         .coroutine("create_unix_server", create_unix_server,
             "create_unix_server($self, protocol_factory, path=None, *, sock=None, backlog=100, ssl=None,\n\
-             ssl_handshake_timeout=None, ssl_shutdown_timeout=None, start_serving=True, cleanup_socket=True)\n--\n\n\
-             Coroutine: listen on a Unix socket; returns a Server. (cleanup_socket since 3.13.)")
+             ssl_handshake_timeout=None, ssl_shutdown_timeout=None, start_serving=True, cleanup_socket=True,\n\
+             mode=None)\n--\n\n\
+             Coroutine: listen on a Unix socket; returns a Server.\n\n\
+             mode is the permissions of the socket's file, set before anybody can connect. (cleanup_socket since\n\
+             3.13, mode since 3.16.)")
         .coroutine("connect_accepted_socket", connect_accepted_socket,
             "connect_accepted_socket($self, protocol_factory, sock, *, ssl=None, ssl_handshake_timeout=None,\n\
              ssl_shutdown_timeout=None)\n--\n\n\

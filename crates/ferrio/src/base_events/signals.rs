@@ -22,11 +22,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt};
 
-use crate::event_loop::{Handle, Loop, Pipe, Source, call_soon_native};
+use crate::event_loop::{Handle, Loop, Pipe, Source, call_soon_native, make_handle};
 use crate::exceptions::FromIo;
 use crate::log::{self, Level};
 use crate::warnings;
-use crate::{coroutines, debug, native_fn};
+use crate::{coroutines, native_fn};
 
 fn open_pipe(this: &Obj<Loop>) -> PyResult<Rc<SignalPipe>> {
     let open = this.signals.pipe.borrow_mut().take();
@@ -37,11 +37,54 @@ fn open_pipe(this: &Obj<Loop>) -> PyResult<Rc<SignalPipe>> {
             return Ok(pipe);
         }
         this.deregister(open.pipe.read_fd(), open.token);
+        forget_ends(this);
     }
     let pipe = Rc::new(SignalPipe::new().map_err(PyOSError::new_err_from_io)?);
     let token = this.register(pipe.read_fd(), Interest::READABLE, Source::Signals)?;
     *this.signals.pipe.borrow_mut() = Some(Pipe { pipe: Rc::clone(&pipe), token });
     Ok(pipe)
+}
+
+/// An end of the pipe as a socket object of its own: `_csock`, to which programs write zeros to wake the loop and which
+/// they give to `signal.set_wakeup_fd()`, or `_ssock`. `None` once the loop is closed.
+fn end_of_pipe(this: &Obj<Loop>, py: Python<'_>, which: End) -> PyResult<Option<Obj>> {
+    if this.is_closed() {
+        return Ok(None);
+    }
+    let pipe = open_pipe(this)?;
+    let cell = &this.signals.ends[which as usize];
+    if let Some(sock) = cell.get() {
+        return Ok(Some(sock));
+    }
+    let fd = match which {
+        End::Read => pipe.read_fd(),
+        End::Write => pipe.write_fd(),
+    };
+    let fd = py.import("os")?.call_method1("dup", (fd,))?;
+    let kwargs = PyDict::new(py);
+    kwargs.set_item("fileno", &fd)?;
+    let sock: Obj = py.import("socket")?.call_method("socket", (), Some(&kwargs))?.into();
+    cell.set(Some(sock.clone()));
+    Ok(Some(sock))
+}
+
+#[derive(Clone, Copy)]
+enum End {
+    Read,
+    Write,
+}
+
+/// What a loop written in Python puts there is shown from then on; the loop's own pipe stays.
+fn set_end(this: &Obj<Loop>, which: End, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    this.signals.ends[which as usize].set(Obj::unless_none(value));
+    Ok(())
+}
+
+/// Lets go of the socket objects, which are the program's if it has kept them.
+fn forget_ends(this: &Obj<Loop>) {
+    for cell in &this.signals.ends {
+        drop(cell.take());
+    }
 }
 
 /// Signals have arrived at the loop.
@@ -235,12 +278,8 @@ fn add_signal_handler(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> P
     GUARD.get(py).set(open_pipe(this)?.write_fd());
     let arguments = rest.into_iter().map(Obj::from).collect();
     let context = ThreadState::copy_context(py)?;
-    let handle = Handle::new(callback.into(), arguments, Some(context), this.clone());
-    let handle: Obj<Handle> = Obj::create(py, ((), handle))?;
+    let handle = make_handle(this, py, callback.into(), arguments, Some(context))?;
     handle.track();
-    if this.debug.get() {
-        handle.set_source_traceback(Some(debug::extract_stack(py)?));
-    }
     let handlers = this.signals.handlers(py)?;
     handlers.set_item(signal, &handle)?;
     let installed = native_fn::function(py, "_sighandler_noop", Vec::new(), |_py, _held, _args| Ok(()))
@@ -301,6 +340,11 @@ pub(crate) fn remove_all(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     if let Some(Pipe { pipe, token }) = pipe {
         this.deregister(pipe.read_fd(), token);
     }
+    for cell in &this.signals.ends {
+        if let Some(sock) = cell.take() {
+            sock.bind(py).call_method0(intern!(py, "close"))?;
+        }
+    }
     removed
 }
 
@@ -326,6 +370,22 @@ fn remove_handlers(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
 
 pub(crate) fn define(class: &mut ClassBuilder<Loop>) {
     class
+        .getset(
+            "_ssock",
+            |this: &Obj<Loop>, py: Python<'_>| end_of_pipe(this, py, End::Read),
+            |this: &Obj<Loop>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                set_end(this, End::Read, value)
+            },
+            "",
+        )
+        .getset(
+            "_csock",
+            |this: &Obj<Loop>, py: Python<'_>| end_of_pipe(this, py, End::Write),
+            |this: &Obj<Loop>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                set_end(this, End::Write, value)
+            },
+            "",
+        )
         .method("add_signal_handler", add_signal_handler,
             "add_signal_handler($self, /, sig, callback, *args)\n--\n\n\
             Call callback(*args) in the loop whenever the signal arrives. Replaces an earlier handler.\n\n\

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ferrio_core::clock;
 use ferrio_core::driver::{Driver, Event, Events};
-use ferrio_object::{ClassBuilder, ClassDef, Obj, Raised};
+use ferrio_object::{ClassBuilder, ClassDef, MethodSet, Obj, Raised, StateAtHand};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -20,7 +20,8 @@ use pyo3::types::PyList;
 use super::signals::Guard;
 use super::{ahead, io, queue_view, replaced};
 use crate::event_loop::{
-    ExceptionContext, Handle, HandleArgs, Hooks, Loop, Ready, Timer, held_writes, make_handle, running,
+    ExceptionContext, Handle, HandleArgs, Hooks, Loop, Ready, ThreadSafeHandle, Timer, first_run,
+    held_writes, make_handle, running,
 };
 use crate::exceptions::{self, FromIo};
 use crate::log::{self, Level};
@@ -66,9 +67,12 @@ fn poll(this: &Obj<Loop>, py: Python<'_>, idle: bool) -> PyResult<()> {
     // Queued before a signal handler may raise: changes that the kernel has reported once it does not report again.
     let outcome = polled.and_then(|()| io::queue_events(this, py, &events));
     let due = queue_due_timers(this, now + this.clock_resolution.get());
-    this.pace.looked(now, &events, due || events.woken() || !events.is_empty());
+    let found = events.woken() || !events.is_empty();
+    this.pace.looked(now, &events, due || found);
+    // A wait that a signal has ended has found nothing; one that has found something was not ended by one.
+    let interrupted = blocks && !found;
     this.events.replace(events);
-    if blocks {
+    if interrupted {
         // A signal that arrived while we were in there has its Python handler called now.
         py.check_signals()?;
     }
@@ -292,6 +296,7 @@ impl Shown {
         match item {
             Ready::Step(task) => Shown::Task(task.as_any().clone()),
             Ready::Call(handle) => Shown::Handle(handle.clone()),
+            Ready::CallThreadSafe(handle) => Shown::Handle(handle.base().clone()),
             _ => Shown::Nothing,
         }
     }
@@ -339,14 +344,22 @@ fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised> {
                 return Ok(());
             }
             if handle.replaces_any() {
-                let outcome = Handle::run_by_name(&handle, py);
+                let outcome = Handle::shown_while(&handle, this, || Handle::run_by_name(&handle, py));
                 if !this.debug.get() {
                     handle.empty();
                 }
                 return Ok(outcome?);
             }
             // The report on slow callbacks of debug mode still wants to show it.
-            if this.debug.get() { Ok(Handle::run(&handle, py)?) } else { Handle::run_out(&handle, py) }
+            if this.debug.get() {
+                Ok(Handle::run_kept(&handle, py, this)?)
+            } else {
+                Handle::run_out(&handle, py)
+            }
+        }
+        Ready::CallThreadSafe(handle) => {
+            let call = || run_apart(this, py, Ready::Call(handle.base().clone()));
+            ThreadSafeHandle::while_running(&handle, py, call)
         }
         Ready::GatherChild(outer, child) => match gather::child_done(&outer, py, &child) {
             Ok(()) => Ok(()),
@@ -378,7 +391,7 @@ fn run(this: &Obj<Loop>, py: Python<'_>, item: Ready) -> Result<(), Raised> {
             None => Ok(()),
         },
         Ready::Again(handle) if handle.cancelled.get() => Ok(()),
-        Ready::Again(handle) => Ok(Handle::run(&handle, py)?),
+        Ready::Again(handle) => Ok(Handle::run_kept(&handle, py, this)?),
         Ready::Object(object) => Ok(queue_view::run_object(py, &object)?),
     }
 }
@@ -404,19 +417,25 @@ fn failed(
 }
 
 fn run_forever(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
+    first_run::begins(py)?;
     this.bind(py).call_method0(intern!(py, "_run_forever_setup"))?;
     // PyO3 is to know that the thread is attached, or it would put off what `PyErr`s and `Py`s let go of when dropped.
-    let outcome = Python::attach(|_| run_turns(this, py));
+    let outcome = Python::attach(|_| {
+        let _at_hand = StateAtHand::begin(py);
+        run_turns(this, py)
+    });
     let left = this.bind(py).call_method0(intern!(py, "_run_forever_cleanup")).map(drop);
     outcome.and(left)
 }
 
 fn run_turns(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
     loop {
-        if this.replaces(Hooks::RUN_ONCE) {
+        if !replaced::replaces_turn(this, Hooks::RUN_ONCE) {
+            run_once(this, py)?;
+        } else if this.replaces(Hooks::RUN_ONCE) {
             this.bind(py).call_method0(intern!(py, "_run_once"))?;
         } else {
-            turn(this, py)?;
+            replaced::run_once(this, py)?;
         }
         if this.stopping.get() {
             return Ok(());
@@ -426,7 +445,11 @@ fn run_turns(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
 
 /// One iteration as `_run_once()` makes it.
 fn turn(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {
-    if replaced::replaces_turn(this) { replaced::run_once(this, py) } else { run_once(this, py) }
+    if replaced::replaces_turn(this, MethodSet::NONE) {
+        replaced::run_once(this, py)
+    } else {
+        run_once(this, py)
+    }
 }
 
 pub(super) fn check_running(this: &Obj<Loop>, py: Python<'_>) -> PyResult<()> {

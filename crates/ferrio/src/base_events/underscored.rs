@@ -8,7 +8,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::debug;
-use crate::event_loop::{Handle, Loop, Ready, call_soon_native, watches};
+use crate::event_loop::{Handle, Loop, LoopRef, Ready, call_soon_native, watches};
+use crate::tls::{Side, TlsParams};
+use crate::transports::{Connected, Opening};
 
 /// `_add_callback(handle)`: makes a handle ready that is not cancelled.
 fn add_callback(this: &Obj<Loop>, _py: Python<'_>, handle: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -88,6 +90,52 @@ fn reduce_ex(this: &Obj<Loop>, py: Python<'_>, _protocol: &Bound<'_, PyAny>) -> 
     Err(PyTypeError::new_err(format!("cannot pickle '{name}' object")))
 }
 
+/// `_make_ssl_transport(rawsock, protocol, sslcontext, waiter=None, *, …)`.
+fn make_ssl_transport(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    const SIGNATURE: Signature<10> = Signature::new(
+        "_make_ssl_transport",
+        [
+            "rawsock",
+            "protocol",
+            "sslcontext",
+            "waiter",
+            "server_side",
+            "server_hostname",
+            "extra",
+            "server",
+            "ssl_handshake_timeout",
+            "ssl_shutdown_timeout",
+        ],
+    )
+    .positional(4)
+    .required(3);
+    let [sock, protocol, context, waiter, server_side, hostname, extra, server, handshake, shutdown] =
+        args.bind(&SIGNATURE)?;
+    let is_server = server_side.map_or(Ok(false), PyAnyMethods::is_truthy)?;
+    let params = TlsParams {
+        context: Obj::unless_none(context),
+        side: if is_server { Side::Server } else { Side::Client },
+        server_hostname: Obj::unless_none(hostname),
+        handshake_timeout: Obj::unless_none(handshake),
+        shutdown_timeout: Obj::unless_none(shutdown),
+    };
+    let waiter = match Obj::unless_none(waiter) {
+        Some(waiter) => waiter,
+        None => LoopRef::Native(this.clone()).create_future(py)?,
+    };
+    let protocol = Obj::or_none(py, protocol);
+    let opening = Opening {
+        sock: Connected::Socket(Obj::or_none(py, sock)),
+        protocol: &protocol,
+        waiter: None,
+        peer: None,
+        extra: Obj::unless_none(extra),
+        server: Obj::unless_none(server),
+        context: None,
+    };
+    params.open(py, this, opening, &waiter)
+}
+
 pub(super) fn define(class: &mut ClassBuilder<Loop>) {
     class
         .method1("__reduce_ex__", reduce_ex, "")
@@ -99,5 +147,6 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
         .method0("_check_thread", |this: &Obj<Loop>, _py: Python<'_>| this.check_thread(), "")
         .method1("_ensure_fd_no_transport", ensure_fd_no_transport, "")
         .method1("_set_coroutine_origin_tracking", set_coroutine_origin_tracking, "")
-        .method("_make_socket_transport", make_socket_transport, "");
+        .method("_make_socket_transport", make_socket_transport, "")
+        .method("_make_ssl_transport", make_ssl_transport, "");
 }

@@ -9,10 +9,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 
 use ferrio_object::Obj;
-use pyo3::exceptions::PyOSError;
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -65,6 +65,26 @@ pub(super) fn remove_stale(py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<
     };
     // The directory may allow to create sockets and nothing else; then bind() says what is wrong.
     logged(py, outcome, "Unable to check or remove stale UNIX socket %r: %r", path)
+}
+
+/// Gives the file of a socket that has just been bound its permissions, whatever the umask; removes it if that fails.
+///
+/// # Errors
+/// `ValueError` for an abstract socket, which has no file; `OSError`; what an audit hook raises.
+pub(super) fn set_mode(py: Python<'_>, path: &Bound<'_, PyAny>, mode: u32) -> PyResult<()> {
+    if is_abstract(path)? {
+        return Err(PyValueError::new_err("an abstract Unix socket has no file that could have a mode"));
+    }
+    let file = native(path)?;
+    let audited = py.import(intern!(py, "sys"))?.getattr("audit")?.call1(("os.chmod", path, mode, -1));
+    let outcome = audited.and_then(|_| {
+        py.detach(|| fs::set_permissions(&file, fs::Permissions::from_mode(mode)))
+            .map_err(PyOSError::new_err_from_io)
+    });
+    if outcome.is_err() {
+        remove(py, path, &file)?.map_err(PyOSError::new_err_from_io)?;
+    }
+    outcome
 }
 
 /// Notes the file of a listening Unix socket, to be removed when the server stops.

@@ -139,16 +139,21 @@ pub(crate) fn ready<O: Operation>(py: Python<'_>, this: &Obj<O::On>) -> PyResult
 #[inline]
 pub(crate) fn ready_with<O: Operation>(py: Python<'_>, this: &Obj<O::On>, given: Given) -> PyResult<Obj> {
     let [first, second] = given;
-    let contents = ReadyCoroutine {
-        steps: Some(&O::STEPS),
-        state: Cell::new(State::Created),
-        parked: Cell::new(false),
-        this: ObjCell::new(this.as_any().clone()),
-        given: [first.into(), second.into()],
-        number: Cell::new(0),
-        awaiting: ObjCell::empty(),
-    };
-    Ok(Obj::<ReadyCoroutine>::create(py, (((), Native::new(py)), contents))?.into_any())
+    // Before there is an object: it may run Python code. The contents are written where they will live.
+    let native = Native::new(py);
+    let made = Obj::<ReadyCoroutine>::create_with(py, || {
+        let contents = ReadyCoroutine {
+            steps: Some(&O::STEPS),
+            state: Cell::new(State::Created),
+            parked: Cell::new(false),
+            this: ObjCell::new(this.as_any().clone()),
+            given: [first.into(), second.into()],
+            number: Cell::new(0),
+            awaiting: ObjCell::empty(),
+        };
+        (((), native), contents)
+    });
+    Ok(made?.into_any())
 }
 
 fn begin<O: Operation>(this: &Obj, py: Python<'_>, given: Given) -> PyResult<Step> {

@@ -14,7 +14,8 @@ use pyo3::types::PyType;
 use crate::warnings;
 
 pub(crate) use native::{
-    Native, NativeCoroutine, Phase, define, executing, finalize, is_native, just_started, reused,
+    FILE_NAME, Native, NativeCoroutine, Phase, code, define, executing, finalize, is_native, just_started,
+    reused,
 };
 
 /// Types found to be coroutines, kept alive so that no other type takes their address. asyncio stops at 100 as well,
@@ -25,17 +26,47 @@ const MOST_KNOWN: usize = 100;
 /// The kinds of coroutine that are written in Rust. Each room adds its own: they stand above this file.
 static NATIVE: GilStatic<RefCell<Vec<Kind>>> = GilStatic::new(RefCell::new(Vec::new()));
 
-/// A kind of coroutine that is written in Rust: throws an error into `obj`, if it is of this kind.
-type Kind = fn(obj: &Obj, py: Python<'_>, err: &Obj) -> Option<PyResult<Sent>>;
+/// A kind of coroutine that is written in Rust.
+#[derive(Clone, Copy)]
+struct Kind {
+    /// Throws an error into `obj`, if it is of this kind.
+    throw: fn(obj: &Obj, py: Python<'_>, err: &Obj) -> Option<PyResult<Sent>>,
+    /// Looks at `obj`, if it is of this kind.
+    look: fn(obj: &Obj, py: Python<'_>) -> Option<Glimpse>,
+}
+
+/// What the call graph has to know of a coroutine that is written in Rust.
+pub(crate) struct Glimpse {
+    pub(crate) phase: Phase,
+    pub(crate) qualname: &'static str,
+    /// What it waits for; while it runs, what it drives.
+    pub(crate) awaited: Option<Obj>,
+}
+
+fn look<T: NativeCoroutine>(obj: &Obj, py: Python<'_>) -> Option<Glimpse> {
+    let coro = obj.cast_exact::<T>()?;
+    let phase = coro.phase();
+    let awaited = if phase == Phase::Running { coro.driven(py) } else { coro.awaited(py) };
+    Some(Glimpse { phase, qualname: coro.qualname(), awaited })
+}
+
+/// Looks at `obj`, if it is a coroutine that is written in Rust.
+pub(crate) fn glimpse(py: Python<'_>, obj: &Obj) -> Option<Glimpse> {
+    if !is_native(obj) {
+        return None;
+    }
+    NATIVE.get(py).borrow().iter().find_map(|kind| (kind.look)(obj, py))
+}
 
 /// Adds the class of a kind of coroutine to the extension, and makes it known.
 ///
 /// # Errors
 /// `MemoryError`.
 pub(crate) fn add_class<T: NativeCoroutine>(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    NATIVE.get(module.py()).borrow_mut().push(|obj, py, exc| {
+    let throw = |obj: &Obj, py: Python<'_>, exc: &Obj| {
         obj.cast_exact::<T>().map(|coro| native::throw_error(coro, py, ferrio_object::raise(py, exc)))
-    });
+    };
+    NATIVE.get(module.py()).borrow_mut().push(Kind { throw, look: look::<T> });
     ClassDef::add::<T>(module)
 }
 
@@ -159,7 +190,7 @@ pub(crate) fn throw_into(py: Python<'_>, target: &Obj, err: PyErr) -> PyResult<S
         loop {
             let kind = NATIVE.get(py).borrow().get(next).copied();
             let Some(kind) = kind else { break };
-            if let Some(thrown) = kind(target, py, &exc) {
+            if let Some(thrown) = (kind.throw)(target, py, &exc) {
                 return thrown;
             }
             next += 1;

@@ -46,7 +46,10 @@ fn made_here(py: Python<'_>, depth: i32) -> Option<Obj> {
 static CODES: GilStatic<RefCell<Vec<(&'static str, Obj)>>> = GilStatic::new(RefCell::new(Vec::new()));
 
 /// `cr_code`: no code runs, it tells tools what the coroutine is called and that it is one.
-fn code(py: Python<'_>, qualname: &'static str) -> PyResult<Obj> {
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn code(py: Python<'_>, qualname: &'static str) -> PyResult<Obj> {
     let known =
         CODES.get(py).borrow().iter().find(|(name, _)| *name == qualname).map(|(_, code)| code.clone());
     if let Some(code) = known {
@@ -64,7 +67,7 @@ fn code(py: Python<'_>, qualname: &'static str) -> PyResult<Obj> {
 }
 
 /// `co_filename`: no file, as what `exec` runs has none.
-const FILE_NAME: &str = "<ferrio>";
+pub(crate) const FILE_NAME: &str = "<ferrio>";
 
 /// `cr_frame`: nothing once the coroutine has ended.
 fn frame<T: NativeCoroutine>(this: &Obj<T>, py: Python<'_>) -> PyResult<Option<Obj>> {
@@ -103,6 +106,11 @@ pub(crate) trait NativeCoroutine: Class<Base = Native> {
 
     /// `cr_await`: what it waits for.
     fn awaited(&self, py: Python<'_>) -> Option<Obj>;
+
+    /// What it drives while it runs, where that is known: asked when the call graph is captured from within.
+    fn driven(&self, py: Python<'_>) -> Option<Obj> {
+        self.awaited(py)
+    }
 
     /// `send()`, in any phase.
     ///
@@ -168,15 +176,6 @@ fn close<T: NativeCoroutine>(this: &Obj<T>, py: Python<'_>) -> PyResult<()> {
     }
 }
 
-/// `__await__`. CPython refuses a second `await` at the `await` itself, before it touches the first.
-#[inline]
-fn awaitable<T: NativeCoroutine>(this: &Obj<T>, _py: Python<'_>) -> PyResult<Obj> {
-    if this.phase() == Phase::Suspended {
-        return Err(awaited_already());
-    }
-    Ok(this.as_any().clone())
-}
-
 /// `Class::finalize` of every kind.
 pub(crate) fn finalize<T: NativeCoroutine>(this: &Obj<T>, py: Python<'_>) {
     let outcome = match this.phase() {
@@ -205,7 +204,8 @@ pub(crate) fn define<T: NativeCoroutine>(class: &mut ClassBuilder<T>) {
         .repr(|this: &Obj<T>, _py: Python<'_>| {
             format!("<coroutine object {} at {:p}>", this.qualname(), this.as_ptr())
         })
-        .awaitable(awaitable::<T>)
+        // CPython refuses a second `await` at the `await` itself, before it touches the first.
+        .await_itself_if(|this: &T| this.phase() != Phase::Suspended, awaited_already)
         // For `yield from` in a generator made awaitable by `types.coroutine`.
         .iter_itself()
         .send(T::send)

@@ -1,6 +1,6 @@
 //! Stacks: where things were created.
 
-use ferrio_object::{Args, Obj, Signature};
+use ferrio_object::{Args, Obj, Signature, running_frame};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -12,12 +12,9 @@ const DEPTH: usize = 10;
 /// # Errors
 /// What `traceback` raises.
 pub(crate) fn extract_stack(py: Python<'_>) -> PyResult<Obj> {
-    let frame = match py.import("sys")?.call_method1("_getframe", (0,)) {
-        Ok(frame) => Obj::from(frame),
-        // No Python code is running: a thread of C code, or the interpreter is on its way out.
-        Err(err) if err.is_instance_of::<pyo3::exceptions::PyValueError>(py) => Obj::none(py),
-        Err(err) => return Err(err),
-    };
+    // Not `sys._getframe(0)`: 3.13 hands out the innermost frame there even while the interpreter is still making it, and
+    // reads memory that is not set. A finalizer's native code (an async generator's) can ask in such a moment.
+    let frame = running_frame(py).unwrap_or_else(|| Obj::none(py));
     summary(py, frame.bind(py), DEPTH)
 }
 
@@ -45,8 +42,8 @@ pub(crate) fn py_extract_stack(py: Python<'_>, args: Args<'_, '_>) -> PyResult<O
     match frame {
         Some(frame) if !frame.is_none() => summary(py, frame, limit),
         _ => {
-            let frame = py.import("sys")?.call_method1("_getframe", (0,))?;
-            summary(py, &frame, limit)
+            let frame = running_frame(py).unwrap_or_else(|| Obj::none(py));
+            summary(py, frame.bind(py), limit)
         }
     }
 }

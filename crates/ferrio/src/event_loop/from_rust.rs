@@ -1,11 +1,11 @@
 //! Scheduling from Rust: `call_soon` without the checks that a user's call needs, and timers that can be cancelled.
 
 use ferrio_core::clock;
-use ferrio_object::{Obj, ThreadState};
+use ferrio_object::{Obj, ThreadState, float_of};
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::{Handle, HandleArgs, Hooks, Loop, LoopRef, Ready, Timer};
+use super::{Handle, HandleArgs, Hooks, Loop, LoopRef, Ready, ThreadSafeHandle, Timer};
 use crate::debug;
 use crate::future::Future;
 
@@ -49,6 +49,26 @@ pub(crate) fn make_handle(
     Ok(handle)
 }
 
+/// [`make_handle`] for `call_soon_threadsafe()` on Python 3.14 and later.
+pub(crate) fn make_threadsafe_handle(
+    this: &Obj<Loop>,
+    py: Python<'_>,
+    callback: Obj,
+    args: HandleArgs,
+    context: Option<Obj>,
+) -> PyResult<Obj<ThreadSafeHandle>> {
+    let handle: Obj<ThreadSafeHandle> = Obj::create_with(py, || {
+        (((), Handle::new(callback, args, context, this.clone())), ThreadSafeHandle::new())
+    })?;
+    if !this.is_running() {
+        handle.track();
+    }
+    if this.debug.get() {
+        handle.base().set_source_traceback(Some(debug::extract_stack(py)?));
+    }
+    Ok(handle)
+}
+
 /// `loop.call_later(delay, future.set_result_unless_done)`: how `sleep` wakes up.
 pub(crate) fn resolve_later(
     event_loop: &LoopRef,
@@ -61,7 +81,7 @@ pub(crate) fn resolve_later(
         let replaced = Hooks::CALL_LATER.or(Hooks::CALL_AT).or(Hooks::TIME);
         if !native.replaces(replaced) && !native.debug.get() {
             native.check_closed()?;
-            let when = clock::monotonic() + delay.extract::<f64>()?;
+            let when = clock::monotonic() + float_of(delay)?;
             let key = native.set_timer(when, Timer::Resolve(fut.clone()));
             return Ok(Alarm::Native(native.clone(), key));
         }

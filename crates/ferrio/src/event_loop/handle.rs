@@ -18,6 +18,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use super::run_lock::RunLock;
 use super::{ExceptionContext, HandleArgs, Loop, LoopRef, held_writes};
 use crate::exceptions;
 
@@ -232,10 +233,35 @@ impl Handle {
         }
     }
 
+    /// As [`Handle::run`], in a turn of `event_loop`.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    pub(crate) fn run_kept(this: &Obj<Self>, py: Python<'_>, event_loop: &Obj<Loop>) -> PyResult<()> {
+        Self::shown_while(this, event_loop, || Self::run(this, py))
+    }
+
+    /// Calls `f`, which runs the handle; in debug mode the loop's reports of errors know of it meanwhile.
+    #[inline]
+    pub(crate) fn shown_while<R>(this: &Obj<Self>, event_loop: &Obj<Loop>, f: impl FnOnce() -> R) -> R {
+        if !event_loop.debug.get() {
+            return f();
+        }
+        drop(event_loop.current_handle.replace(Some(this.as_any().clone())));
+        let outcome = f();
+        drop(event_loop.current_handle.take());
+        outcome
+    }
+
     /// `_run()`, as loops written in Python call it: within a step of a loop of ours if they are nested in one.
     fn py_run(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         let event_loop = this.event_loop.get();
-        let outcome = Self::run(this, py);
+        let outcome = match this.as_any().cast_exact::<ThreadSafeHandle>() {
+            Some(_) if this.cancelled.get() => Ok(()),
+            Some(handle) => ThreadSafeHandle::while_running(handle, py, || Self::run(this, py)),
+            None => Self::run(this, py),
+        };
         match event_loop {
             Some(event_loop) if event_loop.held.wait_for_step() => {
                 outcome.and(held_writes::send_all(&event_loop, py))
@@ -444,5 +470,66 @@ impl Class for Handle {
                 },
                 "",
             );
+    }
+}
+
+/// `events._ThreadSafeHandle`: the handle of `call_soon_threadsafe()` on Python 3.14 and later. After `cancel()` its
+/// callback has run or never will, also if that is called in another thread while the callback runs.
+///
+/// `_run` is its base's: what notices a replaced `_run` looks at the class, and would take another one for replaced.
+pub struct ThreadSafeHandle {
+    lock: RunLock,
+}
+
+impl ThreadSafeHandle {
+    #[inline]
+    pub(crate) fn new() -> Self {
+        ThreadSafeHandle { lock: RunLock::default() }
+    }
+
+    /// Runs `f`, which calls the callback.
+    ///
+    /// # Errors
+    /// What `f` raises.
+    pub(crate) fn while_running<E: From<PyErr>>(
+        this: &Obj<Self>,
+        py: Python<'_>,
+        f: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        this.lock.hold(py, f)
+    }
+
+    fn cancel(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        this.lock.wait(py)?;
+        Handle::cancel(this.base(), py)
+    }
+
+    fn cancelled(this: &Obj<Self>, py: Python<'_>) -> PyResult<bool> {
+        this.lock.wait(py)?;
+        Ok(this.base().cancelled.get())
+    }
+}
+
+impl Class for ThreadSafeHandle {
+    type Base = Handle;
+    ferrio_object::fields!(ThreadSafeHandle { lock }, freelist);
+    const NAME: &'static str = "asyncio._ThreadSafeHandle";
+    const DOC: &'static str = "_ThreadSafeHandle(callback, args, loop, context=None)\n--\n\n\
+        A callback scheduled by call_soon_threadsafe(); while it runs, cancel() and cancelled() in other threads wait\n\
+        for its end. Since 3.14.";
+    const BORN_TRACKED: bool = false;
+
+    fn blank() -> Self {
+        ThreadSafeHandle::new()
+    }
+
+    fn define(class: &mut ClassBuilder<Self>) {
+        class
+            .method0(
+                "cancel",
+                Self::cancel,
+                "cancel($self, /)\n--\n\nDo not call it, if it was not called yet.",
+            )
+            .method0("cancelled", Self::cancelled, "cancelled($self, /)\n--\n\nWhether it was cancelled.");
     }
 }

@@ -33,6 +33,15 @@ impl LoopRef {
         }
     }
 
+    /// As [`LoopRef::new`], of a reference in hand.
+    #[inline]
+    pub(crate) fn of(any: Obj) -> LoopRef {
+        match any.cast_into::<Loop>() {
+            Ok(native) => LoopRef::Native(native),
+            Err(foreign) => LoopRef::Foreign(foreign),
+        }
+    }
+
     #[inline]
     pub(crate) fn as_any(&self) -> &Obj {
         match self {

@@ -6,6 +6,7 @@
 //! stay borrowed over code that can run Python.
 
 mod exception_context;
+pub(crate) mod first_run;
 mod from_rust;
 mod handle;
 mod handle_args;
@@ -15,6 +16,7 @@ mod interpreter;
 mod loop_ref;
 mod pace;
 pub(crate) mod registration;
+mod run_lock;
 pub(crate) mod running;
 mod sockets;
 mod sources;
@@ -24,6 +26,7 @@ pub(crate) mod watches;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
@@ -36,8 +39,8 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 pub(crate) use exception_context::ExceptionContext;
-pub(crate) use from_rust::{Alarm, call_soon_native, make_handle, resolve_later};
-pub(crate) use handle::Handle;
+pub(crate) use from_rust::{Alarm, call_soon_native, make_handle, make_threadsafe_handle, resolve_later};
+pub(crate) use handle::{Handle, ThreadSafeHandle};
 pub(crate) use handle_args::HandleArgs;
 pub(crate) use hooks::Hooks;
 pub(crate) use loop_ref::LoopRef;
@@ -61,6 +64,8 @@ pub(crate) enum Ready {
     Step(Obj<Task>),
     /// Call a handle.
     Call(Obj<Handle>),
+    /// Call a handle that other threads may cancel meanwhile.
+    CallThreadSafe(Obj<ThreadSafeHandle>),
     /// Tell a `gather()` that a child is done.
     GatherChild(Obj<Gathering>, Obj<Future>),
     /// Call a done-callback of ours with the future that is done.
@@ -87,6 +92,7 @@ pub(crate) enum Ready {
 ferrio_object::traverse!(enum Ready {
     Step(task),
     Call(handle),
+    CallThreadSafe(handle),
     GatherChild(outer, child),
     DoneCallback(function, fut),
     Resolve(fut),
@@ -167,6 +173,8 @@ pub struct Loop {
     pub(crate) moved: RefCell<HashMap<u64, Obj<TimerHandle>>>,
     /// What `_run_forever_setup()` is to put back: the hooks of async generators, the loops that ran before.
     pub(crate) run_setup: ObjCell,
+    /// The handle that runs, in debug mode: reports of errors say where it was made.
+    pub(crate) current_handle: ObjCell,
     pub(crate) origin_tracking: Cell<Option<i32>>,
     pub(crate) signals: Signals,
     pub(crate) held: held_writes::HeldWrites,
@@ -197,8 +205,10 @@ impl Loop {
     pub(crate) fn stopped_running(&self) {
         self.thread_id.set(0);
         for item in self.ready.borrow().iter() {
-            if let Ready::Call(handle) | Ready::Again(handle) = item {
-                handle.track();
+            match item {
+                Ready::Call(handle) | Ready::Again(handle) => handle.track(),
+                Ready::CallThreadSafe(handle) => handle.track(),
+                _ => {}
             }
         }
     }
@@ -289,10 +299,6 @@ impl Loop {
         drop(timer);
     }
 
-    /// Makes the driver, unless there is one.
-    ///
-    /// # Errors
-    /// `OSError` from the kernel, `ValueError` for an unknown name in the environment.
     /// Makes the driver: the one that the environment asks for, unless a kind is given.
     ///
     /// # Errors
@@ -305,6 +311,10 @@ impl Loop {
             kind.map_or_else(Driver::new, Driver::with_kind).map_err(|err| match err.raw_os_error() {
                 // A name in the environment that is none.
                 None => PyValueError::new_err(err.to_string()),
+                Some(errno @ (NOT_PERMITTED | NO_SUCH_CALL)) => {
+                    let why = io::Error::from_raw_os_error(errno).to_string();
+                    PyOSError::new_err((errno, format!("{REFUSED} ({why})")))
+                }
                 Some(_) => PyOSError::new_err_from_io(err),
             })?;
         *self.waker.borrow_mut() = Some(driver.waker());
@@ -312,6 +322,12 @@ impl Loop {
         Ok(())
     }
 }
+
+/// `EPERM` and `ENOSYS` of Linux: what a sandbox and an old kernel answer.
+const NOT_PERMITTED: i32 = 1;
+const NO_SUCH_CALL: i32 = 38;
+const REFUSED: &str = "the kernel or a sandbox refuses epoll or eventfd, with which ferrio's event loop waits: allow \
+                       epoll_create1, epoll_ctl, epoll_pwait and eventfd2, or run the program without ferrio";
 
 #[cold]
 pub(crate) fn closed_error() -> PyErr {
@@ -325,6 +341,7 @@ pub(crate) fn closed_error() -> PyErr {
 pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<Handle>(module)?;
     ClassDef::add::<TimerHandle>(module)?;
+    ClassDef::add::<ThreadSafeHandle>(module)?;
     ClassDef::add::<running::RunningLoop>(module)?;
     ClassDef::function(
         module,

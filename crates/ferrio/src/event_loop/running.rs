@@ -1,9 +1,6 @@
 //! Which loop runs in this thread, and `get_event_loop()`.
 
-use std::cell::RefCell;
-use std::mem::ManuallyDrop;
-
-use ferrio_object::{Any, Args, Class, ClassBuilder, GilStatic, Obj, ObjCell, Signature};
+use ferrio_object::{Any, Args, Class, ClassBuilder, GilStatic, Obj, ObjCell, Signature, ThreadState};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -12,17 +9,19 @@ use pyo3::types::PyCFunction;
 use super::{Loop, LoopRef};
 use crate::stock;
 
-thread_local! {
-    // `run_forever` takes its own mark back before it returns. A mark that a user set by hand on a thread that then
-    // ends is leaked: a destructor of the thread would run without the GIL.
-    static RUNNING: RefCell<Option<ManuallyDrop<Obj>>> = const { RefCell::new(None) };
-}
-
 /// The running loop of this thread, which may be one that only stock asyncio knows, or a function that a program has put
 /// in the place of `events._get_running_loop()`.
 #[inline]
 pub(crate) fn get(py: Python<'_>) -> Option<Obj> {
-    own(py).or_else(|| stock::running_loop(py)).or_else(|| told_by_program(py))
+    match own(py) {
+        Some(own) => Some(own),
+        None => elsewhere(py),
+    }
+}
+
+#[cold]
+fn elsewhere(py: Python<'_>) -> Option<Obj> {
+    stock::running_loop(py).or_else(|| told_by_program(py))
 }
 
 /// What such a function says (trio-asyncio's). asyncio's coroutines ask it, because they call it by name.
@@ -39,13 +38,14 @@ fn told_by_program(py: Python<'_>) -> Option<Obj> {
 
 /// The running loop of this thread as far as we know ourselves.
 #[inline]
-pub(crate) fn own(_py: Python<'_>) -> Option<Obj> {
-    RUNNING.with(|running| running.borrow().as_deref().cloned())
+pub(crate) fn own(py: Python<'_>) -> Option<Obj> {
+    ThreadState::object(py)
 }
 
-/// Sets the running loop of this thread and hands out the one before.
-pub(crate) fn set(_py: Python<'_>, event_loop: Option<Obj>) -> Option<Obj> {
-    RUNNING.with(|running| running.replace(event_loop.map(ManuallyDrop::new))).map(ManuallyDrop::into_inner)
+/// Sets the running loop of this thread and hands out the one before. `run_forever` takes its own mark back before it
+/// returns; one that a user has set by hand on a thread that then ends is leaked.
+pub(crate) fn set(py: Python<'_>, event_loop: Option<Obj>) -> Option<Obj> {
+    ThreadState::replace_object(py, event_loop)
 }
 
 /// The running loop.
@@ -75,7 +75,7 @@ pub(crate) fn get_event_loop(py: Python<'_>) -> PyResult<Obj> {
 /// `RuntimeError` if there is none.
 #[inline]
 pub(crate) fn running_loop(py: Python<'_>) -> PyResult<LoopRef> {
-    Ok(LoopRef::new(get_running_loop(py)?.bind(py)))
+    Ok(LoopRef::of(get_running_loop(py)?))
 }
 
 /// A loop that was handed to a function, or the running one.

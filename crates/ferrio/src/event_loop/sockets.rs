@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 
 use ferrio_core::driver::PageBuffer;
 use ferrio_core::driver::datagram::Inbox;
-use ferrio_object::{Erased, Obj, SpareBytes};
+use ferrio_object::{Erased, Obj, ObjCell, SpareBytes};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -28,6 +28,8 @@ pub(crate) struct Sockets {
     inbox: Cell<Option<Box<Inbox>>>,
     /// Weak references to the transports by descriptor: asked when somebody else wants to use the same one.
     transports: RefCell<HashMap<RawFd, Obj>>,
+    /// What a loop written in Python has put in their place (`_transports = ...`).
+    pub(crate) own_transports: ObjCell,
     /// The `Listener` of each listening socket, by descriptor.
     pub(crate) listeners: RefCell<HashMap<RawFd, Erased>>,
     /// Paths (and their inodes) to remove when the server on a descriptor stops.
@@ -40,6 +42,7 @@ ferrio_object::traverse!(struct Sockets {
     bulk,
     inbox: unowned,
     transports: kept,
+    own_transports,
     listeners: kept,
     unix_paths: kept,
 });
@@ -102,6 +105,26 @@ impl Sockets {
         }
         let transport = transport.repr()?;
         Err(PyRuntimeError::new_err(format!("File descriptor {shown} is used by transport {transport}")))
+    }
+
+    /// asyncio's `_transports`: a `weakref.WeakValueDictionary` of the transports by descriptor, made anew each time.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn show_transports(&self, py: Python<'_>) -> PyResult<Obj> {
+        if let Some(own) = self.own_transports.get() {
+            return Ok(own);
+        }
+        let shown = py.import("weakref")?.call_method0("WeakValueDictionary")?;
+        let transports: Vec<(RawFd, Obj)> =
+            self.transports.borrow().iter().map(|(fd, weak)| (*fd, weak.clone())).collect();
+        for (fd, weak) in transports {
+            let transport = weak.bind(py).call0()?;
+            if !transport.is_none() {
+                shown.set_item(fd, transport)?;
+            }
+        }
+        Ok(shown.into())
     }
 
     /// Whether a transport has the descriptor, or had it and has not let go of it.

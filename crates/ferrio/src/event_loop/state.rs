@@ -100,9 +100,11 @@ pub(crate) struct Signals {
     pub(crate) pipe: RefCell<Option<Pipe>>,
     /// The descriptor to be set while the loop waits, if it runs on the main thread.
     pub(crate) guard: Cell<Option<i32>>,
+    /// `_ssock` and `_csock`, the ends of the pipe as socket objects, once somebody has asked for them.
+    pub(crate) ends: [ObjCell; 2],
 }
 
-ferrio_object::traverse!(struct Signals { handlers, pipe: unowned, guard });
+ferrio_object::traverse!(struct Signals { handlers, pipe: unowned, guard, ends });
 
 pub(crate) struct Pipe {
     pub(crate) pipe: Rc<SignalPipe>,

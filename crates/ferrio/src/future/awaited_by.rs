@@ -4,11 +4,15 @@
 //! them, and so do `gather()`, `wait()`, `shield()` with the future through which their waiter is woken. Only what
 //! somebody adds by hand with `future_add_to_awaited_by` is kept besides: nothing, one future, or a set of them.
 
+use std::collections::HashSet;
+
 use ferrio_object::{Args, Obj, Signature};
 use pyo3::prelude::*;
 use pyo3::types::{PyFrozenSet, PySet};
 
 use super::{Callback, Future};
+use crate::native_fn::NativeFn;
+use crate::task::{Task, WakeupCallable};
 
 /// The loops that futures waiting for each other make are cut off at this depth.
 const DEPTH: usize = 8;
@@ -17,32 +21,51 @@ fn from_callbacks(fut: &Obj<Future>, found: &mut Vec<Obj>, depth: usize) {
     if depth == DEPTH {
         return;
     }
-    let all = fut.callbacks.borrow().to_vec();
-    for callback in &all {
+    // No Python code runs in here.
+    for callback in fut.callbacks.borrow().as_slice() {
         match callback {
             Callback::Task(task) => found.push(task.as_any().clone()),
             Callback::Gather(outer) => from_callbacks(outer.base(), found, depth + 1),
             Callback::Group(group, _) => found.extend(group.parent()),
-            Callback::Native(function) => {
-                if let Some(resolved) = function.resolves()
-                    && let Some(resolved) = resolved.cast::<Future>()
-                {
-                    from_callbacks(resolved, found, depth + 1);
-                }
-            }
+            Callback::Native(function) => through(function, found, depth),
             Callback::Call { callback, .. } => {
                 if let Some(task) =
-                    callback.cast_exact::<crate::task::WakeupCallable>().and_then(|c| c.task())
+                    callback.cast_exact::<WakeupCallable>().and_then(|callable| callable.task())
                 {
                     found.push(task.into_any());
+                } else if let Some(function) = callback.cast_exact::<NativeFn>() {
+                    through(function, found, depth);
                 }
             }
         }
     }
 }
 
-/// `_asyncio_awaited_by`: a frozenset, or None.
-pub(super) fn get(this: &Obj<Future>, py: Python<'_>) -> PyResult<Option<Obj>> {
+/// What awaits the future that a callback resolves.
+fn through(function: &Obj<NativeFn>, found: &mut Vec<Obj>, depth: usize) {
+    let Some(resolved) = function.resolves() else { return };
+    if resolved.cast::<Task>().is_some() {
+        found.push(resolved);
+    } else if let Some(resolved) = resolved.cast::<Future>() {
+        from_callbacks(resolved, found, depth + 1);
+    }
+}
+
+/// What awaits a future, each once: first as its callbacks stand, then what was added by hand.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn futures(py: Python<'_>, this: &Obj<Future>) -> PyResult<Vec<Obj>> {
+    let mut found = with_repeats(py, this);
+    if found.len() > 1 {
+        let mut seen = HashSet::new();
+        found.retain(|obj| seen.insert(obj.as_ptr()));
+    }
+    Ok(found)
+}
+
+/// As [`futures`]; what awaits it in several ways stands there several times.
+pub(crate) fn with_repeats(py: Python<'_>, this: &Obj<Future>) -> Vec<Obj> {
     let mut found = Vec::new();
     from_callbacks(this, &mut found, 0);
     if let Some(noted) = this.awaited_by.get() {
@@ -51,6 +74,12 @@ pub(super) fn get(this: &Obj<Future>, py: Python<'_>) -> PyResult<Option<Obj>> {
             Err(_) => found.push(noted),
         }
     }
+    found
+}
+
+/// `_asyncio_awaited_by`: a frozenset, or None.
+pub(super) fn get(this: &Obj<Future>, py: Python<'_>) -> PyResult<Option<Obj>> {
+    let found = futures(py, this)?;
     if found.is_empty() {
         return Ok(None);
     }
@@ -61,7 +90,7 @@ fn both<'a>(
     args: &Args<'a, '_>,
     function: &'static str,
 ) -> PyResult<Option<(&'a Obj<Future>, &'a Obj<Future>)>> {
-    let [fut, waiter] = args.bind(&Signature::new(function, ["fut", "waiter"]))?;
+    let [fut, waiter] = args.bind(&Signature::new(function, ["fut", "waiter"]).unnamed(2))?;
     // Futures that are not ours cannot keep it, and are passed over as asyncio does.
     let ours = fut.and_then(Obj::<Future>::from_bound);
     Ok(ours.zip(waiter.and_then(Obj::<Future>::from_bound)))

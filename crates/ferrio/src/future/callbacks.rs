@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ferrio_object::Obj;
+use ferrio_object::{Obj, is_function, same_callable};
 use pyo3::prelude::*;
 
 use super::Future;
@@ -113,6 +113,48 @@ impl Callbacks {
                 *self = one;
                 Vec::new()
             }
+        }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[Callback] {
+        match self {
+            Callbacks::None => &[],
+            Callbacks::One(one) => std::slice::from_ref(one),
+            Callbacks::Many(all) => all,
+        }
+    }
+
+    /// Takes out every registration of `wanted`, in one pass; `None` if that takes comparisons in Python.
+    pub(super) fn take_out_function(&mut self, wanted: &Bound<'_, PyAny>) -> Option<Vec<Callback>> {
+        let py = wanted.py();
+        // What is ours is never equal to a function.
+        if !is_function(wanted) {
+            return None;
+        }
+        let all = match self {
+            Callbacks::None => return Some(Vec::new()),
+            Callbacks::One(one) => std::slice::from_ref(one),
+            Callbacks::Many(all) => all.as_slice(),
+        };
+        let is_wanted = |callback: &Callback| match callback {
+            Callback::Call { callback, .. } => same_callable(callback.bind(py), wanted),
+            _ => Some(false),
+        };
+        let mut count = 0;
+        for callback in all {
+            count += usize::from(is_wanted(callback)?);
+        }
+        if count == 0 {
+            return Some(Vec::new());
+        }
+        match std::mem::take(self) {
+            Callbacks::Many(mut all) => {
+                let taken = all.extract_if(.., |callback| is_wanted(callback) == Some(true)).collect();
+                *self = Callbacks::from_vec(all);
+                Some(taken)
+            }
+            Callbacks::One(one) => Some(vec![one]),
+            Callbacks::None => None,
         }
     }
 

@@ -15,6 +15,7 @@ use crate::exceptions;
 fn init(this: &Obj<Future>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
     const SIGNATURE: Signature<1> = Signature::new("Future", ["loop"]).positional(0);
     let [event_loop] = args.bind(&SIGNATURE)?;
+    Future::refuse_again(this, py)?;
     this.initialize(py, event_loop)
 }
 
@@ -60,6 +61,11 @@ fn add_done_callback(this: &Obj<Future>, py: Python<'_>, args: Args<'_, '_>) -> 
 
 fn remove_done_callback(this: &Obj<Future>, py: Python<'_>, wanted: &Bound<'_, PyAny>) -> PyResult<usize> {
     this.get_loop()?;
+    let taken = this.callbacks.borrow_mut().take_out_function(wanted);
+    if let Some(gone) = taken {
+        // Dropped here, with nothing borrowed.
+        return Ok(gone.len());
+    }
     // Comparing runs Python code that may add or remove callbacks itself: decide on a copy, then take out what was
     // found.
     let mut found = HashMap::new();

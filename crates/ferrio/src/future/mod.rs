@@ -132,7 +132,7 @@ impl Future {
     pub(crate) fn initialize(&self, py: Python<'_>, event_loop: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let event_loop = running::loop_or_current(py, event_loop)?;
         let debug = event_loop.get_debug(py)?;
-        // `__init__` called again starts over, as it does with asyncio's; the loop it was made for stays.
+        // Before 3.15, `__init__` called again starts over, as it does with asyncio's; the loop it was made for stays.
         self.state.set(State::Pending);
         self.blocking.set(false);
         self.log_traceback.set(false);
@@ -144,6 +144,18 @@ impl Future {
         drop(self.callbacks.replace(Callbacks::None));
         let _ = self.event_loop.set(event_loop);
         self.source_traceback.set(if debug { Some(crate::debug::extract_stack(py)?) } else { None });
+        Ok(())
+    }
+
+    /// Refuses to initialize a future or task for a second time, as asyncio does since 3.15.
+    ///
+    /// # Errors
+    /// `RuntimeError` then.
+    pub(crate) fn refuse_again(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        if cfg!(Py_3_15) && this.event_loop.get().is_some() {
+            let name = this.bind(py).get_type().name()?;
+            return Err(PyRuntimeError::new_err(format!("{name} object is already initialized")));
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod base_events;
 mod base_futures;
 mod base_tasks;
 mod futures;
+mod sslproto;
 mod tasks;
 
 use pyo3::prelude::*;
@@ -20,5 +21,6 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     base_futures::add(module)?;
     base_tasks::add(module)?;
     futures::add(module)?;
+    sslproto::add(module)?;
     tasks::add(module)
 }

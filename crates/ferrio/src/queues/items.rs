@@ -89,7 +89,8 @@ impl Items {
         Err(PyAttributeError::new_err(format!("'{name}' object has no attribute '_queue'")))
     }
 
-    fn is_ring(&self) -> bool {
+    #[inline]
+    pub(super) fn is_ring(&self) -> bool {
         matches!(&*self.store.borrow(), Store::Ring(_))
     }
 
@@ -151,12 +152,8 @@ impl Items {
     /// `IndexError` if there is no item, and as [`Items::put`].
     #[inline]
     pub(super) fn get(&self, py: Python<'_>, order: Order) -> PyResult<Obj> {
-        if let Store::Ring(ring) = &mut *self.store.borrow_mut() {
-            let item = if order == Order::Fifo { ring.pop_front() } else { ring.pop_back() };
-            if ring.is_empty() && ring.capacity() > FLOOD {
-                *ring = VecDeque::new();
-            }
-            return item.ok_or_else(|| PyIndexError::new_err("pop from an empty queue"));
+        if self.is_ring() {
+            return self.pop().ok_or_else(|| PyIndexError::new_err("pop from an empty queue"));
         }
         let held = self.python(py)?;
         let item = match order {
@@ -167,6 +164,17 @@ impl Items {
             Order::Lifo => held.bind(py).call_method0(intern!(py, "pop"))?,
         };
         Ok(item.into())
+    }
+
+    /// The next item of the ring, if the items are there and there is one.
+    #[inline]
+    pub(super) fn pop(&self) -> Option<Obj> {
+        let Store::Ring(ring) = &mut *self.store.borrow_mut() else { return None };
+        let item = if self.order.get() == Order::Fifo { ring.pop_front() } else { ring.pop_back() };
+        if ring.is_empty() && ring.capacity() > FLOOD {
+            *ring = VecDeque::new();
+        }
+        item
     }
 
     pub(super) fn order(&self) -> Order {

@@ -24,7 +24,7 @@ use crate::locks::{Event, Line, LoopBound, Stateful, Waiters, define_state};
 pub struct Queue {
     pub(super) items: Items,
     maxsize: ObjCell,
-    limit: Cell<Limit>,
+    pub(super) limit: Cell<Limit>,
     pub(super) getters: Line,
     pub(super) putters: Line,
     unfinished: Cell<i64>,
@@ -39,7 +39,7 @@ pub struct Queue {
 
 /// When the queue is full.
 #[derive(Clone, Copy)]
-enum Limit {
+pub(super) enum Limit {
     None,
     Items(usize),
     /// `maxsize` is no number that we know: Python compares.
@@ -49,14 +49,14 @@ enum Limit {
 const NAMES: [&str; 9] =
     ["_init", "_put", "_get", "_format", "qsize", "empty", "full", "put_nowait", "get_nowait"];
 const INIT: MethodSet = MethodSet::named(&NAMES, "_init");
-const PUT: MethodSet = MethodSet::named(&NAMES, "_put");
-const GET: MethodSet = MethodSet::named(&NAMES, "_get");
+pub(super) const PUT: MethodSet = MethodSet::named(&NAMES, "_put");
+pub(super) const GET: MethodSet = MethodSet::named(&NAMES, "_get");
 const FORMAT: MethodSet = MethodSet::named(&NAMES, "_format");
-const QSIZE: MethodSet = MethodSet::named(&NAMES, "qsize");
-const EMPTY: MethodSet = MethodSet::named(&NAMES, "empty");
-const FULL: MethodSet = MethodSet::named(&NAMES, "full");
-const PUT_NOWAIT: MethodSet = MethodSet::named(&NAMES, "put_nowait");
-const GET_NOWAIT: MethodSet = MethodSet::named(&NAMES, "get_nowait");
+pub(super) const QSIZE: MethodSet = MethodSet::named(&NAMES, "qsize");
+pub(super) const EMPTY: MethodSet = MethodSet::named(&NAMES, "empty");
+pub(super) const FULL: MethodSet = MethodSet::named(&NAMES, "full");
+pub(super) const PUT_NOWAIT: MethodSet = MethodSet::named(&NAMES, "put_nowait");
+pub(super) const GET_NOWAIT: MethodSet = MethodSet::named(&NAMES, "get_nowait");
 
 impl Replaceable for Queue {
     fn methods() -> &'static Methods {
@@ -168,25 +168,12 @@ impl Queue {
         }
     }
 
-    /// `self.put_nowait(item)`.
-    ///
-    /// # Errors
-    /// As [`Queue::put_nowait`].
-    #[inline]
-    pub(super) fn put_item(this: &Obj<Queue>, py: Python<'_>, item: Obj) -> PyResult<Obj> {
-        if this.replaces(PUT_NOWAIT) {
-            return Ok(this.bind(py).call_method1(intern!(py, "put_nowait"), (item,))?.into());
-        }
-        Self::put_nowait(this, py, item)?;
-        Ok(Obj::none(py))
-    }
-
     /// `put_nowait()`.
     ///
     /// # Errors
     /// `QueueShutDown`, `QueueFull`, and what a subclass raises.
     #[inline]
-    fn put_nowait(this: &Obj<Queue>, py: Python<'_>, item: Obj) -> PyResult<()> {
+    pub(super) fn put_nowait(this: &Obj<Queue>, py: Python<'_>, item: Obj) -> PyResult<()> {
         if this.shut_down.get() {
             return Err(raise(py, Exception::ShutDown));
         }
@@ -198,23 +185,16 @@ impl Queue {
         } else {
             this.items.put(py, this.items.order(), item)?;
         }
-        this.unfinished.set(this.unfinished.get() + 1);
-        if let Some(finished) = this.finished.get() {
-            finished.reset();
-        }
-        this.getters.wake_next(py)
+        this.item_added(py)
     }
 
-    /// `self.get_nowait()`.
-    ///
-    /// # Errors
-    /// As [`Queue::get_nowait`].
     #[inline]
-    pub(super) fn get_item(this: &Obj<Queue>, py: Python<'_>) -> PyResult<Obj> {
-        if this.replaces(GET_NOWAIT) {
-            return Ok(this.bind(py).call_method0(intern!(py, "get_nowait"))?.into());
+    pub(super) fn item_added(&self, py: Python<'_>) -> PyResult<()> {
+        self.unfinished.set(self.unfinished.get() + 1);
+        if let Some(finished) = self.finished.get() {
+            finished.reset();
         }
-        Self::get_nowait(this, py)
+        self.getters.wake_next(py)
     }
 
     #[inline]
@@ -230,7 +210,7 @@ impl Queue {
     /// # Errors
     /// `QueueShutDown`, `QueueEmpty`, and what a subclass raises.
     #[inline]
-    fn get_nowait(this: &Obj<Queue>, py: Python<'_>) -> PyResult<Obj> {
+    pub(super) fn get_nowait(this: &Obj<Queue>, py: Python<'_>) -> PyResult<Obj> {
         if Self::is_empty(this, py)? {
             return Err(raise(py, if this.shut_down.get() { Exception::ShutDown } else { Exception::Empty }));
         }

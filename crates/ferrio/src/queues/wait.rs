@@ -4,11 +4,12 @@
 //! then it waits once more, at the end. A task that was woken and is cancelled before it runs wakes the next one, or
 //! the item would lie there while others wait for one.
 
-use ferrio_object::Obj;
+use ferrio_object::{MethodSet, Obj};
+use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::Queue;
-use super::queue::{Exception, raise};
+use super::queue::{EMPTY, Exception, FULL, GET, GET_NOWAIT, Limit, PUT, PUT_NOWAIT, QSIZE, raise};
 use crate::coro::{Given, Memory, Operation, Step, ready, ready_with};
 use crate::locks::{Event, Line};
 use crate::{exceptions, future_likes};
@@ -23,6 +24,86 @@ pub(super) fn get(this: &Obj<Queue>, py: Python<'_>) -> PyResult<Obj> {
 
 pub(super) fn join(this: &Obj<Queue>, py: Python<'_>) -> PyResult<Obj> {
     ready::<Join>(py, this)
+}
+
+/// What `put()` and `get()` call through `self`.
+const PUTTING: MethodSet = FULL.or(QSIZE).or(PUT_NOWAIT).or(PUT);
+const GETTING: MethodSet = EMPTY.or(GET_NOWAIT).or(GET);
+
+/// What a task that puts has come to.
+enum Putting {
+    /// What `put_nowait()` has returned.
+    Done(Obj),
+    /// The queue is full; the item is handed back.
+    Full(Obj),
+}
+
+impl Queue {
+    /// What `put()` does when it looks: `self.full()`, then `self.put_nowait(item)`.
+    ///
+    /// # Errors
+    /// As [`Queue::put_nowait`].
+    #[inline]
+    fn try_put(this: &Obj<Queue>, py: Python<'_>, item: Obj) -> PyResult<Putting> {
+        let is_full = match this.limit.get() {
+            // Where all of it is ours and in the ring, one look is as good as two.
+            _ if this.replaces(PUTTING) || !this.items.is_ring() => {
+                return Self::try_put_by_name(this, py, item);
+            }
+            Limit::None => false,
+            Limit::Items(limit) => this.items.len(py)? >= limit,
+            Limit::Foreign => return Self::try_put_by_name(this, py, item),
+        };
+        if is_full {
+            return Ok(Putting::Full(item));
+        }
+        if this.shut_down.get() {
+            return Err(raise(py, Exception::ShutDown));
+        }
+        this.items.put(py, this.items.order(), item)?;
+        this.item_added(py)?;
+        Ok(Putting::Done(Obj::none(py)))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_put_by_name(this: &Obj<Queue>, py: Python<'_>, item: Obj) -> PyResult<Putting> {
+        if Self::is_full(this, py)? {
+            return Ok(Putting::Full(item));
+        }
+        if this.replaces(PUT_NOWAIT) {
+            let put = this.bind(py).call_method1(intern!(py, "put_nowait"), (item,))?;
+            return Ok(Putting::Done(put.into()));
+        }
+        Self::put_nowait(this, py, item)?;
+        Ok(Putting::Done(Obj::none(py)))
+    }
+
+    /// What `get()` does when it looks: `self.empty()`, then `self.get_nowait()`. `None` if there is no item.
+    ///
+    /// # Errors
+    /// As [`Queue::get_nowait`].
+    #[inline]
+    fn try_get(this: &Obj<Queue>, py: Python<'_>) -> PyResult<Option<Obj>> {
+        if this.replaces(GETTING) || !this.items.is_ring() {
+            return Self::try_get_by_name(this, py);
+        }
+        let Some(item) = this.items.pop() else { return Ok(None) };
+        this.putters.wake_next(py)?;
+        Ok(Some(item))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_get_by_name(this: &Obj<Queue>, py: Python<'_>) -> PyResult<Option<Obj>> {
+        if Self::is_empty(this, py)? {
+            return Ok(None);
+        }
+        if this.replaces(GET_NOWAIT) {
+            return Ok(Some(this.bind(py).call_method0(intern!(py, "get_nowait"))?.into()));
+        }
+        Self::get_nowait(this, py).map(Some)
+    }
 }
 
 /// Waits at the end of `line`.
@@ -68,9 +149,10 @@ struct Put;
 impl Put {
     #[inline]
     fn attempt(this: &Obj<Queue>, py: Python<'_>, item: Obj) -> PyResult<Step> {
-        if !Queue::is_full(this, py)? {
-            return Queue::put_item(this, py, item).map(Step::Done);
-        }
+        let item = match Queue::try_put(this, py, item)? {
+            Putting::Done(result) => return Ok(Step::Done(result)),
+            Putting::Full(item) => item,
+        };
         if this.shut_down.get() {
             return Err(raise(py, Exception::ShutDown));
         }
@@ -106,8 +188,8 @@ struct Get;
 impl Get {
     #[inline]
     fn attempt(this: &Obj<Queue>, py: Python<'_>) -> PyResult<Step> {
-        if !Queue::is_empty(this, py)? {
-            return Queue::get_item(this, py).map(Step::Done);
+        if let Some(item) = Queue::try_get(this, py)? {
+            return Ok(Step::Done(item));
         }
         if this.shut_down.get() {
             return Err(raise(py, Exception::ShutDown));

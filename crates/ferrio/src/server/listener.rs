@@ -1,6 +1,6 @@
 //! One listening socket: accepting connections and making transports of them.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 
@@ -16,6 +16,7 @@ use crate::event_loop::{ExceptionContext, Loop, Source};
 use crate::exceptions::{self, FromIo};
 use crate::log::{self, Level};
 use crate::native_fn;
+use crate::tls::{self, TlsParams};
 use crate::transports::{Connected, Opening, SocketKind, StreamTransport, address};
 
 /// Seconds to wait when the process has run out of descriptors: asyncio's `constants.ACCEPT_RETRY_DELAY`.
@@ -34,11 +35,22 @@ pub struct Listener {
     kind: Cell<Option<SocketKind>>,
     token: Cell<Option<Token>>,
     protocol_factory: ObjCell,
+    tls: RefCell<Option<TlsParams>>,
     server: ObjCell<Server>,
     backlog: i32,
-    /// The context in which serving began; each connection gets a copy.
+    /// Each connection gets a copy.
     context: ObjCell,
     stopped: Cell<bool>,
+}
+
+/// What is done with accepted connections.
+pub(crate) struct Accepting {
+    pub(super) protocol_factory: Obj,
+    pub(super) tls: Option<TlsParams>,
+    pub(super) server: Obj<Server>,
+    pub(super) backlog: i32,
+    /// Each connection gets a copy.
+    pub(super) context: Obj,
 }
 
 impl Listener {
@@ -50,9 +62,7 @@ impl Listener {
         py: Python<'_>,
         event_loop: &Obj<Loop>,
         sock: &Obj,
-        protocol_factory: Obj,
-        server: Obj<Server>,
-        backlog: i32,
+        accepting: Accepting,
     ) -> PyResult<()> {
         crate::imported::ready_to_report(py)?;
         let fd: RawFd = sock.bind(py).call_method0(intern!(py, "fileno"))?.extract()?;
@@ -65,10 +75,11 @@ impl Listener {
             last_poll: Cell::new(0),
             kind: Cell::new(None),
             token: Cell::new(None),
-            protocol_factory: ObjCell::new(protocol_factory),
-            server: ObjCell::new(server),
-            backlog,
-            context: ObjCell::new(ThreadState::copy_context(py)?),
+            protocol_factory: ObjCell::new(accepting.protocol_factory),
+            tls: RefCell::new(accepting.tls),
+            server: ObjCell::new(accepting.server),
+            backlog: accepting.backlog,
+            context: ObjCell::new(accepting.context),
             stopped: Cell::new(false),
         };
         let this: Obj<Listener> = Obj::create(py, ((), contents))?;
@@ -115,6 +126,8 @@ impl Listener {
         for cell in [&this.protocol_factory, &this.context] {
             cell.set(None);
         }
+        let tls = this.tls.take();
+        drop(tls);
         this.server.set(None);
     }
 
@@ -181,6 +194,7 @@ impl Listener {
         };
         let context: Obj = context.bind(py).call_method0(intern!(py, "copy"))?.into();
         let protocol: ObjCell = ObjCell::empty();
+        let tls = this.tls.borrow().clone();
         let made = ThreadState::in_context(py, &context, || {
             let made: Obj = factory.bind(py).call0()?.into();
             protocol.set(Some(made.clone()));
@@ -191,8 +205,12 @@ impl Listener {
                 peer: Some(peer),
                 extra: None,
                 server: this.server.get().map(Obj::into_any),
+                context: Some(context.clone()),
             };
-            StreamTransport::open(py, &event_loop, opening)
+            match tls {
+                Some(tls) => tls::open_accepted(py, &event_loop, opening, &tls),
+                None => StreamTransport::open(py, &event_loop, opening).map(drop),
+            }
         });
         let Err(err) = made else { return Ok(()) };
         // Nobody owns the socket now. A bare descriptor has gone with its owner.
@@ -262,6 +280,7 @@ impl Class for Listener {
         kind,
         token,
         protocol_factory,
+        tls,
         server,
         backlog,
         context,
@@ -281,6 +300,7 @@ impl Class for Listener {
             kind: Cell::new(None),
             token: Cell::new(None),
             protocol_factory: ObjCell::empty(),
+            tls: RefCell::new(None),
             server: ObjCell::empty(),
             backlog: 0,
             context: ObjCell::empty(),

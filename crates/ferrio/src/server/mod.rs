@@ -16,6 +16,7 @@ use pyo3::types::PyWeakrefReference;
 
 use crate::event_loop::Loop;
 use crate::future::{self, Future};
+use crate::tls::TlsParams;
 
 pub(crate) use listener::Listener;
 pub(crate) use serving::{Serving, add};
@@ -27,6 +28,8 @@ pub struct Server {
     sockets: ObjCell,
     protocol_factory: ObjCell,
     ssl_context: ObjCell,
+    /// How connections talk TLS, if they do.
+    tls: RefCell<Option<TlsParams>>,
     backlog: Cell<i32>,
     /// Weak references to the transports, by their address: a transport that is abandoned must be found out. Each
     /// leaves when it ends, also by its finalizer.
@@ -39,6 +42,8 @@ pub struct Server {
     write_habit: Rc<Cell<Habit>>,
     serving: Cell<bool>,
     serving_forever: ObjCell<Future>,
+    /// The context in which the server was made; its connections get copies since 3.15.
+    context: ObjCell,
 }
 
 /// `server._attach(transport)`.

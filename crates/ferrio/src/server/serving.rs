@@ -4,15 +4,17 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature};
+use ferrio_object::{Any, Args, Class, ClassBuilder, ClassDef, Obj, ObjCell, Signature, ThreadState};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-use super::{Listener, Server};
+use super::Server;
+use super::listener::{Accepting, Listener};
 use crate::event_loop::{Loop, LoopRef};
 use crate::future::{self, Future};
+use crate::tls::{Side, TlsParams};
 use crate::trsock::TransportSocket;
 use crate::{coro, exceptions, sleep};
 
@@ -21,6 +23,8 @@ pub(crate) struct Serving {
     pub(crate) sockets: Obj,
     pub(crate) protocol_factory: Obj,
     pub(crate) ssl_context: Option<Obj>,
+    /// How connections talk TLS, if they do.
+    pub(crate) tls: Option<TlsParams>,
     pub(crate) backlog: i32,
 }
 
@@ -32,21 +36,27 @@ impl Server {
     pub(crate) fn create(py: Python<'_>, event_loop: &Obj<Loop>, serving: Serving) -> PyResult<Obj<Self>> {
         let class: Obj = crate::imported::module(py, "ferrio.base_events")?.getattr("Server")?.into();
         let this = Obj::<Self>::create_of(py, &class)?;
-        this.fill(event_loop, serving);
+        this.fill(py, event_loop, serving)?;
         Ok(this)
     }
 
-    fn fill(&self, event_loop: &Obj<Loop>, serving: Serving) {
+    fn fill(&self, py: Python<'_>, event_loop: &Obj<Loop>, serving: Serving) -> PyResult<()> {
         self.event_loop.set(Some(event_loop.clone()));
         self.sockets.set(Some(serving.sockets));
         self.protocol_factory.set(Some(serving.protocol_factory));
         self.ssl_context.set(serving.ssl_context);
+        let old = self.tls.replace(serving.tls);
+        drop(old);
         self.backlog.set(serving.backlog);
+        if cfg!(Py_3_15) {
+            self.context.set(Some(ThreadState::copy_context(py)?));
+        }
         let old = self.waiters.replace(Some(Vec::new()));
         drop(old);
+        Ok(())
     }
 
-    fn init(this: &Obj<Self>, _py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
+    fn init(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
         const SIGNATURE: Signature<7> = Signature::new(
             "Server",
             [
@@ -60,7 +70,8 @@ impl Server {
             ],
         )
         .required(6);
-        let [event_loop, sockets, factory, ssl_context, backlog, _, _] = args.bind(&SIGNATURE)?;
+        let [event_loop, sockets, factory, ssl_context, backlog, handshake, shutdown] =
+            args.bind(&SIGNATURE)?;
         let (Some(event_loop), Some(sockets), Some(factory), Some(backlog)) =
             (event_loop, sockets, factory, backlog)
         else {
@@ -69,16 +80,27 @@ impl Server {
         let Some(event_loop) = Obj::<Loop>::from_bound(event_loop) else {
             return Err(PyTypeError::new_err("a server of ferrio's needs a loop of ferrio's"));
         };
+        let tls = match ssl_context {
+            Some(context) if context.is_truthy()? => Some(TlsParams {
+                context: Some(context.into()),
+                side: Side::Server,
+                server_hostname: None,
+                handshake_timeout: Obj::unless_none(handshake),
+                shutdown_timeout: Obj::unless_none(shutdown),
+            }),
+            _ => None,
+        };
         this.fill(
+            py,
             event_loop,
             Serving {
                 sockets: sockets.into(),
                 protocol_factory: factory.into(),
                 ssl_context: Obj::unless_none(ssl_context),
+                tls,
                 backlog: backlog.extract()?,
             },
-        );
-        Ok(())
+        )
     }
 
     /// Begins to listen, unless it does already.
@@ -99,7 +121,19 @@ impl Server {
         for sock in sockets.bind(py).try_iter()? {
             let sock: Obj = sock?.into();
             sock.bind(py).call_method1(intern!(py, "listen"), (this.backlog.get(),))?;
-            Listener::start(py, &event_loop, &sock, factory.clone(), this.clone(), this.backlog.get())?;
+            // Before 3.15 it is the context in which serving begins.
+            let context = match this.context.get() {
+                Some(context) => context,
+                None => ThreadState::copy_context(py)?,
+            };
+            let accepting = Accepting {
+                protocol_factory: factory.clone(),
+                tls: this.tls.borrow().clone(),
+                server: this.clone(),
+                backlog: this.backlog.get(),
+                context,
+            };
+            Listener::start(py, &event_loop, &sock, accepting)?;
         }
         Ok(())
     }
@@ -222,26 +256,6 @@ impl Server {
         })
     }
 
-    fn aenter(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
-        coro::coroutine(py, "__aenter__", move |co| {
-            let this = co.hold(this);
-            async move { Ok(this.get().into_any()) }
-        })
-    }
-
-    fn aexit(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
-        args.bind_rest(&Signature::new("__aexit__", []))?;
-        coro::coroutine(py, "__aexit__", move |co| {
-            let this = co.hold(this);
-            async move {
-                this.get().bind(co.py()).call_method0("close")?;
-                let wait = co.wait(Obj::from(this.get().bind(co.py()).call_method0("wait_closed")?));
-                wait.await?;
-                Ok(Obj::none(co.py()))
-            }
-        })
-    }
-
     fn views(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
         let Some(sockets) = this.sockets.get() else { return Ok(PyTuple::empty(py).into_any().into()) };
         let views: PyResult<Vec<_>> =
@@ -277,13 +291,15 @@ impl Class for Server {
         sockets,
         protocol_factory,
         ssl_context,
+        tls,
         backlog,
         clients: kept,
         unnamed,
         waiters,
         write_habit: unowned,
         serving,
-        serving_forever
+        serving_forever,
+        context
     });
     const NAME: &'static str = "ferrio._ferrio._Server";
     const DOC: &'static str = "_Server(loop, sockets, protocol_factory, ssl_context, backlog, \
@@ -295,6 +311,7 @@ impl Class for Server {
             sockets: ObjCell::empty(),
             protocol_factory: ObjCell::empty(),
             ssl_context: ObjCell::empty(),
+            tls: RefCell::new(None),
             backlog: Cell::new(0),
             clients: RefCell::new(HashMap::new()),
             unnamed: Cell::new(0),
@@ -302,6 +319,7 @@ impl Class for Server {
             write_habit: Rc::default(),
             serving: Cell::new(false),
             serving_forever: ObjCell::empty(),
+            context: ObjCell::empty(),
         }
     }
 
@@ -355,8 +373,6 @@ impl Class for Server {
                 "wait_closed($self, /)\n--\n\n\
                 Coroutine: wait until the server is closed and its connections are gone.",
             )
-            .coroutine0("__aenter__", Self::aenter, "__aenter__($self, /)\n--\n\nThe server itself.")
-            .coroutine("__aexit__", Self::aexit, "__aexit__($self, /, *exc)\n--\n\nClose it, and wait until it is.")
             .method0("_start_serving", Self::listen, "")
             .method0("_wakeup", |this: &Obj<Self>, py: Python<'_>| this.wake_if_over(py), "")
             .method("_attach", Self::py_attach, "")
@@ -365,6 +381,15 @@ impl Class for Server {
             .getter("_sockets", |this: &Obj<Self>, _py: Python<'_>| this.sockets.get(), "")
             .getter("_waiters", Self::waiter_list, "")
             .getter("_loop", |this: &Obj<Self>, _py: Python<'_>| this.event_loop.get(), "")
+            .getset(
+                "_protocol_factory",
+                |this: &Obj<Self>, _py: Python<'_>| this.protocol_factory.get(),
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    this.protocol_factory.set(Obj::unless_none(value));
+                    Ok(())
+                },
+                "",
+            )
             .getter("_serving", |this: &Obj<Self>, _py: Python<'_>| this.serving.get(), "")
             .getter("_backlog", |this: &Obj<Self>, _py: Python<'_>| this.backlog.get(), "")
             .getter("_ssl_context", |this: &Obj<Self>, _py: Python<'_>| this.ssl_context.get(), "")

@@ -27,8 +27,7 @@ pub(super) fn begin(writer: &StreamWriter, py: Python<'_>) -> PyResult<Drained> 
     if let Some(reader) = writer.reader.get() {
         check_reader(&reader, py)?;
     }
-    writer.send_held(py)?;
-    if writer.transport_is_closing(py)? {
+    if writer.drain_transport(py)? {
         return Ok(Drained::Turn);
     }
     match writer.plain_protocol() {

@@ -62,9 +62,15 @@ impl FlowControlMixin {
     ///
     /// # Errors
     /// `RuntimeError` if `__init__` did not run.
-    pub(super) fn get_loop(&self) -> PyResult<LoopRef> {
+    pub(crate) fn get_loop(&self) -> PyResult<LoopRef> {
         let event_loop = self.event_loop.borrow().clone();
         event_loop.ok_or_else(|| PyRuntimeError::new_err("protocol is not initialized"))
+    }
+
+    /// Whether the state is in native fields alone.
+    #[inline]
+    pub(crate) fn is_native(&self) -> bool {
+        !self.in_dict.get()
     }
 
     /// `pause_writing()`.

@@ -28,8 +28,12 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyModule, PyTuple};
 
+use crate::coroutines;
+
 pub(crate) use flow_control::FlowControlMixin;
-pub(crate) use protocol::StreamReaderProtocol;
+pub(crate) use protocol::{StreamReaderProtocol, plain};
+pub(crate) use reader::{StreamReader, limit_of};
+pub(crate) use writer::StreamWriter;
 
 /// How many bytes a reader buffers, unless told otherwise, before its transport is paused (twice that) and the most
 /// that a line may have.
@@ -40,9 +44,9 @@ pub(crate) const DEFAULT_LIMIT: usize = 64 * 1024;
 /// # Errors
 /// `MemoryError`.
 pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    ClassDef::add::<reader::StreamReader>(module)?;
-    ClassDef::add::<writer::StreamWriter>(module)?;
-    ClassDef::add::<operation::StreamOperation>(module)?;
+    ClassDef::add::<StreamReader>(module)?;
+    ClassDef::add::<StreamWriter>(module)?;
+    coroutines::add_class::<operation::StreamOperation>(module)?;
     ClassDef::add::<open::ProtocolFactory>(module)?;
     ClassDef::function(
         module,
@@ -98,6 +102,18 @@ fn py_stream_protocols(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
     let classes =
         [ClassDef::type_object::<FlowControlMixin>(py), ClassDef::type_object::<StreamReaderProtocol>(py)];
     Ok(PyTuple::new(py, classes)?.into())
+}
+
+/// Takes what the reader of a stream protocol has buffered, if there is any.
+///
+/// # Errors
+/// What a reader that is not ours raises.
+pub(crate) fn take_buffered(py: Python<'_>, protocol: &Obj) -> PyResult<Option<Vec<u8>>> {
+    let Some(protocol) = protocol.cast::<StreamReaderProtocol>() else { return Ok(None) };
+    let Some(reader) = protocol.reader(py) else { return Ok(None) };
+    let Some(reader) = reader.cast::<reader::StreamReader>() else { return Ok(None) };
+    let taken = reader.with_buffer(py, |buffer| buffer.take(buffer.len()))?;
+    Ok((!taken.is_empty()).then_some(taken))
 }
 
 /// Makes sure that the protocol classes are there, for callers who came past `ferrio.streams`.

@@ -6,6 +6,7 @@
 use std::cell::Cell;
 
 use ferrio_object::{Args, Class, ClassBuilder, Obj, ObjCell, Signature};
+use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
@@ -203,7 +204,14 @@ impl StreamReaderProtocol {
         if cfg!(not(Py_3_13)) {
             this.writer.set(Some(writer.as_any().clone()));
         }
-        let returned = callback.bind(py).call1((reader, writer))?;
+        let returned = match callback.bind(py).call1((reader, writer)) {
+            Ok(returned) => returned,
+            Err(err) if err.is_instance_of::<PyException>(py) => {
+                // Nobody else would close the connection: the client would wait for ever.
+                return report_and_close(py, event_loop.as_any(), transport, err.value(py));
+            }
+            Err(err) => return Err(err),
+        };
         if !task::is_coroutine(py, &returned)? {
             return Ok(());
         }
@@ -299,7 +307,7 @@ impl StreamReaderProtocol {
 
 /// The reader, if it is ours and nothing about it has been replaced.
 #[inline]
-pub(super) fn plain(reader: &Obj) -> Option<&Obj<StreamReader>> {
+pub(crate) fn plain(reader: &Obj) -> Option<&Obj<StreamReader>> {
     reader.cast::<StreamReader>().filter(|ours| !ours.replaces_any())
 }
 
@@ -310,20 +318,30 @@ fn weak(reader: &Bound<'_, PyAny>) -> PyResult<Obj> {
 /// The end of a server's task: `[loop, transport]`, and the task as the argument.
 fn task_ended(py: Python<'_>, held: &[Obj], args: Args<'_, '_>) -> PyResult<()> {
     let ([event_loop, transport], Some(task)) = (held, args.get(0)) else { return Ok(()) };
-    let close = || transport.bind(py).call_method0(intern!(py, "close")).map(drop);
+    let transport = transport.bind(py);
     if task.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
-        return close();
+        return transport.call_method0(intern!(py, "close")).map(drop);
     }
     let exc = task.call_method0(intern!(py, "exception"))?;
     if exc.is_none() {
         return Ok(());
     }
+    report_and_close(py, event_loop, transport, &exc)
+}
+
+/// A server's callback has failed.
+fn report_and_close(
+    py: Python<'_>,
+    event_loop: &Obj,
+    transport: &Bound<'_, PyAny>,
+    exc: &Bound<'_, PyAny>,
+) -> PyResult<()> {
     ExceptionContext::new(py)
         .with("message", "Unhandled exception in client_connected_cb")?
         .with("exception", exc)?
         .with("transport", transport)?
         .report_to(event_loop)?;
-    close()
+    transport.call_method0(intern!(py, "close")).map(drop)
 }
 
 /// What ferrio's own transports call, past Python.

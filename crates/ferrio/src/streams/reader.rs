@@ -415,7 +415,7 @@ fn fed_after_eof() -> PyErr {
 }
 
 /// A limit as asyncio takes it, any number: 0 stands for all that are too small, the most for all that are too large.
-pub(super) fn limit_of(limit: &Bound<'_, PyAny>) -> PyResult<usize> {
+pub(crate) fn limit_of(limit: &Bound<'_, PyAny>) -> PyResult<usize> {
     if limit.le(0)? {
         return Ok(0);
     }

@@ -112,16 +112,20 @@ impl StreamWriter {
         }
     }
 
-    /// Has the transport send what it holds back.
+    /// As [`Self::transport_is_closing`], after the transport has sent what it holds back.
     ///
     /// # Errors
-    /// `KeyboardInterrupt`, `SystemExit`.
+    /// What the transport raises; `KeyboardInterrupt`, `SystemExit`.
     #[inline]
-    pub(super) fn send_held(&self, py: Python<'_>) -> PyResult<()> {
-        match self.get_transport()?.cast::<StreamTransport>() {
-            Some(ours) if !ours.waits_for_turn() => StreamTransport::send_held(ours, py),
-            _ => Ok(()),
+    pub(super) fn drain_transport(&self, py: Python<'_>) -> PyResult<bool> {
+        let transport = self.get_transport()?;
+        if let Some(ours) = transport.cast::<StreamTransport>() {
+            StreamTransport::drain(ours, py)?;
+            if !ours.replaces_any() {
+                return Ok(ours.is_closing());
+            }
         }
+        transport.bind(py).call_method0(intern!(py, "is_closing"))?.is_truthy()
     }
 
     #[inline]

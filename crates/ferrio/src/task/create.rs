@@ -50,9 +50,20 @@ fn name_of(py: Python<'_>, name: Option<&Bound<'_, PyAny>>) -> PyResult<Name> {
 }
 
 /// The task's context; `None` for one without variables.
+///
+/// # Errors
+/// `TypeError` for anything else than a context: the loop could not run in it (gh-157301).
 fn context_of(py: Python<'_>, context: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Obj>> {
     match context {
-        Some(context) if !context.is_none() => Ok(Some(context.into())),
+        Some(context) if !context.is_none() => {
+            let given = Obj::from(context);
+            if !ThreadState::is_context(&given) {
+                let kind = context.get_type();
+                let message = format!("a contextvars.Context was expected, got {}", kind.name()?);
+                return Err(PyTypeError::new_err(message));
+            }
+            Ok(Some(given))
+        }
         _ => ThreadState::snapshot(py),
     }
 }
@@ -90,7 +101,11 @@ pub(crate) fn create_from_call(
 ///
 /// # Errors
 /// `TypeError` then.
+#[inline]
 pub(crate) fn refuse_coro_twice(args: &Args<'_, '_>) -> PyResult<()> {
+    if !args.has_keywords() {
+        return Ok(());
+    }
     args.each_keyword(|name, _value| {
         if name.eq("coro")? {
             return Err(PyTypeError::new_err("create_task() got multiple values for argument 'coro'"));
@@ -141,6 +156,7 @@ pub(super) fn init(this: &Obj<Task>, py: Python<'_>, args: Args<'_, '_>) -> PyRe
     let [coro, event_loop, name, context, eager] = args.bind(&SIGNATURE)?;
     let Some(coro) = coro else { return Err(PyTypeError::new_err("Task() missing argument: 'coro'")) };
     let eager = eager.map_or(Ok(false), pyo3::types::PyAnyMethods::is_truthy)?;
+    Future::refuse_again(this.base(), py)?;
     this.base().initialize(py, event_loop)?;
     if !is_coroutine(py, coro)? {
         // Never started, so there is nothing to report when it goes away.
@@ -148,6 +164,8 @@ pub(super) fn init(this: &Obj<Task>, py: Python<'_>, args: Args<'_, '_>) -> PyRe
         return Err(not_a_coroutine(coro));
     }
     let name = name_of(py, name)?;
+    // Nor is one whose context is none.
+    this.log_destroy_pending.set(false);
     let context = context_of(py, context)?;
     let old = this.name.replace(name);
     drop(old);
@@ -196,6 +214,11 @@ fn eager_start(task: &Obj<Task>, py: Python<'_>, event_loop: &LoopRef) -> PyResu
     };
     let outcome = outcome.map_err(|raised| exceptions::value_of(py, raised.take(py)));
     registry::swap_current(py, event_loop, outer)?;
+    if outcome.is_err() {
+        // It has not begun: its context is entered already.
+        task.membership.leave();
+        task.log_destroy_pending.set(false);
+    }
     if task.base().is_done() {
         // asyncio lets go of the coroutine of a task that finished eagerly.
         task.coro.set(None);

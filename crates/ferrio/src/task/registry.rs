@@ -61,6 +61,7 @@ pub(crate) fn register(py: Python<'_>, task: &Obj<Task>) {
 }
 
 /// The task that a loop is stepping.
+#[inline]
 pub(crate) fn current(py: Python<'_>, event_loop: &LoopRef) -> PyResult<Option<Obj>> {
     match event_loop {
         LoopRef::Native(native) => match native.current_task.get() {
@@ -188,6 +189,11 @@ pub(crate) fn py_all_tasks(py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> 
 /// What tasks that are not ours raise.
 pub(crate) fn all(py: Python<'_>, event_loop: &Obj) -> PyResult<Obj> {
     all_of(py, &LoopRef::new(event_loop.bind(py)))
+}
+
+/// Our tasks of all loops on some places of the registry; nothing beyond the last one.
+pub(crate) fn part(py: Python<'_>, start: usize, count: usize) -> Option<Vec<Obj<Task>>> {
+    TASKS.part(py, start, count)
 }
 
 /// `_every_task()`: our tasks of all loops.

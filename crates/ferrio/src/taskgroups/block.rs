@@ -10,7 +10,7 @@ use ferrio_object::{
     Any, Args, Class, ClassBuilder, ClassDef, DictSlot, Obj, ObjCell, Replaced, Signature, WeakList,
     handled_exception,
 };
-use pyo3::exceptions::{PyBaseExceptionGroup, PyRuntimeError};
+use pyo3::exceptions::{PyBaseExceptionGroup, PyGeneratorExit, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyType};
 
@@ -45,9 +45,9 @@ impl TaskGroup {
         Ok(())
     }
 
-    /// All children are done: what leaving the block comes to. `cancellation` is a `CancelledError` to pass on, `exc`
-    /// what ended the block.
-    fn finish(&self, py: Python<'_>, cancellation: Option<Obj>, exc: Option<Obj>) -> PyResult<()> {
+    /// All children are done: what leaving the block comes to.
+    fn finish(&self, py: Python<'_>, leaving: Leaving) -> PyResult<()> {
+        let Leaving { exc, mut cancellation, last_cancellation } = leaving;
         let base_error = self.base_error.take();
         let parent = self.parent.take();
         let mut errors = self.errors.take(py)?;
@@ -55,10 +55,13 @@ impl TaskGroup {
             return Err(ferrio_object::raise(py, &base_error));
         }
         let Some(parent) = parent else { return Ok(()) };
-        let mut cancellation = cancellation;
-        if self.parent_cancel_requested.get() && task::uncancel(py, &parent)? == 0 {
-            // Nobody but the group wanted the parent cancelled.
-            cancellation = None;
+        if self.parent_cancel_requested.get() {
+            cancellation = match task::uncancel(py, &parent)? {
+                // Nobody but the group wanted the parent cancelled.
+                0 => None,
+                // Somebody else did too, perhaps only while the block was left (gh-155433).
+                _ => cancellation.or(last_cancellation),
+            };
         }
         if errors.is_empty()
             && let Some(cancellation) = cancellation
@@ -80,6 +83,13 @@ impl TaskGroup {
             task::uncancel(py, &parent)?;
             future_likes::cancel(py, &parent, None)?;
         }
+        if let (Some(body), [only]) = (&context, &errors[..])
+            && body.is(only)
+            && body.bind(py).is_instance_of::<PyGeneratorExit>()
+        {
+            // An asynchronous generator that is closed inside the block has to see the exception that closes it.
+            return Err(ferrio_object::raise(py, body));
+        }
         let group = py
             .get_type::<PyBaseExceptionGroup>()
             .call1(("unhandled errors in a TaskGroup", PyList::new(py, &errors)?))?;
@@ -91,6 +101,16 @@ impl TaskGroup {
         }
         Err(err)
     }
+}
+
+/// What has been raised while a block is left.
+struct Leaving {
+    /// What ended the block.
+    exc: Option<Obj>,
+    /// A `CancelledError` to pass on.
+    cancellation: Option<Obj>,
+    /// The last `CancelledError` that came while the children were waited for.
+    last_cancellation: Option<Obj>,
 }
 
 /// `__aenter__`.
@@ -129,14 +149,15 @@ impl Operation for Exit {
             }
         }
         if this.is_empty(py)? {
-            this.finish(py, cancellation, exc)?;
+            this.finish(py, Leaving { exc, cancellation, last_cancellation: None })?;
             return Ok(Step::Done(swallowed(py)));
         }
         Ok(Step::Wait(coro::coroutine(py, Self::NAME, move |co| {
             let none = Obj::none(py);
             let this = co.hold(this);
             let exc = co.hold(exc.unwrap_or_else(|| none.clone()));
-            let cancellation = co.hold(cancellation.unwrap_or(none));
+            let cancellation = co.hold(cancellation.unwrap_or_else(|| none.clone()));
+            let last_cancellation = co.hold(none);
             async move {
                 loop {
                     let waiter = waiter(co.py(), &this.get())?.map(|waiter| co.wait(waiter));
@@ -149,15 +170,22 @@ impl Operation for Exit {
                         if !exceptions::err_is_cancelled(py, &err) {
                             return Err(err);
                         }
+                        let err = exceptions::value_of(py, err);
+                        last_cancellation.set(err.clone());
                         if !this.aborting.get() {
-                            cancellation.set(exceptions::value_of(py, err));
+                            cancellation.set(err);
                             TaskGroup::abort(&this, py)?;
                         }
                     }
                 }
                 let py = co.py();
                 let some = |obj: Obj| (!obj.is_none()).then_some(obj);
-                this.get().finish(py, some(cancellation.get()), some(exc.get()))?;
+                let leaving = Leaving {
+                    exc: some(exc.get()),
+                    cancellation: some(cancellation.get()),
+                    last_cancellation: some(last_cancellation.get()),
+                };
+                this.get().finish(py, leaving)?;
                 Ok(swallowed(py))
             }
         })?))
@@ -270,6 +298,13 @@ impl Class for TaskGroup {
                 "_is_base_error",
                 |_this: &Obj<Self>, py: Python<'_>, exc: &Bound<'_, PyAny>| {
                     exceptions::is_exit(py, &PyErr::from_value(exc.clone()))
+                },
+                "",
+            )
+            .getter(
+                "_loop",
+                |this: &Obj<Self>, _py: Python<'_>| {
+                    this.event_loop.borrow().as_ref().map(|event_loop| event_loop.as_any().clone())
                 },
                 "",
             )

@@ -125,8 +125,7 @@ impl TaskGroup {
             return Ok(());
         }
         Self::abort(this, py)?;
-        // Leaving waits for the children already and for nothing else: there is no body left to be cancelled.
-        if this.exiting.get() { Ok(()) } else { this.cancel_parent(py) }
+        if this.parent_cancel_requested.get() { Ok(()) } else { this.cancel_parent(py) }
     }
 
     /// A child of ours is done.
@@ -265,37 +264,40 @@ impl TaskGroup {
         Ok(task)
     }
 
-    /// Makes a new task one of the children. One that is done already, since it began eagerly, is dealt with at once.
+    /// Makes a new task one of the children. One that is done already, since it began eagerly, is dealt with in the next
+    /// turn: an exception of its own would otherwise cancel the block before `create_task()` has returned
+    /// (gh-128588).
     #[inline]
     fn adopt(this: &Obj<Self>, py: Python<'_>, task: &Obj) -> PyResult<()> {
         let place = this.children.insert(py, task)?;
-        if this.replaces(ON_TASK_DONE) {
-            return Self::adopt_replaced(this, py, task);
-        }
-        if let Some(ours) = task.cast_exact::<Task>() {
-            let fut = ours.base();
-            if fut.is_done() {
-                return Self::child_done(this, py, fut, place);
+        match task.cast_exact::<Task>() {
+            Some(ours) if !this.replaces(ON_TASK_DONE) => {
+                future::add_callback(ours.base(), py, Callback::Group(this.clone(), place))?;
             }
-            return future::add_callback(fut, py, Callback::Group(this.clone(), place));
+            _ => Self::follow(this, py, task, place)?,
         }
-        let bound = task.bind(py);
-        if bound.call_method0(intern!(py, "done"))?.is_truthy()? {
-            return Self::ended(this, py, task, place);
-        }
-        let callback = Self::done_callable(this, py, place)?;
-        bound.call_method1(intern!(py, "add_done_callback"), (callback,)).map(drop)
+        if this.aborting.get() { Self::cancel_late(py, task) } else { Ok(()) }
     }
 
-    /// As [`TaskGroup::adopt`], where `_on_task_done()` is not ours.
+    /// Calls `_on_task_done()` when a child is done that is not ours, or where that method is not.
     #[cold]
-    fn adopt_replaced(this: &Obj<Self>, py: Python<'_>, task: &Obj) -> PyResult<()> {
-        let bound = task.bind(py);
-        let callback = this.bind(py).getattr(intern!(py, "_on_task_done"))?;
-        if bound.call_method0(intern!(py, "done"))?.is_truthy()? {
-            return callback.call1((task,)).map(drop);
+    fn follow(this: &Obj<Self>, py: Python<'_>, task: &Obj, place: u32) -> PyResult<()> {
+        let callback = if this.replaces(ON_TASK_DONE) {
+            this.bind(py).getattr(intern!(py, "_on_task_done"))?.into()
+        } else {
+            Self::done_callable(this, py, place)?
+        };
+        task.bind(py).call_method1(intern!(py, "add_done_callback"), (callback,)).map(drop)
+    }
+
+    /// Cancels a child that was not among the children yet when the others were cancelled: it has begun eagerly, and
+    /// cancelled its own group (gh-155418).
+    #[cold]
+    fn cancel_late(py: Python<'_>, task: &Obj) -> PyResult<()> {
+        if task.bind(py).call_method0(intern!(py, "done"))?.is_truthy()? {
+            return Ok(());
         }
-        bound.call_method1(intern!(py, "add_done_callback"), (callback,)).map(drop)
+        future_likes::cancel(py, task, None).map(drop)
     }
 
     /// `_on_task_done(task)`, for derived groups that call it.

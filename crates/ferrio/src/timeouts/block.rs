@@ -35,6 +35,8 @@ impl Operation for Exit {
     const NAME: &'static str = "Timeout.__aexit__";
 
     fn begin(this: &Obj<Timeout>, py: Python<'_>, [kind, exc]: Given) -> PyResult<Step> {
+        // With the block the timeout may end.
+        ferrio_object::clear_recycled(py);
         // Called by hand with a class and no instance, the class is what there is.
         let raised = exc.or_else(|| {
             kind.filter(|kind| is_cancelled_class(py, kind))
@@ -173,7 +175,18 @@ impl Class for Timeout {
             .special0("__aenter__", aenter, "__aenter__($self, /)\n--\n\n")
             .special("__aexit__", aexit, "__aexit__($self, /, exc_type, exc_val, exc_tb)\n--\n\n")
             .method0("_on_timeout", Self::expire, "")
-            .getter("_state", |this: &Obj<Self>, _py: Python<'_>| this.state.get().name(), "");
+            .getter(
+                "_state",
+                |this: &Obj<Self>, py: Python<'_>| {
+                    let states = crate::imported::module(py, "ferrio.timeouts")?.getattr("_State")?;
+                    Ok::<_, PyErr>(Obj::from(states.call1((this.state.get().name(),))?))
+                },
+                "",
+            )
+            .getter("_when", |this: &Obj<Self>, py: Python<'_>| this.deadline(py), "")
+            .getter("_task", |this: &Obj<Self>, _py: Python<'_>| this.task.get(), "")
+            .getter("_cancelling", |this: &Obj<Self>, _py: Python<'_>| this.cancelling.get(), "")
+            .getter("_timeout_handler", Self::handle, "");
     }
 }
 
@@ -183,6 +196,7 @@ impl Class for Timeout {
 /// `MemoryError`.
 pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ClassDef::add::<Timeout>(module)?;
+    ferrio_object::recycle_for::<Timeout>(module.py());
     ClassDef::function(
         module,
         "timeout",

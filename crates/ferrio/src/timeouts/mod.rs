@@ -9,14 +9,14 @@ mod block;
 use std::cell::{Cell, RefCell};
 
 use ferrio_core::clock;
-use ferrio_object::{ClassDef, DictSlot, Obj, ObjCell, WeakList};
+use ferrio_object::{ClassDef, DictSlot, Obj, ObjCell, WeakList, float_of};
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTimeoutError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
 pub(crate) use block::add;
 
-use crate::event_loop::{Alarm, LoopRef, Ready, Timer};
+use crate::event_loop::{Alarm, LoopRef, Ready, Timer, running};
 use crate::task::{self, registry};
 use crate::{exceptions, future_likes, native_fn};
 
@@ -114,7 +114,7 @@ impl Timeout {
             return Self::object(py, When::Never);
         }
         if event_loop.native_clock().is_some()
-            && let Ok(delay) = delay.extract::<f64>()
+            && let Ok(delay) = float_of(delay)
         {
             return Self::object(py, When::At(clock::monotonic() + delay));
         }
@@ -172,7 +172,7 @@ impl Timeout {
         let seconds = match &when {
             When::Never => return Ok(()),
             When::At(seconds) => Some(*seconds),
-            When::Given(given) => given.bind(py).extract::<f64>().ok(),
+            When::Given(given) => float_of(given.bind(py)).ok(),
         };
         this.when.set(when);
         if let (Some(native), Some(seconds)) = (native, seconds)
@@ -188,6 +188,16 @@ impl Timeout {
             *this.alarm.borrow_mut() = Some(Alarm::Native(native.clone(), key));
             return Ok(());
         }
+        Self::set_handle(this, py, event_loop, replaced)
+    }
+
+    /// Has the loop call `_on_timeout`, or what stands for it, by a handle.
+    fn set_handle(
+        this: &Obj<Self>,
+        py: Python<'_>,
+        event_loop: &LoopRef,
+        replaced: Option<Obj>,
+    ) -> PyResult<()> {
         let deadline = this.deadline(py);
         let asked = event_loop.as_any().bind(py);
         let callback = match replaced {
@@ -223,6 +233,33 @@ impl Timeout {
             return Ok(None);
         }
         Ok(Some(this.bind(py).getattr(name)?.into()))
+    }
+
+    /// asyncio's `_timeout_handler`. A native timer has no handle, so one takes its place when somebody asks.
+    fn handle(this: &Obj<Self>, py: Python<'_>) -> PyResult<Option<Obj>> {
+        if this.state.get() != State::Entered || this.deadline(py).bind(py).is_none() {
+            return Ok(None);
+        }
+        let alarm = this.alarm.borrow_mut().take();
+        let event_loop = match alarm {
+            Some(Alarm::Handle(handle)) => {
+                *this.alarm.borrow_mut() = Some(Alarm::Handle(handle.clone()));
+                return Ok(Some(handle));
+            }
+            Some(Alarm::Native(native, key)) => {
+                Alarm::Native(native.clone(), key).cancel(py)?;
+                LoopRef::Native(native)
+            }
+            // The time is up, and `Ready::Expire` is queued for this turn.
+            None => running::running_loop(py)?,
+        };
+        // What is queued already is stale.
+        this.setting.set(this.setting.get().wrapping_add(1));
+        Self::set_handle(this, py, &event_loop, Self::replaced_expiry(this, py)?)?;
+        match &*this.alarm.borrow() {
+            Some(Alarm::Handle(handle)) => Ok(Some(handle.clone())),
+            _ => Ok(None),
+        }
     }
 
     fn cancel_alarm(&self, py: Python<'_>) -> PyResult<()> {

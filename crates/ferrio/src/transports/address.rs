@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use ferrio_core::driver::Address;
+use ferrio_core::driver::{Address, Ipv4Text};
 use ferrio_object::Obj;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -27,7 +27,7 @@ pub(crate) fn host_text(ip: Ipv6Addr) -> String {
 pub(crate) fn shown(py: Python<'_>, address: &Address) -> PyResult<Option<Obj>> {
     Ok(match address {
         Address::Inet(SocketAddr::V4(address)) => {
-            Some((address.ip().to_string(), address.port()).into_pyobject(py)?.into_any().into())
+            Some((Ipv4Text::of(*address.ip()).as_str(), address.port()).into_pyobject(py)?.into_any().into())
         }
         // The zone is in the scope, not in the text (since Python 3.7).
         Address::Inet(SocketAddr::V6(address)) => Some(

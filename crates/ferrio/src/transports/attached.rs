@@ -3,11 +3,12 @@
 //! Callbacks that asyncio makes through handles are reported as such when they raise: `"Exception in callback …"` to
 //! the loop's exception handler.
 
+use std::cell::Cell;
+
 use ferrio_object::{Obj, ObjCell, ThreadState};
 use pyo3::exceptions::PyResourceWarning;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::PyString;
 
 use crate::event_loop::{ExceptionContext, Loop, call_soon_native};
 use crate::log::{self, Level};
@@ -15,7 +16,7 @@ use crate::warnings;
 use crate::{exceptions, future_likes, native_fn};
 
 /// Why the loop calls a protocol. asyncio does it through handles, each of which has a copy of the context that was current
-/// when it was made.
+/// when it was made; for a stream transport since 3.15 all have the same one.
 #[derive(Clone, Copy)]
 pub(super) enum Cause {
     /// `connection_made()`; the handle is made with the transport.
@@ -32,13 +33,20 @@ pub(super) enum Cause {
 #[derive(Default)]
 struct Contexts {
     copies: [ObjCell; 4],
+    /// The first stands for all.
+    shared: Cell<bool>,
 }
 
-ferrio_object::traverse!(struct Contexts { copies });
+ferrio_object::traverse!(struct Contexts { copies, shared });
 
 impl Contexts {
     fn of(&self, cause: Cause) -> &ObjCell {
-        &self.copies[cause as usize]
+        &self.copies[if self.are_shared() { 0 } else { cause as usize }]
+    }
+
+    #[inline]
+    fn are_shared(&self) -> bool {
+        cfg!(Py_3_15) && self.shared.get()
     }
 }
 
@@ -73,11 +81,23 @@ impl Attached {
         Ok(())
     }
 
+    /// Makes `context` the one that the protocol is called in, whatever the cause.
+    pub(super) fn share_context(&self, context: Obj) {
+        self.contexts.shared.set(true);
+        for copy in &self.contexts.copies[1..] {
+            copy.set(None);
+        }
+        self.contexts.copies[0].set(Some(context));
+    }
+
     /// Copies the current context, for calls that the loop will make for that cause.
     ///
     /// # Errors
     /// `MemoryError`.
     pub(super) fn copy_context(&self, py: Python<'_>, cause: Cause) -> PyResult<()> {
+        if self.contexts.are_shared() {
+            return Ok(());
+        }
         let old = self.contexts.of(cause).replace(ThreadState::snapshot(py)?);
         drop(old);
         Ok(())
@@ -166,6 +186,9 @@ impl Attached {
         cause: Cause,
         f: impl FnOnce() -> PyResult<R>,
     ) -> PyResult<R> {
+        if self.contexts.are_shared() {
+            return self.run(py, cause, f);
+        }
         let context = match self.contexts.of(cause).take() {
             Some(context) => context,
             None => ThreadState::empty_context(py)?,
@@ -277,26 +300,4 @@ impl Attached {
 pub(super) fn warn_unclosed<T: 'static>(py: Python<'_>, transport: &Obj<T>) -> PyResult<()> {
     let message = format!("unclosed transport {}", transport.bind(py).repr()?);
     warnings::warn_of::<PyResourceWarning>(py, &message, transport.as_any())
-}
-
-/// `get_extra_info(name, default=None)`: `mapping` gives what to look the name up in, which may be anything that was
-/// given for a dict, or nothing.
-///
-/// # Errors
-/// `TypeError` for wrong arguments, what the mapping raises.
-pub(super) fn extra_info<'py>(
-    py: Python<'py>,
-    args: ferrio_object::Args<'_, 'py>,
-    mapping: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>>,
-) -> PyResult<Obj> {
-    const SIGNATURE: ferrio_object::Signature<2> =
-        ferrio_object::Signature::new("get_extra_info", ["name", "default"]).required(1);
-    let [name, default] = args.bind(&SIGNATURE)?;
-    let default = Obj::or_none(py, default);
-    let Some(name) = name else { return Ok(default) };
-    let Some(mapping) = mapping(name)? else { return Ok(default) };
-    match mapping.cast_exact::<PyDict>() {
-        Ok(mapping) => Ok(mapping.get_item(name)?.map_or(default, Obj::from)),
-        Err(_) => Ok(mapping.call_method1(intern!(py, "get"), (name, default))?.into()),
-    }
 }

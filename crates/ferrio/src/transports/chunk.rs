@@ -20,6 +20,16 @@ ferrio_object::traverse!(
     }
 );
 
+impl Chunk {
+    /// The `bytes` object that is all of it, if there is one.
+    pub(crate) fn whole(&self) -> Option<Obj> {
+        match self {
+            Chunk::Shared(bytes, 0) => Some(bytes.clone()),
+            _ => None,
+        }
+    }
+}
+
 impl AsRef<[u8]> for Chunk {
     #[inline]
     fn as_ref(&self) -> &[u8] {
@@ -34,6 +44,8 @@ impl AsRef<[u8]> for Chunk {
 pub(crate) enum Data<'place> {
     Shared(Obj),
     Buffer(PlacedBuffer<'place>),
+    /// Bytes of ours, which are copied if they have to be queued.
+    Slice(&'place [u8]),
 }
 
 impl<'place> Data<'place> {
@@ -84,6 +96,7 @@ impl<'place> Data<'place> {
         match self {
             Data::Shared(bytes) => bytes_of(bytes).map_or(0, <[u8]>::len),
             Data::Buffer(buffer) => buffer.len(),
+            Data::Slice(bytes) => bytes.len(),
         }
     }
 
@@ -93,6 +106,7 @@ impl<'place> Data<'place> {
         match self {
             Data::Shared(bytes) => f(bytes_of(bytes).unwrap_or_default()),
             Data::Buffer(buffer) => buffer.with(py, f),
+            Data::Slice(bytes) => f(bytes),
         }
     }
 
@@ -108,6 +122,7 @@ impl<'place> Data<'place> {
     pub(crate) fn into_rest(self, py: Python<'_>, sent: usize) -> (Chunk, Option<PlacedBuffer<'place>>) {
         match self {
             Data::Shared(bytes) => (Chunk::Shared(bytes, sent), None),
+            Data::Slice(bytes) => (Chunk::Copied(bytes[sent..].to_vec()), None),
             Data::Buffer(buffer) => {
                 (Chunk::Copied(buffer.with(py, |bytes| bytes[sent..].to_vec())), Some(buffer))
             }

@@ -1,14 +1,16 @@
 //! The datagram endpoint's class: what it holds, receiving, and its end. Sending is in `datagram_send.rs`.
 //!
 //! One event brings everything that has arrived, up to a batch (`driver/datagram.rs`); `datagram_received()` is called
-//! for each. What the protocol sends meanwhile goes out together when the batch is delivered: an echo server makes two
-//! syscalls for sixteen datagrams. Sockets of other families than IPv4, IPv6 and Unix go through Python's own methods,
-//! which know their addresses.
+//! for each. What the protocol sends meanwhile may be held back to go out together: then an echo server makes two
+//! syscalls for sixteen datagrams. `ferrio_core::batch_timing` decides; whatever the program does to look, or to send
+//! elsewhere, sends what is held first. Sockets of other families than IPv4, IPv6 and Unix go through Python's own
+//! methods, which know their addresses.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 
+use ferrio_core::batch_timing::BatchTiming;
 use ferrio_core::driver::datagram::INET_SLOT;
 use ferrio_core::driver::{Address, Interest, socket};
 use ferrio_core::write_queue::FlowControl;
@@ -46,8 +48,12 @@ pub struct DatagramTransport {
     /// Size of the queue as flow control counts it.
     pub(super) queued: Cell<usize>,
     pub(super) flow: Cell<FlowControl>,
-    /// A batch is being delivered: what is sent waits for its end.
+    /// A batch is being delivered: what is sent may be held back.
     pub(super) delivering: Cell<bool>,
+    /// Whether it is, and for how long.
+    pub(super) timing: Cell<BatchTiming>,
+    /// On the loop's list of transports that hold something back.
+    pub(super) listed: Cell<bool>,
     /// Datagrams that were received before a `KeyboardInterrupt` came out of the protocol.
     undelivered: RefCell<VecDeque<(Obj, Obj)>>,
     pub(super) watched: Cell<Interest>,
@@ -79,6 +85,10 @@ impl Flow for DatagramTransport {
     fn pending(&self) -> usize {
         // What is held back until a batch is delivered has not been offered to the kernel.
         if self.delivering.get() && !self.watched.get().is_writable() { 0 } else { self.queued.get() }
+    }
+
+    fn offer(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        Self::send_held_back(this, py)
     }
 }
 
@@ -230,6 +240,9 @@ impl DatagramTransport {
             }
         };
         this.delivering.set(count > 1);
+        if count > 1 {
+            this.time(|timing| timing.batch_begins(held_writes::now()));
+        }
         let mut outcome = Ok(());
         for i in 0..count {
             if this.closing.get() {
@@ -252,17 +265,10 @@ impl DatagramTransport {
             }
         }
         event_loop.sockets.put_inbox(inbox);
-        if this.delivering.replace(false)
-            && !this.queue.borrow().is_empty()
-            && !this.watched.get().is_writable()
-        {
-            // The protocol has sent it where it received.
-            let sent = this.attached.run(py, Cause::Reading, || {
-                Self::send_queue(this, py)?;
-                Self::pause_protocol(this, py)
-            });
-            let sent = this.attached.report_named(py, this, "_sendto_ready()", sent);
-            outcome = outcome.and(sent);
+        if this.delivering.get() {
+            outcome = outcome.and(Self::send_delivered(this, py));
+            this.delivering.set(false);
+            this.time(|timing| timing.batch_ended(held_writes::now()));
         }
         if !this.undelivered.borrow().is_empty() {
             this.attached.call_soon(py, "datagram_received", this, None, |py, held, _| {
@@ -277,17 +283,25 @@ impl DatagramTransport {
         let told = this.attached.run(py, Cause::Reading, || {
             protocol.bind(py).call_method1(intern!(py, "datagram_received"), (data, sender)).map(drop)
         });
-        if let Some(event_loop) = this.attached.event_loop()
-            && event_loop.held.wait_for_step()
-        {
-            // What the protocol wrote to a stream, before the next datagram of the batch: asyncio receives that in
-            // another callback.
-            held_writes::send_all(&event_loop, py)?;
+        // What the protocol wrote to a stream, before the next datagram of the batch: asyncio receives that in another
+        // callback.
+        this.send_others(py)?;
+        if this.timing.get().holds() && this.time(|timing| timing.delivered(held_writes::now())) {
+            Self::send_delivered(this, py)?;
         }
         match told {
             Ok(()) => Ok(()),
             told => this.attached.report_named(py, this, "_read_ready()", told),
         }
+    }
+
+    /// Sends what is held back, from the loop: in the context in which the protocol has sent it.
+    fn send_delivered(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        if this.queue.borrow().is_empty() {
+            return Ok(());
+        }
+        let sent = this.attached.run(py, Cause::Reading, || Self::send_held_back(this, py));
+        this.attached.report_named(py, this, "_sendto_ready()", sent)
     }
 
     /// The loop runs again.
@@ -422,8 +436,15 @@ impl DatagramTransport {
         closed
     }
 
-    fn get_extra_info(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
-        this.extra.get(py, &this.sock, args)
+    pub(super) fn get_extra_info(
+        this: &Obj<Self>,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        default: &Bound<'_, PyAny>,
+    ) -> PyResult<Obj> {
+        // A program that has the socket may use it behind our back.
+        Self::send_held_back(this, py)?;
+        this.extra.get(py, &this.sock, name, default)
     }
 
     fn repr(this: &Obj<Self>, py: Python<'_>) -> PyResult<String> {
@@ -436,6 +457,7 @@ impl DatagramTransport {
         info.push(format!("fd={}", this.fd.get()));
         if this.attached.is_loop_open() {
             let state = |polling| if polling { "polling" } else { "idle" };
+            Self::send_held_back(this, py)?;
             let watched = this.watched.get();
             info.push(format!("read={}", state(watched.is_readable())));
             info.push(format!("write=<{}, bufsize={}>", state(watched.is_writable()), this.pending()));
@@ -444,6 +466,7 @@ impl DatagramTransport {
     }
 
     fn buffer(this: &Obj<Self>, py: Python<'_>) -> PyResult<Obj> {
+        Self::send_held_back(this, py)?;
         let parts: Vec<_> = this.queue.borrow().iter().map(Queued::parts).collect();
         let items = parts.iter().map(|(data, to)| (PyBytes::new(py, data), to.shown(py)));
         let items: Vec<_> = items.collect();
@@ -475,6 +498,8 @@ impl Class for DatagramTransport {
         queued,
         flow,
         delivering,
+        timing,
+        listed,
         undelivered,
         watched,
         conn_lost,
@@ -498,6 +523,8 @@ impl Class for DatagramTransport {
             queued: Cell::new(0),
             flow: Cell::new(FlowControl::default()),
             delivering: Cell::new(false),
+            timing: Cell::new(BatchTiming::default()),
+            listed: Cell::new(false),
             undelivered: RefCell::default(),
             watched: Cell::new(Interest::NONE),
             conn_lost: Cell::new(0),
@@ -519,8 +546,6 @@ impl Class for DatagramTransport {
                 Send a datagram to addr, or to the address the endpoint is connected to.\n\n\
                 Never blocks, and buffers what cannot be sent now. Errors of the network go to the protocol's\n\
                 error_received(). (An empty datagram is sent since 3.13, and ignored before.)")
-            .method("get_extra_info", Self::get_extra_info, "get_extra_info($self, name, default=None)\n--\n\n\
-                Something about the endpoint: 'socket', 'sockname', 'peername'.")
             .method0("is_closing", |this: &Obj<Self>, _py: Python<'_>| this.closing.get(),
                 "is_closing($self, /)\n--\n\nWhether the transport is closed or about to be.")
             .method0("close", Self::close, "close($self, /)\n--\n\n\
@@ -536,7 +561,13 @@ impl Class for DatagramTransport {
             .getter("_sock", |this: &Obj<Self>, py: Python<'_>| this.sock.open_object(py), "")
             .getter("_sock_fd", |this: &Obj<Self>, _py: Python<'_>| this.fd.get(), "")
             .getter("_loop", |this: &Obj<Self>, _py: Python<'_>| this.attached.event_loop(), "")
-            .getter("_protocol", |this: &Obj<Self>, _py: Python<'_>| this.attached.protocol(), "")
+            .getset("_protocol", |this: &Obj<Self>, _py: Python<'_>| this.attached.protocol(),
+                |this: &Obj<Self>, _py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    if let Some(protocol) = value {
+                        this.attached.set_protocol(protocol);
+                    }
+                    Ok(())
+                }, "")
             .getter("_address", |this: &Obj<Self>, _py: Python<'_>| this.address.get(), "")
             .getter("_buffer", Self::buffer, "")
             .getter("_closing", |this: &Obj<Self>, _py: Python<'_>| this.closing.get(), "")

@@ -5,9 +5,10 @@
 
 use std::io;
 
+use ferrio_core::batch_timing::BatchTiming;
 use ferrio_core::driver::datagram::{self, BATCH, Outgoing};
 use ferrio_core::driver::{Address, Interest, socket};
-use ferrio_object::{Args, BufferPlace, Obj, Signature};
+use ferrio_object::{Args, BufferPlace, Erased, Obj, Signature};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -19,6 +20,7 @@ use super::attached::Cause;
 use super::chunk::{Chunk, Data};
 use super::datagram::{DatagramTransport, MODULE};
 use super::flow::Flow;
+use crate::event_loop::held_writes;
 use crate::exceptions::{self, FromIo, would_block};
 use crate::log::{self, Level};
 
@@ -119,6 +121,7 @@ impl DatagramTransport {
         let Some(data) = data else { return Ok(()) };
         let mut place = BufferPlace::new();
         let data = Data::new(&mut place, py, data)?;
+        this.send_others(py)?;
         if !cfg!(Py_3_13) && data.len() == 0 {
             return Ok(());
         }
@@ -137,7 +140,8 @@ impl DatagramTransport {
             Some(own) => Self::destination(this, py, Some(own.bind(py))),
             None => Self::destination(this, py, given),
         };
-        let held_back = this.delivering.get() && !this.watched.get().is_writable();
+        let held_back =
+            this.delivering.get() && !this.watched.get().is_writable() && Self::is_to_wait(this, py);
         if !held_back && this.queue.borrow().is_empty() {
             match Self::attempt(this, py, &data, &to) {
                 Attempt::Sent => return Ok(()),
@@ -240,11 +244,47 @@ impl DatagramTransport {
         }
     }
 
-    /// Sends what was held back during the delivery of a batch.
+    /// Reports to what decides about holding back.
+    #[inline]
+    pub(super) fn time<R>(&self, report: impl FnOnce(&mut BatchTiming) -> R) -> R {
+        let mut timing = self.timing.get();
+        let answer = report(&mut timing);
+        self.timing.set(timing);
+        answer
+    }
+
+    /// Whether what is sent while a batch is delivered is held back.
+    fn is_to_wait(this: &Obj<Self>, py: Python<'_>) -> bool {
+        let Some(event_loop) = this.attached.event_loop() else { return false };
+        let waits = this.time(|timing| timing.send(event_loop.held.gathering()));
+        if waits && !this.listed.replace(true) {
+            held_writes::add(&event_loop, py, Erased::new(this.clone()), |transport, py| {
+                let Some(this) = transport.get::<Self>() else { return Ok(()) };
+                this.listed.set(false);
+                let sent = Self::send_held_back(this, py);
+                this.attached.report_named(py, this, "_sendto_ready()", sent)
+            });
+        }
+        waits
+    }
+
+    /// Sends what another transport of the loop holds back, so that bytes leave in the order of the writes.
+    #[inline]
+    pub(super) fn send_others(&self, py: Python<'_>) -> PyResult<()> {
+        match self.attached.event_loop() {
+            Some(event_loop) if event_loop.held.wait_for_step() && !self.listed.get() => {
+                held_writes::send_all(&event_loop, py)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends what is held back during the delivery of a batch.
     pub(super) fn send_held_back(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         if !this.delivering.get() || this.watched.get().is_writable() || this.queue.borrow().is_empty() {
             return Ok(());
         }
+        this.time(|timing| timing.sends_held(held_writes::now()));
         Self::send_queue(this, py)?;
         Self::pause_protocol(this, py)
     }

@@ -12,7 +12,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::address;
-use super::attached::extra_info;
 use super::held_socket::HeldSocket;
 use crate::trsock::TransportSocket;
 
@@ -58,24 +57,26 @@ impl ExtraInfo {
         Ok(())
     }
 
-    /// `get_extra_info(name, default=None)`.
+    /// `get_extra_info(name, default)`.
     ///
     /// # Errors
-    /// `TypeError` for wrong arguments, what making the entry raises.
+    /// What making the entry raises, and what the mapping raises.
     pub(super) fn get(
         &self,
         py: Python<'_>,
         sock: &HeldSocket,
-        args: ferrio_object::Args<'_, '_>,
+        name: &Bound<'_, PyAny>,
+        default: &Bound<'_, PyAny>,
     ) -> PyResult<Obj> {
-        extra_info(py, args, |name| {
-            // Whatever is not a string may be equal to one.
-            let bits = name.cast::<PyString>().ok().and_then(|name| name.to_str().ok()).map_or(ALL, bit_of);
-            if bits & self.missing.get() == 0 {
-                return Ok(self.mapping.get().map(|mapping| mapping.into_bound(py)));
-            }
-            self.with(py, sock, bits).map(Some)
-        })
+        // Whatever is not a string may be equal to one.
+        let bits = name.cast::<PyString>().ok().and_then(|name| name.to_str().ok()).map_or(ALL, bit_of);
+        if bits & self.missing.get() == 0 {
+            return match self.mapping.get() {
+                Some(mapping) => look_up(mapping.bind(py), name, default),
+                None => Ok(default.into()),
+            };
+        }
+        look_up(&self.with(py, sock, bits)?, name, default)
     }
 
     /// The mapping with every entry in it.
@@ -120,6 +121,21 @@ impl ExtraInfo {
             self.missing.set(self.missing.get() & !bit);
         }
         Ok(mapping)
+    }
+}
+
+/// `mapping.get(name, default)`, of anything that was given for a dict.
+///
+/// # Errors
+/// What the mapping raises.
+pub(super) fn look_up(
+    mapping: &Bound<'_, PyAny>,
+    name: &Bound<'_, PyAny>,
+    default: &Bound<'_, PyAny>,
+) -> PyResult<Obj> {
+    match mapping.cast_exact::<PyDict>() {
+        Ok(mapping) => Ok(mapping.get_item(name)?.map_or_else(|| default.into(), Obj::from)),
+        Err(_) => Ok(mapping.call_method1(intern!(mapping.py(), "get"), (name, default))?.into()),
     }
 }
 

@@ -13,7 +13,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::attached::{Attached, extra_info, warn_unclosed};
+use super::attached::{Attached, warn_unclosed};
 use crate::event_loop::Loop;
 use crate::exceptions::FromIo;
 
@@ -213,14 +213,6 @@ pub(crate) trait OverPipe: Class {
     fn define_pipe(class: &mut ClassBuilder<Self>) {
         class
             .init(Self::init)
-            .method(
-                "get_extra_info",
-                |this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>| {
-                    extra_info(py, args, |_| Ok(this.pipe().extra.get().map(|extra| extra.into_bound(py))))
-                },
-                "get_extra_info($self, name, default=None)\n--\n\n\
-                Something about the transport: 'pipe' is the file object.",
-            )
             .method0(
                 "is_closing",
                 |this: &Obj<Self>, _py: Python<'_>| this.pipe().closing.get(),
@@ -256,7 +248,14 @@ pub(crate) trait OverPipe: Class {
                 "",
             )
             .getter("_loop", |this: &Obj<Self>, _py: Python<'_>| this.pipe().attached.event_loop(), "")
-            .getter("_protocol", |this: &Obj<Self>, _py: Python<'_>| this.pipe().attached.protocol(), "")
+            .getset(
+                "_protocol",
+                |this: &Obj<Self>, _py: Python<'_>| this.pipe().attached.protocol(),
+                |this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    value.map_or(Ok(()), |protocol| Self::set_protocol(this, py, protocol))
+                },
+                "",
+            )
             .getter("_closing", |this: &Obj<Self>, _py: Python<'_>| this.pipe().closing.get(), "")
             .getter("_extra", |this: &Obj<Self>, _py: Python<'_>| this.pipe().extra.get(), "");
     }

@@ -31,7 +31,12 @@ pub struct ReadPipe {
     kind: RefCell<ProtocolKind>,
     watched: Cell<bool>,
     paused: Cell<bool>,
+    /// What takes received bytes past the protocol, if it does.
+    feed: Cell<Option<Feed>>,
 }
+
+/// Takes received bytes for a protocol. False: the protocol has to be called.
+pub(crate) type Feed = fn(&Obj, Python<'_>, &[u8]) -> PyResult<bool>;
 
 impl OverPipe for ReadPipe {
     const PYTHON_NAME: &'static str = "_UnixReadPipeTransport";
@@ -48,6 +53,7 @@ impl OverPipe for ReadPipe {
 
     fn set_protocol(this: &Obj<Self>, py: Python<'_>, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
         let kind = ProtocolKind::of(py, protocol)?;
+        this.feed.set(None);
         let old = this.kind.replace(kind);
         this.pipe.attached.set_protocol(protocol);
         drop(old);
@@ -76,6 +82,11 @@ impl ReadPipe {
         {
             watches::unwatch_transport(&event_loop, this.pipe.fd.get(), Interest::READABLE, this.as_any());
         }
+    }
+
+    /// Has received bytes taken past the protocol that there is now.
+    pub(crate) fn feed_by(&self, feed: Feed) {
+        self.feed.set(Some(feed));
     }
 
     fn is_reading(&self) -> bool {
@@ -129,6 +140,10 @@ impl ReadPipe {
         let kind = this.kind.borrow().clone();
         let fed = match &kind {
             ProtocolKind::Reader(fed) => StreamReaderProtocol::feed(fed, py, data)?,
+            ProtocolKind::Plain => match (this.feed.get(), this.pipe.attached.protocol()) {
+                (Some(feed), Some(protocol)) => feed(&protocol, py, data)?,
+                _ => false,
+            },
             _ => false,
         };
         Ok((!fed).then(|| PyBytes::new(py, data).into_any().into()))
@@ -209,7 +224,7 @@ impl ReadPipe {
 
 impl Class for ReadPipe {
     type Base = Any;
-    ferrio_object::fields!(ReadPipe { pipe, kind, watched, paused });
+    ferrio_object::fields!(ReadPipe { pipe, kind, watched, paused, feed });
     const NAME: &'static str = "ferrio._ferrio._ReadPipeTransport";
     const DOC: &'static str = "The native part of a transport that reads from a pipe.";
     const FINALIZE: bool = true;
@@ -220,6 +235,7 @@ impl Class for ReadPipe {
             kind: RefCell::default(),
             watched: Cell::new(false),
             paused: Cell::new(false),
+            feed: Cell::new(None),
         }
     }
 

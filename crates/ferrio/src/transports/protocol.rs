@@ -24,6 +24,22 @@ pub(crate) enum ProtocolKind {
     Buffered,
     /// A stream reader of ours, fed without a call as long as nothing about its protocol is replaced.
     Reader(Obj<StreamReaderProtocol>),
+    /// A `BufferedProtocol` of a room above, which takes what lies in a buffer of ours.
+    Native(Obj, Received),
+}
+
+/// Takes data for a protocol. False: it did nothing, and `get_buffer()` and `buffer_updated()` have to be called.
+pub(crate) type Received = fn(&Obj, Python<'_>, &[u8]) -> PyResult<bool>;
+
+/// Says how a protocol takes data natively, if it does.
+type Receiver = fn(&Obj) -> Option<Received>;
+
+static RECEIVER: GilStatic<OnceCell<Receiver>> = GilStatic::new(OnceCell::new());
+
+/// Has transports ask `receiver` of protocols that are neither plain nor stream readers.
+pub(crate) fn receive_natively(py: Python<'_>, receiver: Receiver) {
+    // Set once: a second import has the contents of the first.
+    let _ = RECEIVER.get(py).set(receiver);
 }
 
 ferrio_object::traverse!(
@@ -32,6 +48,7 @@ ferrio_object::traverse!(
         Plain,
         Buffered,
         Reader(protocol),
+        Native(protocol, received),
     },
     default
 );
@@ -41,9 +58,14 @@ impl ProtocolKind {
     ///
     /// # Errors
     /// What an `isinstance` on it raises.
-    pub(super) fn of(py: Python<'_>, protocol: &Bound<'_, PyAny>) -> PyResult<Self> {
+    pub(crate) fn of(py: Python<'_>, protocol: &Bound<'_, PyAny>) -> PyResult<Self> {
         if let Some(reader) = Obj::<StreamReaderProtocol>::from_bound(protocol) {
             return Ok(Self::Reader(reader.clone()));
+        }
+        if let Some(receiver) = RECEIVER.get(py).get()
+            && let Some(received) = receiver(Obj::of(protocol))
+        {
+            return Ok(Self::Native(protocol.into(), received));
         }
         let buffered = protocol.is_instance(buffered_protocol(py)?.bind(py))?;
         Ok(if buffered { Self::Buffered } else { Self::Plain })
@@ -70,7 +92,15 @@ pub(crate) fn py_feed_data(py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
     let (Some(protocol), Some(data)) = (protocol, data) else { return Ok(()) };
     // A copy: the protocol's methods run in between, and may resize what they were given.
     let data = Buffer::get(py, &data.into(), false)?.to_vec(py);
-    let mut left = data.as_slice();
+    feed_data(py, protocol, &data)
+}
+
+/// Hands received bytes to a `BufferedProtocol`, as much at a time as the buffers that it gives can take.
+///
+/// # Errors
+/// As [`py_feed_data`].
+pub(crate) fn feed_data(py: Python<'_>, protocol: &Bound<'_, PyAny>, data: &[u8]) -> PyResult<()> {
+    let mut left = data;
     while !left.is_empty() {
         let given = protocol.call_method1(intern!(py, "get_buffer"), (left.len(),))?;
         let buffer = Buffer::get(py, &given.into(), true)?;

@@ -16,10 +16,11 @@ use ferrio_object::{BufferPlace, ClassBuilder, Obj, PlacedBuffer, bytes_of, new_
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use super::attached::Cause;
 use super::datagram::MODULE;
-use super::protocol::ProtocolKind;
+use super::protocol::{ProtocolKind, Received, feed_data};
 use super::stream::StreamTransport;
 use crate::exceptions::{self, FromIo};
 use crate::log::Level;
@@ -30,6 +31,9 @@ const BULK: usize = 16 * 1024;
 /// Sizes of a buffer for a read in bulk, in bytes. glibc maps an allocation of 128 KiB or more anew each time until one
 /// is freed at its full size, and these are cut to what came.
 const BULK_SIZES: [usize; 3] = [64 * 1024, 112 * 1024, 256 * 1024];
+/// Bytes of one read for TLS of ours. It decrypts them into one allocation, with a record at most that had begun before and
+/// one that OpenSSL holds: together less than those 128 KiB.
+const NATIVE: usize = 92 * 1024;
 
 const READ_ERROR: &str = "Fatal read error on socket transport";
 const DATA_RECEIVED_FAILED: &str = "Fatal error: protocol.data_received() call failed.";
@@ -86,6 +90,7 @@ impl StreamTransport {
         match kind {
             ProtocolKind::Buffered => Self::read_into_buffer(this, py),
             ProtocolKind::Plain | ProtocolKind::Reader(_) => Self::read_data(this, py, &kind),
+            ProtocolKind::Native(protocol, received) => Self::read_native(this, py, &protocol, received),
             ProtocolKind::None => Ok(()),
         }
     }
@@ -131,6 +136,52 @@ impl StreamTransport {
             }
         };
         Self::data_taken(this, py, outcome)
+    }
+
+    /// Receives into the loop's buffer, from which the protocol takes it.
+    fn read_native(this: &Obj<Self>, py: Python<'_>, protocol: &Obj, received: Received) -> PyResult<()> {
+        let Some(event_loop) = this.attached.event_loop() else { return Ok(()) };
+        let mut scratch = event_loop.sockets.take_scratch();
+        let room = scratch.len().min(NATIVE);
+        let outcome = match socket::recv(this.live_fd(py), &mut scratch[..room]) {
+            Ok(0) => Self::read_eof(this, py),
+            Ok(count) => {
+                let full = if count == room { Self::report_rest(this) } else { Ok(()) };
+                // What the protocol calls may receive too, into another buffer: this one is out meanwhile.
+                let taken =
+                    this.attached.run(py, Cause::Reading, || received(protocol, py, &scratch[..count]));
+                match taken {
+                    Ok(true) => full,
+                    Ok(false) => {
+                        let data = PyBytes::new(py, &scratch[..count]);
+                        Self::feed_buffered(this, py, protocol, &data).and(full)
+                    }
+                    Err(err) => this.attached.run(py, Cause::Reading, || {
+                        let message = "Fatal error: protocol.buffer_updated() call failed.";
+                        Self::protocol_failed(this, py, err, message)
+                    }),
+                }
+            }
+            Err(err) => Self::read_failed(this, py, err),
+        };
+        event_loop.sockets.put_scratch(scratch);
+        outcome
+    }
+
+    /// Hands data to a `BufferedProtocol` by its methods, some of which a program has replaced.
+    #[cold]
+    fn feed_buffered(
+        this: &Obj<Self>,
+        py: Python<'_>,
+        protocol: &Obj,
+        data: &Bound<'_, PyBytes>,
+    ) -> PyResult<()> {
+        this.attached.run(py, Cause::Reading, || match feed_data(py, protocol.bind(py), data.as_bytes()) {
+            Ok(()) => Ok(()),
+            Err(err) => {
+                Self::protocol_failed(this, py, err, "Fatal error: protocol.buffer_updated() call failed.")
+            }
+        })
     }
 
     /// Receives into a `bytes` object of its own.

@@ -97,6 +97,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) peer: Option<Address>,
     pub(crate) extra: Option<Obj>,
     pub(crate) server: Option<Obj>,
+    /// Since 3.15: what the loop calls the protocol in, all of it.
+    pub(crate) context: Option<Obj>,
 }
 
 /// `ferrio.selector_events._SelectorSocketTransport`, fetched when the first connection is opened.
@@ -177,6 +179,7 @@ impl StreamTransport {
             peer: None,
             extra: Obj::unless_none(extra),
             server: Obj::unless_none(server),
+            context: None,
         };
         Self::begin(this, py, event_loop, opening)
     }
@@ -193,6 +196,9 @@ impl StreamTransport {
         this.fd.set(fd);
         this.sock.begin(py, opening.sock);
         this.attached.begin(py, event_loop, opening.protocol, opening.waiter)?;
+        if let (true, Some(context)) = (cfg!(Py_3_15), opening.context) {
+            this.attached.share_context(context);
+        }
         let peer = opening.peer.or_else(|| socket::peer_address(fd).ok());
         this.extra.begin(py, opening.extra, socket::local_address(fd).ok(), peer)?;
         Self::set_protocol(this, py, opening.protocol.bind(py))?;
@@ -334,10 +340,15 @@ impl StreamTransport {
         Ok(())
     }
 
-    fn get_extra_info(this: &Obj<Self>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<Obj> {
+    pub(super) fn get_extra_info(
+        this: &Obj<Self>,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        default: &Bound<'_, PyAny>,
+    ) -> PyResult<Obj> {
         // A program that has the socket may use it behind our back.
         Self::send_held(this, py)?;
-        this.extra.get(py, &this.sock, args)
+        this.extra.get(py, &this.sock, name, default)
     }
 
     fn repr(this: &Obj<Self>, py: Python<'_>) -> PyResult<String> {
@@ -463,12 +474,6 @@ impl Class for StreamTransport {
             .init(Self::init)
             .replaceable()
             .repr(Self::repr)
-            .method(
-                "get_extra_info",
-                Self::get_extra_info,
-                "get_extra_info($self, name, default=None)\n--\n\n\
-                Something about the connection: 'socket', 'sockname', 'peername'.",
-            )
             .method0(
                 "is_closing",
                 Self::get_is_closing,
@@ -502,7 +507,14 @@ impl Class for StreamTransport {
             .getter("_sock", |this: &Obj<Self>, py: Python<'_>| this.sock.open_object(py), "")
             .getter("_sock_fd", |this: &Obj<Self>, _py: Python<'_>| this.fd.get(), "")
             .getter("_loop", |this: &Obj<Self>, _py: Python<'_>| this.attached.event_loop(), "")
-            .getter("_protocol", |this: &Obj<Self>, _py: Python<'_>| this.attached.protocol(), "")
+            .getset(
+                "_protocol",
+                |this: &Obj<Self>, _py: Python<'_>| this.attached.protocol(),
+                |this: &Obj<Self>, py: Python<'_>, value: Option<&Bound<'_, PyAny>>| {
+                    value.map_or(Ok(()), |protocol| Self::set_protocol(this, py, protocol))
+                },
+                "",
+            )
             .getter("_server", |this: &Obj<Self>, _py: Python<'_>| this.server.get(), "")
             .getter("_buffer", Self::buffer, "")
             .getter("_closing", |this: &Obj<Self>, _py: Python<'_>| this.closing.get(), "")

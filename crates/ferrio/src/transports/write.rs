@@ -17,7 +17,7 @@ use super::attached::Cause;
 use super::chunk::{Chunk, Data};
 use super::flow::Flow;
 use super::stream::StreamTransport;
-use crate::event_loop::held_writes;
+use crate::event_loop::{Loop, held_writes};
 use crate::exceptions::{self, FromIo};
 use crate::future;
 use crate::log::{self, Level};
@@ -43,7 +43,21 @@ impl StreamTransport {
     pub(crate) fn write(this: &Obj<Self>, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut place = BufferPlace::new();
         let data = Data::new(&mut place, py, data)?;
-        this.send_others(py)?;
+        Self::write_data(this, py, data)
+    }
+
+    /// As [`Self::write`], for bytes of ours.
+    ///
+    /// # Errors
+    /// `RuntimeError` after `write_eof()` or during `sendfile()`.
+    pub(crate) fn write_slice(this: &Obj<Self>, py: Python<'_>, data: &[u8]) -> PyResult<()> {
+        Self::write_data(this, py, Data::Slice(data))
+    }
+
+    #[inline]
+    fn write_data(this: &Obj<Self>, py: Python<'_>, data: Data<'_>) -> PyResult<()> {
+        let event_loop = this.attached.event_loop();
+        this.send_others(py, event_loop.as_ref())?;
         if this.eof.get() {
             return Err(PyRuntimeError::new_err("Cannot call write() after write_eof()"));
         }
@@ -57,7 +71,7 @@ impl StreamTransport {
         if this.conn_lost.get() > 0 {
             return Self::write_to_lost(this, py);
         }
-        let answer = Self::plan(this, py, len);
+        let answer = Self::plan(this, py, event_loop.as_ref(), len);
         if this.queue.borrow().is_empty() && answer != Some(Answer::Hold) {
             return Self::send_first(this, py, data, len);
         }
@@ -75,10 +89,10 @@ impl StreamTransport {
 
     /// Sends what another transport of the loop holds back, so that bytes leave in the order of the writes.
     #[inline]
-    fn send_others(&self, py: Python<'_>) -> PyResult<()> {
-        match self.attached.event_loop() {
+    fn send_others(&self, py: Python<'_>, event_loop: Option<&Obj<Loop>>) -> PyResult<()> {
+        match event_loop {
             Some(event_loop) if event_loop.held.wait_for_step() && !self.listed.get() => {
-                held_writes::send_all(&event_loop, py)
+                held_writes::send_all(event_loop, py)
             }
             _ => Ok(()),
         }
@@ -86,8 +100,8 @@ impl StreamTransport {
 
     /// What is to become of `len` bytes that are written; `None` if they wait behind what the kernel has refused.
     #[inline]
-    fn plan(this: &Obj<Self>, py: Python<'_>, len: usize) -> Option<Answer> {
-        let Some(event_loop) = this.attached.event_loop() else { return Some(Answer::Send) };
+    fn plan(this: &Obj<Self>, py: Python<'_>, event_loop: Option<&Obj<Loop>>, len: usize) -> Option<Answer> {
+        let Some(event_loop) = event_loop else { return Some(Answer::Send) };
         event_loop.expect_io();
         let mut timing = this.timing.get();
         if !timing.holds() && !this.queue.borrow().is_empty() {
@@ -104,7 +118,7 @@ impl StreamTransport {
         shared.set(habit);
         this.timing.set(timing);
         if answer != Answer::Send && !this.listed.replace(true) {
-            held_writes::add(&event_loop, py, Erased::new(this.clone()), |transport, py| {
+            held_writes::add(event_loop, py, Erased::new(this.clone()), |transport, py| {
                 transport.get::<Self>().map_or(Ok(()), |this| Self::listed_no_more(this, py))
             });
         }
@@ -153,10 +167,23 @@ impl StreamTransport {
         self.timing.set(timing);
     }
 
-    /// Whether bytes wait for the end of the turn, also when the program drains.
+    /// As [`Self::send_held`], for a program that drains: bytes that are to wait for the end of the turn go on waiting.
+    ///
+    /// # Errors
+    /// `KeyboardInterrupt`, `SystemExit`.
     #[inline]
-    pub(crate) fn waits_for_turn(&self) -> bool {
-        self.attached.event_loop().is_some_and(|event_loop| event_loop.held.gathering() == Gathering::Turn)
+    pub(crate) fn drain(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
+        let mut timing = this.timing.get();
+        if let Some(shared) = this.habit.get()
+            && timing.lone_round_ended(shared.get())
+        {
+            this.timing.set(timing);
+            return Ok(());
+        }
+        match this.attached.event_loop() {
+            Some(event_loop) if event_loop.held.gathering() != Gathering::Turn => Self::send_held(this, py),
+            _ => Ok(()),
+        }
     }
 
     /// Sends what is held back, and ends the round of writes: somebody asks, or control goes elsewhere.
@@ -231,8 +258,9 @@ impl StreamTransport {
             return Self::write_to_lost(this, py);
         }
         let len = chunks.iter().map(|chunk| chunk.as_ref().len()).sum();
-        this.send_others(py)?;
-        let answer = Self::plan(this, py, len);
+        let event_loop = this.attached.event_loop();
+        this.send_others(py, event_loop.as_ref())?;
+        let answer = Self::plan(this, py, event_loop.as_ref(), len);
         {
             let mut queue = this.queue.borrow_mut();
             for chunk in chunks {
