@@ -11,6 +11,7 @@ that importing ferrio takes a fraction of what importing asyncio does.
 
 import sys
 
+from ._mocks import meet_mock as _meet_mock
 from ._native import (
     Barrier,
     BoundedSemaphore,
@@ -77,9 +78,10 @@ from ._submodules import LAZY as _LAZY
 from ._submodules import OWN as _OWN
 from ._submodules import SUBMODULES as _SUBMODULES
 from ._two_worlds import meet_stock as _meet_stock
-from .install import install, install_as_asyncio
+from .install import install, install_as_asyncio, uninstall
 
 _meet_stock()
+_meet_mock()
 
 __all__ = [
     "Barrier",

@@ -417,6 +417,7 @@ class AbstractEventLoopPolicy:
 # Stock's name for it has an underscore since 3.14; ours answers to both, always.
 _AbstractEventLoopPolicy = AbstractEventLoopPolicy
 if sys.version_info >= (3, 14):
+    AbstractEventLoopPolicy.__name__ = AbstractEventLoopPolicy.__qualname__ = "_AbstractEventLoopPolicy"
     one_family(
         "asyncio.events", globals(), ["AbstractServer", "AbstractEventLoop", "_AbstractEventLoopPolicy"]
     )

@@ -1,11 +1,12 @@
 """The child watchers that asyncio had until Python 3.13, and the two policy methods about them.
 
-ferrio's loop learns of the end of its children from the kernel (pidfd), whatever watcher is set, so these are names:
-they can be made, attached, set and closed, as programs and tests do, and are asked nothing.  Watching a child through
-one of them (`add_child_handler`) is refused.
+ferrio's loop learns of the end of its children from the kernel, whatever watcher is set, so these are names.  What a
+program gives to one of them (`add_child_handler`) is watched in the same way.  A watcher of the program's own is used.
 """
 
 import sys
+
+from ._native import _ChildWatcher
 
 
 def _deprecated(name):
@@ -51,39 +52,8 @@ class AbstractChildWatcher:
         raise NotImplementedError
 
 
-class _NamedWatcher(AbstractChildWatcher):
-    """A watcher in name: it stands where one is asked for."""
-
-    def __init__(self):
-        self._loop = None
-        self._callbacks = {}
-        self._threads = {}
-
-    def add_child_handler(self, pid, callback, *args):
-        """Refuse: the loop itself watches its children."""
-        raise NotImplementedError("ferrio's loop watches its children itself; use loop.subprocess_exec()")
-
-    def remove_child_handler(self, pid):
-        """Return False: nothing is watched here."""
-        return False
-
-    def attach_loop(self, loop):
-        """Remember the loop."""
-        self._loop = loop
-
-    def close(self):
-        """Forget the loop."""
-        self._loop = None
-
-    def is_active(self):
-        """Return True: the loop's own watching always works."""
-        return True
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        return None
+class _NamedWatcher(_ChildWatcher, AbstractChildWatcher):
+    """A watcher whose children the loop watches as it does its own."""
 
 
 class PidfdChildWatcher(_NamedWatcher):

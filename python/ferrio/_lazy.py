@@ -13,10 +13,23 @@ from ._submodules import SUBMODULES
 _NEIGHBOURS = SUBMODULES - {"subprocess"}
 
 
-def attributes(module_name, *names):
-    """The `__getattr__` of a module that has these *names*: `logger`, neighbours, modules of the standard library."""
+def attributes(module_name, *names, later=None, **enums):
+    """The `__getattr__` of a module that has these *names*: `logger`, neighbours, modules of the standard library.
+
+    later: names of the module's own, and the submodule of the package that has each of them.
+    enums: the members, a dict of values, of each enum that the module has.
+    """
 
     def __getattr__(name):
+        if later and name in later:
+            __import__(f"{__package__}.{later[name]}")
+            return getattr(sys.modules[f"{__package__}.{later[name]}"], name)
+        if name in enums:
+            import enum
+
+            made = enum.Enum(name, enums[name], module=module_name)
+            setattr(sys.modules[module_name], name, made)
+            return made
         if name not in names:
             raise AttributeError(f"module {module_name!r} has no attribute {name!r}")
         if name == "logger":

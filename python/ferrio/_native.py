@@ -6,7 +6,12 @@ whole submodule with it.  `tests/frontdoor/test_names.py` holds the two sides to
 in the extension or in the table of `_not_yet`, never in both.  Nothing else may be in this file.
 """
 
-from . import _ferrio
+try:
+    from . import _ferrio
+except ImportError as exc:
+    from ._wrong_extension import explained
+
+    raise explained(exc) from None
 from ._not_yet import not_yet
 
 

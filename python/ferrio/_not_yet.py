@@ -4,26 +4,7 @@ A program that merely mentions such a name (an import, an `isinstance`, a base c
 plainly what is missing.  A name leaves the table when the extension gets it, and the table only ever shrinks.
 """
 
-_CALL_GRAPH = "the call graph is not built"
-_SUBPROCESSES = "subprocesses are not built"
-_TLS = "TLS is not built"
-
-NOT_YET = {
-    "BaseSubprocessTransport": _SUBPROCESSES,
-    "FrameCallGraphEntry": _CALL_GRAPH,
-    "FutureCallGraph": _CALL_GRAPH,
-    "Process": _SUBPROCESSES,
-    "ReadSubprocessPipeProto": _SUBPROCESSES,
-    "SSLProtocol": _TLS,
-    "SubprocessStreamProtocol": _SUBPROCESSES,
-    "WriteSubprocessPipeProto": _SUBPROCESSES,
-    "_SSLProtocolTransport": _TLS,
-    "capture_call_graph": _CALL_GRAPH,
-    "create_subprocess_exec": _SUBPROCESSES,
-    "create_subprocess_shell": _SUBPROCESSES,
-    "format_call_graph": _CALL_GRAPH,
-    "print_call_graph": _CALL_GRAPH,
-}
+NOT_YET = {}
 
 
 class NotYet:

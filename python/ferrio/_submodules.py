@@ -43,7 +43,7 @@ if sys.version_info < (3, 14):
     IMPORTED_WITH_ASYNCIO -= {"graph"}
 
 # Those that asyncio does not have: they are never installed under its name.
-OWN = frozenset({"extras", "files"})
+OWN = frozenset({"extras", "files", "legacy"})
 
 # Everything public that is not native; the value is the submodule that has it.
 LAZY = {

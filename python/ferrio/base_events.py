@@ -62,17 +62,15 @@ _MIN_SCHEDULED_TIMER_HANDLES = 100
 _MIN_CANCELLED_TIMER_HANDLES_FRACTION = 0.5
 
 
-# As asyncio's, in seconds and handles, for what reads them.
-MAXIMUM_SELECT_TIMEOUT = 24 * 3600
-_MIN_SCHEDULED_TIMER_HANDLES = 100
-_MIN_CANCELLED_TIMER_HANDLES_FRACTION = 0.5
-
-
 class BaseEventLoop(_Loop, AbstractEventLoop):
     """An event loop without the parts that need an operating system; made to be derived from.
 
     What a derived class overrides (`time`, `call_at`, `_run_once`, `_process_events`, ...) is used.
     """
+
+    # For loops written in Python that count cancelled timers, which leave at once here, and descriptors.
+    _timer_cancelled_count = 0
+    _internal_fds = 1
 
 
 class Server(_Server, AbstractServer):

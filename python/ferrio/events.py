@@ -17,6 +17,7 @@ from ._native import (
     _get_running_loop,
     _RunningLoop,
     _set_running_loop,
+    _ThreadSafeHandle,
     get_event_loop,
     get_running_loop,
 )
@@ -39,9 +40,6 @@ __all__ = (
 __getattr__ = attributes(
     __name__, "contextvars", "format_helpers", "signal", "socket", "subprocess", "threading"
 )
-
-# A handle of ours needs no other class to be safe in other threads; stock has two since 3.14, for free threading.
-_ThreadSafeHandle = Handle
 
 
 class _BaseDefaultEventLoopPolicy(_AbstractEventLoopPolicy):
@@ -99,6 +97,10 @@ class _BaseDefaultEventLoopPolicy(_AbstractEventLoopPolicy):
 
 
 BaseDefaultEventLoopPolicy = _BaseDefaultEventLoopPolicy
+if sys.version_info < (3, 14):
+    _BaseDefaultEventLoopPolicy.__name__ = _BaseDefaultEventLoopPolicy.__qualname__ = (
+        "BaseDefaultEventLoopPolicy"
+    )
 
 _event_loop_policy = None
 _lock = allocate_lock()

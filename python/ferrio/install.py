@@ -18,7 +18,8 @@ def install():
 
     Call it first thing in a program.  Modules that did `import asyncio` before see ferrio's names too, because the
     stock module objects are changed in place.  Modules that did `from asyncio import Task` before keep what they
-    have: nothing can reach it.  Calling it again does nothing.
+    have, since nothing can reach it: a RuntimeWarning lists those names, and what to do.  Calling it again does
+    nothing.
 
     Processes started through multiprocessing's spawn and forkserver get ferrio as well.
 
@@ -38,6 +39,7 @@ def install():
     # Loaded before stock's is out of sight: they decide by it whose classes the family has.
     for name in ("exceptions", "events", "protocols"):
         _ours(name)
+    _before.update(stock, _asyncio=sys.modules.get("_asyncio"))
     for name, module in stock.items():
         _patch(module, name)
     sys.modules["asyncio"] = package
@@ -57,11 +59,56 @@ def install():
             put_in_place("concurrent")
         vars(sys.modules["concurrent"])["futures"] = put_in_place("concurrent.futures")
     sys.modules["_asyncio"] = _ours("_asyncio")
-    sys.meta_path.insert(0, _Finder())
+    sys.meta_path.insert(0, _finder)
     _follow_into_children()
+    if _patched:
+        from ._names_taken import warn
+
+        # The last thing: a warning may be an error.
+        warn({id(old) for _, _, old in _patched})
 
 
 install_as_asyncio = install
+
+
+def uninstall():
+    """Undo `install()`: `import asyncio` means stock asyncio again; for tests.
+
+    Stock modules that were changed in place get their own attributes back.  Modules that did `import asyncio` meanwhile
+    keep ferrio, since nothing can reach their globals.  Does nothing if ferrio is not installed.
+
+    Raises RuntimeError if an event loop is running in this thread: what it calls would be replaced under it.
+    """
+    package = sys.modules[_PACKAGE]
+    if sys.modules.get("asyncio") is not package:
+        return
+    if package._get_running_loop() is not None:
+        raise RuntimeError("ferrio.uninstall() cannot give asyncio back while an event loop is running")
+    sys.meta_path.remove(_finder)
+    while _patched:
+        module, attribute, old = _patched.pop()
+        if old is _MISSING:
+            delattr(module, attribute)
+        else:
+            setattr(module, attribute, old)
+    for name in [name for name in sys.modules if name.startswith("asyncio.")]:
+        del sys.modules[name]
+    for name, module in _before.items():
+        if module is None:
+            sys.modules.pop(name, None)
+        else:
+            sys.modules[name] = module
+    if "asyncio" not in _before:
+        del sys.modules["asyncio"]
+    _before.clear()
+
+
+# What `sys.modules` had: stock's modules and its accelerator.
+_before = {}
+
+# What was changed in stock's modules: the module, the attribute, and what it was before.
+_patched = []
+_MISSING = object()
 
 
 def _ours(name):
@@ -84,11 +131,19 @@ def _patch(module, stock_name):
         value = getattr(ours, name)
         # Not what our modules import for themselves.
         if not name.startswith("__") and (not isinstance(value, type(sys)) or name in SUBMODULES):
-            setattr(module, name, value)
-    module.__all__ = ours.__all__ if hasattr(ours, "__all__") else ()
+            _replace(module, name, value)
+    _replace(module, "__all__", getattr(ours, "__all__", ()))
     lazy = getattr(ours, "__getattr__", None)
     if lazy is not None:
-        module.__getattr__ = lazy
+        _replace(module, "__getattr__", lazy)
+
+
+def _replace(module, name, value):
+    """Set an attribute of a stock module, and remember what it was."""
+    old = vars(module).get(name, _MISSING)
+    if old is not value:
+        _patched.append((module, name, old))
+        setattr(module, name, value)
 
 
 class _Finder:
@@ -110,6 +165,9 @@ class _Finder:
 
         ours = _ours(name)
         return ModuleSpec(fullname, _Loader(ours), origin=ours.__file__)
+
+
+_finder = _Finder()
 
 
 class _Loader:
@@ -146,14 +204,25 @@ class _InstallWhenUnpickled:
         return exec, (code, {})
 
 
+# Whether multiprocessing has been told; it is once, and looks itself whether ferrio is installed.
+_followed = False
+
+
 def _follow_into_children():
     """Have multiprocessing tell its children to install ferrio too, before they import the parent's main module."""
+    global _followed
+    if _followed:
+        return
+    _followed = True
 
     def extend(spawn):
         original = spawn.get_preparation_data
 
         def get_preparation_data(name):
-            return {_PACKAGE: _InstallWhenUnpickled(), **original(name)}
+            data = original(name)
+            if sys.modules.get("asyncio") is not sys.modules[_PACKAGE]:
+                return data
+            return {_PACKAGE: _InstallWhenUnpickled(), **data}
 
         spawn.get_preparation_data = get_preparation_data
 

@@ -18,4 +18,5 @@ __getattr__ = attributes(
     "sys",
     "tasks",
     "threading",
+    _State={"CREATED": "created", "INITIALIZED": "initialized", "CLOSED": "closed"},
 )

@@ -45,7 +45,7 @@ class BaseSelectorEventLoop(BaseEventLoop):
         super().__init__(selector)
 
 
-class _SelectorTransport(_StreamTransport, transports.Transport):
+class _SelectorTransport(_StreamTransport, transports._FlowControlMixin):
     """A transport over a socket."""
 
 

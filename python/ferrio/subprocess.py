@@ -1,7 +1,8 @@
 """Process and the functions that start one; native."""
 
 from ._lazy import attributes
-from ._native import Process, SubprocessStreamProtocol, create_subprocess_exec, create_subprocess_shell
+from ._native import Process, create_subprocess_exec, create_subprocess_shell
+from .base_subprocess import _SubprocessStreamProtocol as SubprocessStreamProtocol
 
 __all__ = ("create_subprocess_exec", "create_subprocess_shell")
 

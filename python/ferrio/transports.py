@@ -4,6 +4,8 @@ None of them has `__slots__`, unlike asyncio's: `selector_events` derives its tr
 class, and a slot here could not be laid out beside the native fields.
 """
 
+from ._native import _extra_info, _own_method
+
 __all__ = (
     "BaseTransport",
     "DatagramTransport",
@@ -25,7 +27,7 @@ class BaseTransport:
 
     def get_extra_info(self, name, default=None):
         """Return something about the connection ('socket', 'peername', 'sslcontext', ...), or *default*."""
-        return self._extra.get(name, default)
+        return _extra_info(self, name, default)
 
     def is_closing(self):
         """Return True if the transport is closed or about to be."""
@@ -42,6 +44,10 @@ class BaseTransport:
     def get_protocol(self):
         """Return the protocol."""
         raise NotImplementedError
+
+
+# The native transports look whether this is still what they inherit.
+_own_method(BaseTransport.get_extra_info)
 
 
 class ReadTransport(BaseTransport):

@@ -6,6 +6,8 @@ import sys
 from . import transports
 from ._lazy import attributes
 from ._native import _ReadPipeTransport, _rebind_methods, _WritePipeTransport
+from ._native import _UnixSubprocessTransport as _NativeSubprocessTransport
+from .base_subprocess import BaseSubprocessTransport
 from .events import _BaseDefaultEventLoopPolicy
 from .selector_events import BaseSelectorEventLoop
 
@@ -41,6 +43,10 @@ class _UnixReadPipeTransport(_ReadPipeTransport, transports.ReadTransport):
 
 class _UnixWritePipeTransport(_WritePipeTransport, transports._FlowControlMixin, transports.WriteTransport):
     """A transport that writes to a pipe."""
+
+
+class _UnixSubprocessTransport(_NativeSubprocessTransport, BaseSubprocessTransport):
+    """A transport of a child process, started as `subprocess.Popen` starts it."""
 
 
 class _UnixSelectorEventLoop(BaseSelectorEventLoop):

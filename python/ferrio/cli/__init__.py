@@ -14,16 +14,17 @@ commands:
   run -m MODULE [ARGS]   the same for a module
   run -c CODE [ARGS]     the same for code on the command line
   run - [ARGS]           the same for code on standard input
+  run --monitor ...      the same, and `ferrio ps` can look into it on every Python
   doctor                 what this installation of ferrio is and has
   doctor -m MODULE       and which event loop that module, a server, would take
+  ps PID                 the tasks of a running program, what each awaits, and where
+  pstree PID             which of its tasks awaits which
 
 Without a command, `python -m ferrio` is the REPL.
 """
 
 NOT_BUILT = {
     "bench": "benchmarks",
-    "ps": "listing the tasks of a running program",
-    "pstree": "showing who awaits whom in a running program",
     "top": "watching a running program",
 }
 
@@ -40,6 +41,10 @@ def main(argv=None):
         from .doctor import main as doctor
 
         return doctor(argv[1:])
+    if command in ("ps", "pstree"):
+        from .tasks import main as tasks
+
+        return tasks(command, argv[1:])
     if command in ("--version", "-V"):
         from .._version import __version__
 

@@ -12,10 +12,11 @@ import sys
 # threads there, the main thread's too (py-spy).
 import threading
 
+from .. import _ferrio
 from ..install import install
 from . import fail, foreign
 
-USAGE = "usage: ferrio run (SCRIPT | -m MODULE | -c CODE | -) [ARGS]"
+USAGE = "usage: ferrio run [--monitor] (SCRIPT | -m MODULE | -c CODE | -) [ARGS]"
 
 
 def main(argv):
@@ -23,10 +24,15 @@ def main(argv):
     if not argv or argv[0] in ("-h", "--help"):
         print(USAGE, file=sys.stdout if argv else sys.stderr)
         return 0 if argv else 2
+    if argv[0] == "--monitor":
+        _ferrio._enable_monitor()
+        argv = argv[1:]
+        if not argv:
+            return fail(USAGE)
     target, rest = argv[0], argv[1:]
     if target in ("-m", "-c"):
         if not rest:
-            return fail(f"argument expected for the {target} option")
+            return fail(f"argument expected for the {target} option; {USAGE}")
         run = _run_module if target == "-m" else _run_code
     elif target == "-":
         run = _run_stdin

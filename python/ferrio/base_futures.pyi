@@ -1,0 +1,3 @@
+"""Types of `ferrio.base_futures`: those of `asyncio.base_futures`."""
+
+from asyncio.base_futures import *

@@ -1,0 +1,3 @@
+"""Types of `ferrio.constants`: those of `asyncio.constants`."""
+
+from asyncio.constants import *

@@ -1,0 +1,3 @@
+"""Types of `ferrio.coroutines`: those of `asyncio.coroutines`."""
+
+from asyncio.coroutines import *

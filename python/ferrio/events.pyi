@@ -1,0 +1,3 @@
+"""Types of `ferrio.events`: those of `asyncio.events`."""
+
+from asyncio.events import *

@@ -1,0 +1,3 @@
+"""Types of `ferrio.exceptions`: those of `asyncio.exceptions`."""
+
+from asyncio.exceptions import *

@@ -1,0 +1,3 @@
+"""Types of `ferrio.locks`: those of `asyncio.locks`."""
+
+from asyncio.locks import *

@@ -1,0 +1,3 @@
+"""Types of `ferrio.log`: those of `asyncio.log`."""
+
+from asyncio.log import *

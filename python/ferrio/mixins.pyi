@@ -1,0 +1,3 @@
+"""Types of `ferrio.mixins`: those of `asyncio.mixins`."""
+
+from asyncio.mixins import *

@@ -1,0 +1,3 @@
+"""Types of `ferrio.protocols`: those of `asyncio.protocols`."""
+
+from asyncio.protocols import *

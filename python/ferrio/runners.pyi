@@ -1,0 +1,3 @@
+"""Types of `ferrio.runners`: those of `asyncio.runners`."""
+
+from asyncio.runners import *

@@ -1,0 +1,3 @@
+"""Types of `ferrio.sslproto`: those of `asyncio.sslproto`."""
+
+from asyncio.sslproto import *

@@ -1,0 +1,3 @@
+"""Types of `ferrio.staggered`: those of `asyncio.staggered`."""
+
+from asyncio.staggered import *

@@ -1,0 +1,3 @@
+"""Types of `ferrio.streams`: those of `asyncio.streams`."""
+
+from asyncio.streams import *

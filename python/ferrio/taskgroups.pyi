@@ -1,0 +1,3 @@
+"""Types of `ferrio.taskgroups`."""
+
+from ._newer import TaskGroup as TaskGroup

@@ -1,0 +1,3 @@
+"""Types of `ferrio.threads`: those of `asyncio.threads`."""
+
+from asyncio.threads import *

@@ -1,0 +1,3 @@
+"""Types of `ferrio.timeouts`: those of `asyncio.timeouts`."""
+
+from asyncio.timeouts import *

@@ -1,0 +1,3 @@
+"""Types of `ferrio.transports`: those of `asyncio.transports`."""
+
+from asyncio.transports import *

@@ -1,0 +1,3 @@
+"""Types of `ferrio.trsock`: those of `asyncio.trsock`."""
+
+from asyncio.trsock import *
