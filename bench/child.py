@@ -67,9 +67,9 @@ async def measure(scenario: Scenario, budget: float) -> dict[str, float]:
     cpu_started, started = process_time(), perf_counter()
     while True:
         before = perf_counter()
-        await body(n)
+        figure = await body(n)
         now = perf_counter()
-        walls.append((now - before) / n)
+        walls.append(figure if scenario.itself and figure is not None else (now - before) / n)
         if now - started >= budget:
             break
     cpu = process_time() - cpu_started

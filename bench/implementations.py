@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 LOOPS = ("uvloop", "rloop", "zuvloop", "rsloop")
 """Loops for stock asyncio; the last two need Python 3.14."""
+PATCHED = {"aiofastnet": "", "aiofastnet-uvloop": "uvloop"}
+"""aiofastnet's networking and TLS in the loop's place, and the loop beneath it: measured where TLS is."""
 NAMES = ("stock", *LOOPS, "ferrio")
+TLS_NAMES = ("stock", *LOOPS, *PATCHED, "ferrio-portable", "ferrio")
+"""With TLS there are more: ferrio is the direct engine where it can be, `ferrio-portable` the other one."""
 LIMIT = "epoll"
 """The bare epoll server (`loadgen/src/serve.rs`): not an asyncio, only the limit for one."""
 
@@ -34,6 +38,9 @@ def become(name: str) -> Callable[[], asyncio.Runner]:
     if "asyncio" in sys.modules:
         # ferrio would still work, patched in place, but it would share the process with a second asyncio.
         raise RuntimeError("asyncio is already imported: something before become() must not be")
+    if name == "ferrio-portable":
+        os.environ["FERRIO_TLS"] = "portable"
+        name = "ferrio"
     if name == "ferrio":
         import ferrio
 
@@ -44,11 +51,28 @@ def become(name: str) -> Callable[[], asyncio.Runner]:
 
         factory = import_module(name).new_event_loop
         return lambda: Runner(loop_factory=factory)
+    if name in PATCHED:
+        return _patched(PATCHED[name])
     if name not in ("stock", "ferrio"):
         raise ValueError(f"no implementation is called {name!r}; there are {', '.join(NAMES)}")
     from asyncio import Runner
 
     return Runner
+
+
+def _patched(beneath: str) -> Callable[[], asyncio.Runner]:
+    """aiofastnet as its users have it: a loop factory, and its `start_server` in place of asyncio's."""
+    import asyncio
+    from importlib import import_module
+
+    aiofastnet = import_module("aiofastnet")
+
+    async def start_server(*args: Any, **kwargs: Any) -> Any:
+        return await aiofastnet.start_server(asyncio.get_running_loop(), *args, **kwargs)
+
+    asyncio.start_server = start_server
+    factory = import_module(beneath).new_event_loop if beneath else None
+    return lambda: asyncio.Runner(loop_factory=aiofastnet.loop_factory(factory))
 
 
 def python_environment() -> dict[str, str]:
@@ -81,7 +105,7 @@ import asyncio
 with runner() as r:
     r.run(asyncio.sleep(0))
 try:
-    print(sys.version.split()[0] if name == "stock" else version(name))
+    print(sys.version.split()[0] if name == "stock" else version(name.partition("-")[0]))
 except PackageNotFoundError:
     print("not a distribution")
 """

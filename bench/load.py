@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import wrk
+from bench import certificates, wrk
 from bench.implementations import LIMIT, ROOT, last_line, python_environment
 from bench.scenario import Scenario
 
@@ -37,8 +37,11 @@ LAST_WORDS_BYTES = 65536
 
 
 @functools.cache
-def build() -> str:
-    """Build the load generator if it is out of date; returns why that failed, or an empty string."""
+def build(tls: bool) -> str:
+    """Build the load generator if it is out of date; returns why that failed, or an empty string.
+
+    With TLS it needs OpenSSL's headers.
+    """
     if sys.platform != "linux":
         return "the load generator pins cores and reads CPU clocks as Linux does"
     cargo = shutil.which("cargo")
@@ -46,8 +49,9 @@ def build() -> str:
         return "" if PROGRAM.exists() else "no cargo to build the load generator with"
     # `bench/loadgen` is a workspace of its own, with its own target directory, whatever the caller set.
     environment = os.environ | {"CARGO_TARGET_DIR": str(TARGET)}
+    features = ["--features", "tls"] if tls else []
     done = subprocess.run(
-        [cargo, "build", "--release", "--quiet", "--locked"],
+        [cargo, "build", "--release", "--quiet", "--locked", *features],
         cwd=CRATE,
         env=environment,
         capture_output=True,
@@ -78,13 +82,18 @@ def on_core(core: int) -> Iterator[None]:
         os.sched_setaffinity(0, usable)
 
 
+def certificate_of(scenario: Scenario) -> list[str]:
+    """The certificate and key that the bare server needs, if the load talks TLS."""
+    return [str(path) for path in certificates.of(scenario.certificate)] if scenario.is_tls else []
+
+
 class Server:
     """A running server of a scenario. It ends with its standard input, so it cannot outlive this process."""
 
     def __init__(self, scenario: Scenario, implementation: str, core: int) -> None:
         """Start it; `wait_for_port` says when it is there."""
         if implementation == LIMIT:
-            command = [str(PROGRAM), "serve", scenario.load]
+            command = [str(PROGRAM), "serve", scenario.load, *certificate_of(scenario)]
         else:
             command = [sys.executable, "-m", "bench.server", scenario.module, scenario.name, implementation]
         # Not a pipe: nobody would read it, and a server that prints much would stall when it is full.

@@ -18,7 +18,7 @@ if __package__ in (None, ""):  # run as a file, `python bench/run.py`: the packa
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from bench import cold, slices
-from bench.implementations import LIMIT, NAMES, ROOT, last_line, probe, python_environment
+from bench.implementations import LIMIT, NAMES, ROOT, TLS_NAMES, last_line, probe, python_environment
 from bench.results import Results, Sample, ScenarioResult, describe_machine
 from bench.scenario import Scenario, select
 
@@ -37,9 +37,10 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         "--only", metavar="GLOB", action="append", default=[], help="only these scenarios (repeatable)"
     )
     parser.add_argument("--network", action="store_true", help="only the servers under load")
+    parser.add_argument("--tls", action="store_true", help="only the servers with TLS")
     parser.add_argument(
         "--impl",
-        default=",".join((*NAMES, LIMIT)),
+        default="",
         help="comma-separated implementations (default: all, where they are installed)",
     )
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds over everything")
@@ -59,9 +60,10 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--list", action="store_true", help="list the scenarios and exit")
     options = parser.parse_args(argv)
-    options.impl = [name.strip() for name in options.impl.split(",") if name.strip()]
-    if unknown := [name for name in options.impl if name not in (*NAMES, LIMIT)]:
-        known = ", ".join((*NAMES, LIMIT))
+    names = (*(TLS_NAMES if options.tls else NAMES), LIMIT)
+    options.impl = [name.strip() for name in options.impl.split(",") if name.strip()] or list(names)
+    if unknown := [name for name in options.impl if name not in names]:
+        known = ", ".join(names)
         parser.error(f"no such implementation: {', '.join(unknown)} (there are {known})")
     if options.rounds is not None and options.rounds < 1:
         parser.error("--rounds must be at least 1")
@@ -163,7 +165,11 @@ def main(argv: list[str] | None = None) -> int:
     """Run the suite; returns the exit status."""
     options = arguments(argv)
     mode = "quick" if options.quick else "full"
-    scenarios = [s for s in select(options.only) if s.kind == "server" or not options.network]
+    scenarios = [
+        scenario
+        for scenario in select(options.only)
+        if scenario.is_tls == options.tls and (scenario.kind == "server" or not options.network)
+    ]
     if options.list:
         for scenario in scenarios:
             print(f"{scenario.name:26} {scenario.kind:12} per {scenario.per}")

@@ -19,10 +19,18 @@ from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import Any
 
-MODULES = ("scenarios_core", "scenarios_sync", "scenarios_net", "scenarios_http", "cold")
+MODULES = (
+    "scenarios_core",
+    "scenarios_sync",
+    "scenarios_net",
+    "scenarios_children",
+    "scenarios_http",
+    "scenarios_tls",
+    "cold",
+)
 """Where scenarios live, in the order in which the table shows them."""
 
-Body = Callable[[int], Awaitable[None]]
+Body = Callable[[int], Awaitable[float | None]]
 StartServer = Callable[[], Awaitable[Any]]
 
 
@@ -39,15 +47,26 @@ class Scenario:
     """`n` is always a multiple of this (children per gather, say)."""
     fixed: int | None = None
     """If set, `n` is exactly this: the size is part of what is measured."""
+    itself: bool = False
+    """Whether the body returns the figure, in seconds, instead of being timed."""
     start: StartServer | None = None
     load: str = ""
-    """What the load generator does: `echo`, `connect`, `send`, `receive` or `udp`; `http` is wrk's (`wrk.py`)."""
+    """What the load generator does: `echo`, `connect`, `send`, `receive` or `udp`, each but the last also over TLS
+    (`tls-echo`, ...; `tls-resume` is `tls-connect` with the session of the connection before); `http` is wrk's
+    (`wrk.py`)."""
     connections: int = 1
     message_bytes: int = 64
+    certificate: str = ""
+    """`ecdsa` or `rsa`, where the load talks TLS (`certificates.py`)."""
     beside: str = ""
     """The scenario under the same load whose cost this one's is held against."""
     statements: dict[str, str] = field(default_factory=dict)
     """Implementation -> the statement that a cold process runs."""
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether the load talks TLS."""
+        return self.load.startswith("tls-")
 
     @property
     def kind(self) -> str:
@@ -66,7 +85,9 @@ def _add(scenario: Scenario) -> None:
     _REGISTRY[scenario.name] = scenario
 
 
-def in_process(per: str, *, multiple: int = 1, fixed: int | None = None) -> Callable[[Body], Body]:
+def in_process(
+    per: str, *, multiple: int = 1, fixed: int | None = None, itself: bool = False
+) -> Callable[[Body], Body]:
     """Declare a coroutine function `body(n)` that does `n` operations, each called `per` in the table."""
 
     def declare(body: Body) -> Body:
@@ -78,6 +99,7 @@ def in_process(per: str, *, multiple: int = 1, fixed: int | None = None) -> Call
                 body=body,
                 multiple=multiple,
                 fixed=fixed,
+                itself=itself,
             )
         )
         return body
@@ -90,6 +112,7 @@ def server(
     load: str = "echo",
     connections: tuple[int, ...] = (1, 64, 512),
     sizes: tuple[int, ...] = (64, 1024, 65536),
+    certificate: str = "",
     beside: str = "",
 ) -> Callable[[StartServer], StartServer]:
     """Declare a coroutine function that starts a server on a free loopback port and returns it.
@@ -100,6 +123,7 @@ def server(
     """
 
     def declare(start: StartServer) -> StartServer:
+        per = {"connect": "connection", "resume": "connection", "http": "request"}
         for size in sizes if load != "http" else (0,):
             for count in connections:
                 under = f"_{_size(size)}_c{count}" if size else f"_c{count}"
@@ -107,11 +131,12 @@ def server(
                     Scenario(
                         _name(start) + under,
                         start.__module__.rpartition(".")[2],
-                        {"connect": "connection", "http": "request"}.get(load, "message"),
+                        per.get(load.removeprefix("tls-"), "message"),
                         start=start,
                         load=load,
                         connections=count,
                         message_bytes=size,
+                        certificate=certificate,
                         beside=beside and beside + under,
                     )
                 )

@@ -60,7 +60,7 @@ class Round:
 
     def slice(self, subject: str, seconds: float) -> Sample | None:
         """Load one server for one slice; None if it fails, or has failed before."""
-        if self._scenario.load in ("send", "receive"):
+        if self._scenario.load.removeprefix("tls-") in ("send", "receive"):
             return self._drive(subject, BULK_WARM_UP_SECONDS, 2 * seconds)
         return self._drive(subject, max(SLICE_WARM_UP_SECONDS, self._least / 2), seconds)
 
@@ -99,7 +99,7 @@ def measure(
     Returns the round's medians.
     """
     subjects = subjects_of(scenario, columns)
-    if reason := build():
+    if reason := build(scenario.is_tls):
         result.missing |= dict.fromkeys(subjects, reason)
     found: dict[str, list[float]] = {}
     running = Round(scenario, result)

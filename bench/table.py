@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bench.implementations import LIMIT, LOOPS
+from bench.implementations import LIMIT, TLS_NAMES
 from bench.results import BESIDE, Figure, Results, ScenarioResult, targets_of
 
-RIVALS = ("stock", *LOOPS)
+RIVALS = tuple(name for name in TLS_NAMES if name != "ferrio")
 Row = list[str]
 
 

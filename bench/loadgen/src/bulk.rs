@@ -7,11 +7,11 @@ use std::io::{self, Read, Write};
 use std::time::Instant;
 
 use memmap2::MmapMut;
-use mio::net::TcpStream;
 use mio::{Events, Poll};
 
 use crate::drive::{Kind, Load, Meter, Plan, wait};
 use crate::echo::connect_all;
+use crate::stream::Stream;
 
 /// Calls on one connection before the others have their turn.
 const BURST: usize = 16;
@@ -22,7 +22,7 @@ pub struct Bulk {
     events: Events,
     sends: bool,
     buffer: MmapMut,
-    connections: Vec<(TcpStream, bool)>,
+    connections: Vec<(Stream, bool)>,
 }
 
 impl Bulk {

@@ -5,44 +5,56 @@
 //! port, which is enough for all slices of a round.
 
 use std::io::{self, Read};
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use memmap2::MmapMut;
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Registry, Token};
 
 use crate::drive::{Load, Meter, Plan, wait};
 use crate::echo::Exchange;
+use crate::stream::{Connector, Stream};
 
 enum State {
     Connecting,
+    Handshaking,
     Echoing,
     Ending,
 }
 
 struct Visit {
-    stream: TcpStream,
+    stream: Stream,
     state: State,
     started: Instant,
     exchange: Exchange,
 }
 
 impl Visit {
-    fn begin(registry: &Registry, index: usize, address: SocketAddr) -> io::Result<Self> {
+    fn begin(
+        registry: &Registry,
+        index: usize,
+        address: SocketAddr,
+        connector: &Connector,
+    ) -> io::Result<Self> {
         let started = Instant::now();
-        let mut stream = TcpStream::connect(address)?;
-        registry.register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
+        let mut stream = connector.connect(address)?;
+        registry.register(stream.tcp(), Token(index), Interest::READABLE | Interest::WRITABLE)?;
         Ok(Self { stream, state: State::Connecting, started, exchange: Exchange::new() })
     }
 
     /// Goes on as far as it can; true at the end.
     fn advance(&mut self, scratch: &mut [u8], message: &[u8]) -> io::Result<bool> {
         if let State::Connecting = self.state {
-            if let Some(error) = self.stream.take_error()? {
+            if let Some(error) = self.stream.tcp().take_error()? {
                 return Err(error);
             }
-            self.stream.set_nodelay(true)?;
+            self.stream.tcp().set_nodelay(true)?;
+            self.state = State::Handshaking;
+        }
+        if let State::Handshaking = self.state {
+            if !self.stream.handshake()? {
+                return Ok(false);
+            }
             self.exchange.begin(&mut self.stream, message)?;
             self.state = State::Echoing;
         }
@@ -51,7 +63,7 @@ impl Visit {
             if !self.exchange.receive(&mut self.stream, scratch, message)? {
                 return Ok(false);
             }
-            self.stream.shutdown(Shutdown::Write)?;
+            self.stream.end()?;
             self.state = State::Ending;
         }
         match self.stream.read(scratch) {
@@ -70,14 +82,16 @@ pub struct Connect {
     scratch: MmapMut,
     message: MmapMut,
     address: SocketAddr,
+    connector: Connector,
     visits: Vec<Visit>,
 }
 
 impl Connect {
     pub fn start(plan: &Plan) -> io::Result<Self> {
         let poll = Poll::new()?;
+        let connector = Connector::new(plan.layer)?;
         let visits = (0..plan.connections)
-            .map(|index| Visit::begin(poll.registry(), index, plan.address))
+            .map(|index| Visit::begin(poll.registry(), index, plan.address, &connector))
             .collect::<io::Result<_>>()?;
         Ok(Self {
             poll,
@@ -85,6 +99,7 @@ impl Connect {
             scratch: MmapMut::map_anon(64 * 1024)?,
             message: plan.message()?,
             address: plan.address,
+            connector,
             visits,
         })
     }
@@ -103,7 +118,8 @@ impl Load for Connect {
                 }
                 if visit.advance(&mut self.scratch, &self.message)? {
                     meter.round_trip(visit.started);
-                    *visit = Visit::begin(self.poll.registry(), event.token().0, self.address)?;
+                    *visit =
+                        Visit::begin(self.poll.registry(), event.token().0, self.address, &self.connector)?;
                 }
             }
         }

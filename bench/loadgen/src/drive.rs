@@ -10,6 +10,7 @@ use memmap2::MmapMut;
 use mio::{Events, Poll};
 
 use crate::cpu_clock::CpuClock;
+use crate::stream::Layer;
 use crate::{bulk, connect, echo, udp};
 
 /// No progress within this time means that the server hangs: fail instead of waiting for ever.
@@ -33,22 +34,28 @@ pub enum Kind {
     Udp,
 }
 
-impl Kind {
-    pub fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "echo" => Self::Echo,
-            "connect" => Self::Connect,
-            "send" => Self::Send,
-            "receive" => Self::Receive,
-            "udp" => Self::Udp,
-            _ => return None,
-        })
-    }
+/// What the name of a load stands for.
+pub fn parse(name: &str) -> Option<(Kind, Layer)> {
+    let (name, layer) = match name.strip_prefix("tls-") {
+        Some("resume") => ("connect", Layer::Tls { resume: true }),
+        Some(name) => (name, Layer::Tls { resume: false }),
+        None => (name, Layer::Plain),
+    };
+    let kind = match (name, layer) {
+        ("echo", _) => Kind::Echo,
+        ("connect", _) => Kind::Connect,
+        ("send", _) => Kind::Send,
+        ("receive", _) => Kind::Receive,
+        ("udp", Layer::Plain) => Kind::Udp,
+        _ => return None,
+    };
+    Some((kind, layer))
 }
 
 /// What to run, from the command line.
 pub struct Plan {
     pub kind: Kind,
+    pub layer: Layer,
     pub address: SocketAddr,
     pub connections: usize,
     pub message_bytes: usize,
@@ -59,10 +66,11 @@ pub struct Plan {
 
 impl Plan {
     /// Reads the six positional arguments; `None` if one is not a number in range.
-    pub fn parse(kind: Kind, args: &[String]) -> Option<Self> {
+    pub fn parse(kind: Kind, layer: Layer, args: &[String]) -> Option<Self> {
         let [port, connections, message_bytes, warm_up, measure, server_pid] = args else { return None };
         Some(Self {
             kind,
+            layer,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?)),
             connections: connections.parse().ok().filter(|&n| n > 0)?,
             message_bytes: message_bytes.parse().ok().filter(|&n| n > 0)?,

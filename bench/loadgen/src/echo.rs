@@ -7,10 +7,10 @@ use std::io::{self, Read, Write};
 use std::time::Instant;
 
 use memmap2::MmapMut;
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::drive::{Load, Meter, Plan, STALL, wait};
+use crate::stream::{Connector, Stream};
 
 /// Connections that are made before the server has to have accepted them.
 const GREETED_AT_ONCE: usize = 16;
@@ -27,13 +27,13 @@ impl Exchange {
         Self { sent_at: Instant::now(), sent: 0, received: 0 }
     }
 
-    pub fn begin(&mut self, stream: &mut TcpStream, message: &[u8]) -> io::Result<()> {
+    pub fn begin(&mut self, stream: &mut Stream, message: &[u8]) -> io::Result<()> {
         *self = Self::new();
         self.send(stream, message)
     }
 
     /// Sends what is left of the message, as far as the kernel takes it.
-    pub fn send(&mut self, stream: &mut TcpStream, message: &[u8]) -> io::Result<()> {
+    pub fn send(&mut self, stream: &mut Stream, message: &[u8]) -> io::Result<()> {
         while self.sent < message.len() {
             match stream.write(&message[self.sent..]) {
                 Ok(n) => self.sent += n,
@@ -47,12 +47,7 @@ impl Exchange {
 
     /// Reads what has arrived; true once the message is whole. After a whole message nothing more can be on
     /// its way, so the edge-triggered poll needs no read up to `WouldBlock`.
-    pub fn receive(
-        &mut self,
-        stream: &mut TcpStream,
-        scratch: &mut [u8],
-        message: &[u8],
-    ) -> io::Result<bool> {
+    pub fn receive(&mut self, stream: &mut Stream, scratch: &mut [u8], message: &[u8]) -> io::Result<bool> {
         while self.received < message.len() {
             match stream.read(scratch) {
                 Ok(0) => {
@@ -79,23 +74,26 @@ impl Exchange {
 pub fn connect_all(
     plan: &Plan,
     poll: &Poll,
-    greet: impl Fn(&mut [std::net::TcpStream]) -> io::Result<()>,
-) -> io::Result<Vec<TcpStream>> {
+    greet: impl Fn(&mut [Stream]) -> io::Result<()>,
+) -> io::Result<Vec<Stream>> {
+    let connector = Connector::new(plan.layer)?;
     let mut streams = Vec::new();
     while streams.len() < plan.connections {
         let count = GREETED_AT_ONCE.min(plan.connections - streams.len());
-        let mut new = Vec::new();
+        let (mut new, mut modes) = (Vec::new(), Vec::new());
         for _ in 0..count {
             let stream = std::net::TcpStream::connect_timeout(&plan.address, STALL)?;
             stream.set_nodelay(true)?;
-            new.push(stream);
+            stream.set_read_timeout(Some(STALL))?;
+            stream.set_write_timeout(Some(STALL))?;
+            modes.push(stream.try_clone()?);
+            new.push(connector.connected(stream)?);
         }
         greet(&mut new)?;
-        for stream in new {
-            stream.set_nonblocking(true)?;
-            let mut stream = TcpStream::from_std(stream);
+        for (mut stream, mode) in new.into_iter().zip(modes) {
+            mode.set_nonblocking(true)?;
             let interest = Interest::READABLE | Interest::WRITABLE;
-            poll.registry().register(&mut stream, Token(streams.len()), interest)?;
+            poll.registry().register(stream.tcp(), Token(streams.len()), interest)?;
             streams.push(stream);
         }
     }
@@ -103,10 +101,8 @@ pub fn connect_all(
 }
 
 /// Has a message echoed on each, while no other connection sends.
-fn exchange_once(streams: &mut [std::net::TcpStream], message: &[u8]) -> io::Result<()> {
+fn exchange_once(streams: &mut [Stream], message: &[u8]) -> io::Result<()> {
     for stream in &mut *streams {
-        stream.set_read_timeout(Some(STALL))?;
-        stream.set_write_timeout(Some(STALL))?;
         stream.write_all(message)?;
     }
     let mut reply = vec![0; message.len()];
@@ -127,7 +123,7 @@ pub struct Echo {
     events: Events,
     scratch: MmapMut,
     message: MmapMut,
-    connections: Vec<(TcpStream, Exchange)>,
+    connections: Vec<(Stream, Exchange)>,
 }
 
 impl Echo {
@@ -138,7 +134,7 @@ impl Echo {
     pub fn connect(plan: &Plan) -> io::Result<Self> {
         let poll = Poll::new()?;
         let message = plan.message()?;
-        let greet = |new: &mut [std::net::TcpStream]| exchange_once(new, &message);
+        let greet = |new: &mut [Stream]| exchange_once(new, &message);
         let mut connections = Vec::new();
         for mut stream in connect_all(plan, &poll, greet)? {
             let mut exchange = Exchange::new();

@@ -9,29 +9,36 @@ mod cpu_clock;
 mod drive;
 mod echo;
 mod serve;
+#[cfg(feature = "tls")]
+mod serve_tls;
 mod serve_udp;
+mod stream;
 mod udp;
 
 use std::io::Read;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: ferrio-loadgen serve LOAD
+const USAGE: &str = "usage: ferrio-loadgen serve LOAD [CERTIFICATE KEY]
        ferrio-loadgen drive LOAD PORT CONNECTIONS MESSAGE_BYTES WARM_UP_MS MEASURE_MS SERVER_PID
-LOAD: echo, connect, send, receive (as the generator sees it), udp";
+LOAD: echo, connect, send, receive (as the generator sees it), udp; tls-echo, tls-connect, tls-resume, tls-send,
+tls-receive, for which the server has a certificate";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let Some((command, args)) = args.split_first() else { return usage() };
-    let Some(kind) = args.first().and_then(|name| drive::Kind::parse(name)) else { return usage() };
+    let Some((kind, layer)) = args.first().and_then(|name| drive::parse(name)) else { return usage() };
     let outcome = match command.as_str() {
-        "serve" if args.len() == 1 => {
+        "serve" => {
             end_with_stdin();
-            match kind {
-                drive::Kind::Udp => serve_udp::run(),
-                _ => serve::run(kind),
+            match (layer, kind, &args[1..]) {
+                (stream::Layer::Plain, drive::Kind::Udp, []) => serve_udp::run(),
+                (stream::Layer::Plain, _, []) => serve::run(kind),
+                #[cfg(feature = "tls")]
+                (stream::Layer::Tls { .. }, _, [certificate, key]) => serve_tls::run(kind, certificate, key),
+                _ => return usage(),
             }
         }
-        "drive" => match drive::Plan::parse(kind, &args[1..]) {
+        "drive" => match drive::Plan::parse(kind, layer, &args[1..]) {
             Some(plan) => drive::run(&plan),
             None => return usage(),
         },
