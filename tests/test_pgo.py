@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from ferrio import _ferrio
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from pgo.clients import CLIENTS
+from pgo.fits import LEAST, fitting, main
 from pgo.servers import SERVERS
 from pgo.tasks import PROGRAMS
 
@@ -56,6 +58,42 @@ def test_another_compiler_is_given_none_and_the_builder_told(flags):
     given, told = flags("rustc 1.0.0 (0123456789 2015-05-15)")
     assert given == ["none"]
     assert RECORDED_WITH in told
+
+
+def test_the_extension_was_built_with_the_record():
+    if not (Path(sys.prefix) / "stamps" / "release").exists():
+        pytest.skip("debug builds are made without the record")
+    version = subprocess.run(["rustc", "--version"], capture_output=True, text=True, check=True).stdout
+    if version.strip() != RECORDED_WITH:
+        pytest.skip("another compiler than the record's")
+    assert fitting(Path(_ferrio.__file__), ROOT / "pgo" / "ferrio.profdata") >= LEAST
+
+
+def _symbols(path, codes):
+    path.write_bytes(b"\0".join(b"_ZN7_ferrio4turn%d17h%016xE.llvm.7" % each for each in codes))
+    return path
+
+
+def test_an_extension_that_was_built_without_the_record_is_an_error(tmp_path, capsys):
+    record = _symbols(tmp_path / "ferrio.profdata", [(name, name) for name in range(10)])
+    version = subprocess.run(["rustc", "--version"], capture_output=True, text=True, check=True).stdout
+    (tmp_path / "rustc").write_text(version)
+
+    def check(codes):
+        return main(_symbols(tmp_path / "_ferrio.so", codes), record, tmp_path / "rustc")
+
+    # Two signatures have changed; some functions are inlined everywhere, some were never run.
+    assert check([(name, name) for name in range(2, 20)] + [(0, 77), (1, 78)]) == 0
+    # A function with type parameters has several symbols.
+    assert check([(name, name) for name in range(10)] + [(name, name + 50) for name in range(10)]) == 0
+    assert capsys.readouterr().err == ""
+    assert check([(name, name + 50) for name in range(20)]) == 1
+    assert "CARGO_PROFILE_RELEASE_" in capsys.readouterr().err
+    with pytest.raises(ValueError):
+        check([])
+    # Not used because of the compiler: that is no error.
+    (tmp_path / "rustc").write_text("rustc 1.0.0 (0123456789 2015-05-15)\n")
+    assert check([(name, name + 50) for name in range(20)]) == 0
 
 
 def test_each_server_has_clients():
