@@ -7,6 +7,7 @@ import inspect
 import io
 import pickle
 import sys
+import threading
 import types
 import warnings
 
@@ -43,7 +44,9 @@ def test_states(make):
         assert inspect.getcoroutinelocals(coro).keys() is not None
         coro.close()
         assert inspect.getcoroutinestate(coro) == inspect.CORO_CLOSED
-        assert coro.cr_frame is None and coro.cr_await is None and coro.cr_origin is None
+        assert coro.cr_frame is None and coro.cr_await is None
+        # Debug mode notes where coroutines come from.
+        assert (coro.cr_origin is None) == (sys.get_coroutine_origin_tracking_depth() == 0)
 
     library.run(main())
 
@@ -116,6 +119,34 @@ def test_origin(name, how):
         assert warning.category is RuntimeWarning
 
     library.run(main(), debug=how == "debug")
+
+
+def test_origin_is_tracked_by_thread():
+    """The depth belongs to a thread, also while loops run in several that take turns."""
+    steps = {depth: [threading.Event() for _ in range(3)] for depth in (0, 2)}
+    origins = {}
+
+    async def main(mine, other):
+        sys.set_coroutine_origin_tracking_depth(mine)
+        coros = []
+        for index in range(3):
+            if mine < other:
+                steps[mine][index].set()
+            assert steps[other][index].wait(60)
+            coros.append(library.sleep(0))
+            steps[mine][index].set()
+        origins[mine] = [coro.cr_origin for coro in coros]
+        for coro in coros:
+            await coro
+        sys.set_coroutine_origin_tracking_depth(0)
+
+    threads = [threading.Thread(target=library.run, args=(main(*pair),)) for pair in ((0, 2), (2, 0))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert origins[0] == [None] * 3
+    assert [origin[0][2] for origin in origins[2]] == ["main"] * 3
 
 
 def test_never_awaited():

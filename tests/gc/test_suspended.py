@@ -49,11 +49,14 @@ WAITS_IN = {
 }
 
 # What these keep over an await is in the frame as well (the compiler sees to it); no case here holds them back: they
-# wait for a turn of the loop, for a thread or the kernel, which end, or only pass on to one of the others.
+# wait for a turn of the loop, for a thread or the kernel, which end, or only pass on to one of the others. A child and
+# a peer's handshake are held back in tests/subprocesses and tests/tls, without a cycle around them.
 NOT_HELD_BACK = re.compile(
     r"BaseEventLoop\.shutdown_asyncgens|BinaryFile\..*|TextFile\..*|Opening\.__aexit__|open|(read|write)_(bytes|text)"
     r"|to_thread|get(addr|name)info|_ensure_resolved|_wrap_awaitable|__a(enter|exit)__|wait_closed|start_serving"
     r"|create_unix_server|connect_accepted_socket|_sendfile_fallback|StreamWriter\..*|_AsCompletedIterator\.__anext__"
+    r"|start_tls|Process\..*|BaseSubprocessTransport\..*|(create_)?subprocess_(exec|shell)|_make_subprocess_transport"
+    r"|_spawn\w*|_start_child\w*"
 )
 
 
