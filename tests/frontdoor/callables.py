@@ -79,9 +79,14 @@ async def subjects():
                 # A class method or static method, and functions that want an instance of their class.
                 if not method.startswith("_") and isinstance(vars(value)[method], classmethod | staticmethod):
                     found[f"{name}.{method}"] = getattr(value, method)
-    for base in ("BaseProtocol", "Protocol", "BufferedProtocol", "DatagramProtocol", "SubprocessProtocol"):
-        instances[base] = getattr(asyncio, base)()
     for base in (
+        "AbstractEventLoop",
+        "AbstractServer",
+        "BaseProtocol",
+        "Protocol",
+        "BufferedProtocol",
+        "DatagramProtocol",
+        "SubprocessProtocol",
         "BaseTransport",
         "ReadTransport",
         "WriteTransport",

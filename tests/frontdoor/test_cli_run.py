@@ -1,9 +1,14 @@
 """`ferrio run` starts a program as `python` starts it: whatever the program can see is compared with the real thing."""
 
+import errno
+import os
+import shutil
 import signal
 import subprocess
 import sys
 import zipfile
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
 
 import pytest
 
@@ -151,9 +156,25 @@ def test_module_that_is_not_there(both):
     same(both("-m", "nonesuch"))
 
 
-@pytest.mark.parametrize("args", [("-m",), ("-c",), ("-x", "app.py"), ()])
-def test_wrong_usage(python, args):
-    assert python("-m", "ferrio", "run", *args).returncode == 2
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("-m",), "argument expected for the -m option; usage: ferrio run"),
+        (("-c",), "argument expected for the -c option; usage: ferrio run"),
+        (("-x", "app.py"), "unknown option -x; usage: ferrio run"),
+        ((), "usage: ferrio run"),
+        (("nonesuch.py",), "can't open file"),
+        ((".",), "can't find '__main__' module in"),
+        (("-m", "nonesuch"), "No module named nonesuch"),
+        (("-m", "nonesuch.inner"), "No module named 'nonesuch'"),
+    ],
+)
+def test_wrong_usage(python, args, words):
+    """One line, which says what is wrong, and an exit status."""
+    done = python("-m", "ferrio", "run", *args)
+    assert done.returncode in (1, 2)
+    (line,) = done.stderr.splitlines()
+    assert words in line
 
 
 def test_keyboard_interrupt_ends_by_the_signal(both, app):
@@ -252,7 +273,115 @@ def test_doctor(python):
         assert name in out
 
 
-@pytest.mark.parametrize("command", ["ps", "pstree", "top", "bench", "nonesuch"])
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        (
+            "FERRIO_DRIVER",
+            "kqueue",
+            'no event loop: unknown driver "kqueue" in FERRIO_DRIVER: use epoll or io_uring',
+        ),
+        ("FERRIO_TLS", "fast", 'no tls: unknown value "fast" in FERRIO_TLS: use portable, direct or auto'),
+        ("FERRIO_DRIVERS", "epoll", "FERRIO_DRIVERS is no setting of ferrio's; did you mean FERRIO_DRIVER?"),
+    ],
+)
+def test_doctor_finds_what_is_wrong(python, name, value, words):
+    done = python("-m", "ferrio", "doctor", **{name: value})
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == f"PROBLEM    {words}"
+
+
+def test_doctor_names_the_settings(python):
+    done = python(
+        "-m", "ferrio", "doctor", FERRIO_FILES="pool", FERRIO_GATHER_WRITES="0", FERRIO_TEST_IMPL="ferrio"
+    )
+    assert done.returncode == 0
+    assert "settings   FERRIO_FILES=pool, FERRIO_GATHER_WRITES=0\n" in done.stdout
+
+
+SANDBOX = """
+import ctypes, os, platform, struct, sys
+# seccomp: the system call answers with an error.
+call = {"x86_64": {"epoll": 291, "eventfd": 290}, "aarch64": {"epoll": 20, "eventfd": 19}}
+try:
+    number = call[platform.machine()][sys.argv[1]]
+except KeyError:
+    sys.exit("cannot: the system calls of this machine are not listed here")
+steps = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x50000 | int(sys.argv[2])), (0x06, 0, 0, 0x7FFF0000)]
+code = b"".join(struct.pack("=HBBI", *step) for step in steps)
+buffer = ctypes.create_string_buffer(code, len(code))
+program = struct.pack("@HP", len(steps), ctypes.addressof(buffer))
+libc, zero = ctypes.CDLL(None, use_errno=True), ctypes.c_ulong(0)
+if libc.prctl(38, ctypes.c_ulong(1), zero, zero, zero) or libc.prctl(22, ctypes.c_ulong(2), program, zero, zero):
+    sys.exit("cannot: " + os.strerror(ctypes.get_errno()))
+sys.argv[:] = sys.argv[3:]
+if sys.argv[0] == "doctor":
+    from ferrio.cli import main
+    sys.exit(main(sys.argv))
+import ferrio
+try:
+    ferrio.run(ferrio.sleep(0))
+except OSError as exc:
+    print(type(exc).__name__, exc)
+"""
+
+
+@pytest.mark.parametrize("call", ["epoll", "eventfd"])
+@pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS])
+def test_a_kernel_that_refuses(python, call, error):
+    done = python("-c", SANDBOX, call, error, "run")
+    if done.stderr.startswith("cannot: "):
+        pytest.skip(f"no system call can be refused here: {done.stderr}")
+    words = "the kernel or a sandbox refuses epoll or eventfd, with which ferrio's event loop waits: allow "
+    assert f"[Errno {error}] {words}" in done.stdout, done.stderr
+    assert os.strerror(error) in done.stdout
+    done = python("-c", SANDBOX, call, error, "doctor")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].startswith(f"PROBLEM    no event loop: [Errno {error}] {words}")
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """The package in a place of its own, without an extension."""
+    import ferrio
+
+    place = tmp_path / "site" / "ferrio"
+    shutil.copytree(Path(ferrio.__file__).parent, place, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    return place
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ([], "has no extension; build it: `make develop` in a checkout, else `"),
+        (["_ferrio.cpython-39-x86_64-linux-gnu.so"], "is built for Python 3.9, and this is Python 3."),
+        (
+            ["_ferrio.cpython-310-x86_64-linux-gnu.so", "_ferrio.cpython-313t-x86_64-linux-gnu.so"],
+            "is built for Python 3.10, 3.13t, and this is Python 3.",
+        ),
+        (
+            ["_ferrio" + EXTENSION_SUFFIXES[0]],
+            "does not load on this system (file too short); build ferrio here: `",
+        ),
+    ],
+)
+def test_an_extension_for_another_python(python, copied, files, words):
+    """One line says what to do, whether the package is imported or the command is started."""
+    for name in files:
+        (copied / name).touch()
+    imported = python("-c", "import ferrio", PYTHONPATH=str(copied.parent))
+    assert imported.returncode == 1
+    line = imported.stderr.splitlines()[-1]
+    assert line.startswith("ImportError: ferrio")
+    assert words in line
+    assert f"{sys.executable} -m pip install" in line
+    started = python("-m", "ferrio", "run", "app.py", PYTHONPATH=str(copied.parent))
+    assert started.returncode == 1
+    (line,) = started.stderr.splitlines()
+    assert words in line
+
+
+@pytest.mark.parametrize("command", ["top", "bench", "nonesuch"])
 def test_commands_that_are_not_there(python, command):
     done = python("-m", "ferrio", command, "1")
     assert done.returncode == 2

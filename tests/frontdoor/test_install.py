@@ -64,8 +64,11 @@ def test_stock_already_imported(program):
         import concurrent.futures, unittest.mock
         from asyncio import events
         CancelledError, TaskBefore = asyncio.CancelledError, asyncio.Task
-        import ferrio
-        ferrio.install()
+        import ferrio, warnings
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            ferrio.install()
+        assert "__main__: TaskBefore" in str(caught[0].message)
 
         # The module objects that were imported before give ferrio's objects ...
         for name in ferrio.__all__:

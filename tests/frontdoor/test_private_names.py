@@ -13,22 +13,14 @@ import pytest
 
 PROGRAM = Path(__file__).with_name("private_names.py")
 
-_SUBPROCESSES = "subprocesses are not built"
-_TLS = "TLS is not built"
 _STEPS = "a step of how asyncio's loop does it; ours goes other ways, and public code was not seen to call it"
 _ON_INSTANCES = "a slot in asyncio's class; here every instance has the attribute"
 _NOBODY = "public code was not seen to use it"
 
 # Patterns of what is missing; those of the second table are there to 3.12 only.
 MISSING = {
-    r"base_subprocess\..*": _SUBPROCESSES,
-    r"subprocess\.(Process|SubprocessStreamProtocol)\.\w+": _SUBPROCESSES,
-    r"\w+\.\w+\._(make_subprocess_transport|log_subprocess|child_watcher_callback)": _SUBPROCESSES,
-    r"unix_events\._UnixSubprocessTransport": _SUBPROCESSES,
-    r"unix_events\.waitstatus_to_exitcode": _SUBPROCESSES,
-    r"unix_events\.\w+\._(do_wait|do_waitpid|do_waitpid_all|sig_chld|init_watcher)": _SUBPROCESSES,
-    r"sslproto\..*": _TLS,
-    r"\w+\.\w+\._make_ssl_transport": _TLS,
+    r"unix_events\.waitstatus_to_exitcode": _NOBODY,
+    r"unix_events\.\w+\._(do_wait|do_waitpid|do_waitpid_all|sig_chld|init_watcher)": _STEPS,
     r"\w+\.\w+\._(sock_\w+|accept_connection2?|start_serving|connect_sock)": _STEPS,
     r"\w+\.\w+\._(create_connection_transport|create_server_getaddrinfo|getaddrinfo_debug|do_shutdown)": _STEPS,
     r"\w+\.\w+\._process_self_data": _STEPS,
@@ -36,6 +28,8 @@ MISSING = {
     r"\w+\.\w+Transport\._(call_connection_lost|fatal_error|force_close|close|set_write_buffer_limits)": _STEPS,
     r"\w+\.\w+Transport\._(maybe_(pause|resume)_protocol|write_send|write_sendmsg|get_sendmsg_buffer)": _STEPS,
     r"\w+\.\w+Transport\._adjust_leftover_buffer": _STEPS,
+    r"sslproto\.SSLProtocol\._(do_read__\w+|on_shutdown_complete|set_state|handshake_start_time)": _STEPS,
+    r"sslproto\.SSLProtocol\._set_(read|write)_buffer_limits": _STEPS,
     r"base_events\._SendfileFallbackProtocol\.(drain|restore)": _STEPS,
     r"locks\.Barrier\._(block|exit|release|wait)": _STEPS,
     r"tasks\._AsCompletedIterator\._(handle_completion|handle_timeout|wait_for_one)": _STEPS,
@@ -43,9 +37,8 @@ MISSING = {
     r"runners\.Runner\._on_sigint": _STEPS,
     r"(futures|tasks)\._Py\w+\._(Future|Task)__\w+": "of the twin that asyncio has in Python",
     r"(futures|tasks)\._Py\w+\._cancelled_exc": "of the twin that asyncio has in Python",
-    r"transports\.\w+\._(extra|high_water|loop|low_water|protocol_paused)": _ON_INSTANCES,
+    r"(transports|sslproto)\.\w+\._(extra|high_water|loop|low_water|protocol_paused)": _ON_INSTANCES,
     r"events\.\w*Handle\._repr": _ON_INSTANCES,
-    r"(timeouts|runners)\._State": "states are strings here",
     r"locks\._BarrierState": "states are strings here",
     r"events\.(_RunningLoop|_running_loop|_init_event_loop_policy|on_fork)": "the running loop is native",
     r"tasks\._eager_tasks": "the registry does not tell tasks that were started eagerly from others",

@@ -218,3 +218,161 @@ def test_a_class_without_stock(program):
         ferrio.run(main())
         """
     )
+
+
+def test_loops_of_both_in_threads(program, both):
+    """Each thread has its own running loop and current task, be they of asyncio or of ferrio."""
+    program(
+        both
+        + LIBRARY
+        + """
+def in_thread(run, barrier, results):
+    nothing_left()
+
+    async def main():
+        barrier.wait()
+        return await library()
+
+    results.append(run(main()))
+    nothing_left()
+
+runs = [
+    asyncio.run, ferrio.run,
+    lambda coro: asyncio.Runner(loop_factory=ferrio.new_event_loop).run(coro),
+    lambda coro: ferrio.Runner(loop_factory=asyncio.new_event_loop).run(coro),
+]
+import warnings
+warnings.simplefilter("ignore", ResourceWarning)
+for turn in range(3):
+    barrier, results = threading.Barrier(len(runs)), []
+    threads = [threading.Thread(target=in_thread, args=(run, barrier, results)) for run in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == ["done"] * len(runs), results
+    nothing_left()
+"""
+    )
+
+
+@pytest.mark.parametrize("theirs, ours", [("asyncio", "ferrio"), ("ferrio", "asyncio")])
+def test_from_a_loop_of_one_to_a_loop_of_the_other(program, both, theirs, ours):
+    """`run_coroutine_threadsafe()`, `wrap_future()` and `call_soon_threadsafe()` of either, on a loop of the other."""
+    program(
+        both
+        + f"""
+import threading
+
+async def work(x):
+    assert {theirs}.get_running_loop() is {ours}.get_running_loop() is other
+    assert asyncio.current_task() is ferrio.current_task() is not None
+    await {ours}.sleep(0)
+    return x
+
+async def main():
+    for run in asyncio.run_coroutine_threadsafe, ferrio.run_coroutine_threadsafe:
+        for wrap in asyncio.wrap_future, ferrio.wrap_future:
+            assert await wrap(run(work(3), other)) == 3
+        cancelled = run({ours}.sleep(3600), other)
+        cancelled.cancel()
+        try:
+            await asyncio.wrap_future(cancelled)
+        except asyncio.CancelledError:
+            pass
+        else:
+            raise AssertionError
+    done = {ours}.get_running_loop().create_future()
+    here = {ours}.get_running_loop()
+    other.call_soon_threadsafe(lambda: here.call_soon_threadsafe(done.set_result, 4))
+    assert await done == 4
+    mine = asyncio.current_task()
+    assert asyncio.all_tasks() == ferrio.all_tasks() == {{mine}}
+
+other = {theirs}.new_event_loop()
+thread = threading.Thread(target=other.run_forever)
+thread.start()
+{ours}.run(main())
+other.call_soon_threadsafe(other.stop)
+thread.join()
+# What was cancelled has to hear of it.
+tasks = {theirs}.all_tasks(other)
+if tasks:
+    other.run_until_complete({theirs}.wait(tasks))
+other.close()
+"""
+    )
+
+
+def test_stock_is_loaded_while_a_loop_runs_in_another_thread(program):
+    """That loop is known to stock from its next turn on, and to its tasks."""
+    program(
+        """
+        import ferrio, threading
+
+        def imported():
+            import sys
+            return "asyncio" in sys.modules
+
+        async def main():
+            me = ferrio.current_task()
+            started.set()
+            while not loaded.is_set():
+                await ferrio.sleep(0)
+            await ferrio.sleep(0)
+            await ferrio.sleep(0)
+            import asyncio
+            assert asyncio.get_running_loop() is ferrio.get_running_loop()
+            assert asyncio.current_task() is me
+            await asyncio.sleep(0)
+            async with asyncio.timeout(60):
+                await asyncio.sleep(0.001)
+            assert asyncio.all_tasks() == {me}
+            return asyncio
+
+        def run():
+            asyncio = ferrio.run(main())
+            results.append(asyncio._get_running_loop())
+            # And none in the runs that follow.
+            ferrio.run(ferrio.sleep(0))
+            results.append(asyncio._get_running_loop())
+
+        started, loaded, results = threading.Event(), threading.Event(), []
+        thread = threading.Thread(target=run)
+        thread.start()
+        started.wait()
+        assert not imported()
+        import asyncio
+        loaded.set()
+        assert asyncio._get_running_loop() is None
+        thread.join()
+        assert results == [None, None]
+        """
+    )
+
+
+def test_stock_is_loaded_while_a_loop_waits_in_another_thread(program):
+    """It is woken to hear of it."""
+    program(
+        """
+        import ferrio, threading
+
+        async def main():
+            started.set()
+            await wake
+            import asyncio
+            return asyncio.get_running_loop() is ferrio.get_running_loop() is loop
+
+        loop = ferrio.new_event_loop()
+        wake = loop.create_future()
+        started, results = threading.Event(), []
+        thread = threading.Thread(target=lambda: results.append(loop.run_until_complete(main())))
+        thread.start()
+        started.wait()
+        import asyncio
+        loop.call_soon_threadsafe(wake.set_result, None)
+        thread.join()
+        loop.close()
+        assert results == [True]
+        """
+    )
