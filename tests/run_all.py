@@ -49,8 +49,11 @@ CONFORMANCE = [
     "test_sendfile",
     "test_server",
     "test_sock_lowlevel",
+    "test_ssl",
+    "test_sslproto",
     "test_staggered",
     "test_streams",
+    "test_subprocess",
     "test_taskgroups",
     "test_tasks",
     "test_threads",
@@ -145,6 +148,7 @@ def stages() -> list[Stage]:
     uring = {"FERRIO_DRIVER": "io_uring"}
     return [
         Stage("core", "cargo test of ferrio-core", [*cargo, "-p", "ferrio-core"], of_cargo),
+        Stage("openssl", "cargo test of ferrio-openssl", [*cargo, "-p", "ferrio-openssl"], of_cargo),
         Stage("object", "cargo test of ferrio-object", [*cargo, "-p", "ferrio-object"], of_cargo, embedding),
         Stage(
             "pytest",
@@ -171,6 +175,13 @@ def stages() -> list[Stage]:
             [*conformance, ",".join(conformance_modules(CONFORMANCE_UNDER_BOTH_DRIVERS))],
             of_conformance,
             uring,
+        ),
+        Stage(
+            "children",
+            "CPython's own tests of subprocesses, with a thread for each child",
+            [*conformance, "test_subprocess"],
+            of_conformance,
+            {"FERRIO_CHILD_WATCHER": "thread"},
         ),
         Stage(
             "ecosystem",

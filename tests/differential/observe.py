@@ -25,6 +25,7 @@ _RULES = [
     (re.compile(r"<socket\.socket [^>]*>"), "<socket>"),
     (re.compile(r"\b(fd|pid)=\d+"), r"\1=N"),
     (re.compile(r"<Process \d+>"), "<Process N>"),
+    (re.compile(r"\b(pid:?|process|[Pp]ipe) \d+"), r"\1 N"),
     (re.compile(r"(\('127\.0\.0\.1', )\d+"), r"\1PORT"),
     (re.compile(r"took [\d.]+ seconds"), "took N seconds"),
     (re.compile(r"\b(?:_asyncio|ferrio\._ferrio|ferrio)\."), "asyncio."),

@@ -22,6 +22,11 @@ from pathlib import Path
 
 GUARD = Path(__file__).parent / "guard.py"
 
+CERTIFICATES = Path(__file__).parents[1] / "tls" / "certificates"
+CA = CERTIFICATES / "ca.pem"
+CERTIFICATE = CERTIFICATES / "ecdsa.pem"
+"""The certificate of every server, with its key; it is good for `localhost` and 127.0.0.1."""
+
 PATIENCE = 60
 """Seconds for a server to start or to stop."""
 
@@ -128,7 +133,7 @@ class Server:
 
 
 class PostgreSQL(Server):
-    """PostgreSQL with an empty database, for the user `ferrio` and without a password; see `dsn`."""
+    """PostgreSQL with an empty database, for the user `ferrio` and without a password; see `dsn` and `tls_dsn`."""
 
     needs = ("initdb", "postgres", "pg_isready")
     # "Fast": sessions are ended; SIGTERM would wait for them to leave.
@@ -137,11 +142,15 @@ class PostgreSQL(Server):
     def command(self):
         # Durability is left out: the data are gone after the tests anyway.
         initialise = f"{find('initdb')} -D data -U ferrio -A trust -E UTF8 --locale=C --no-sync >initdb.log"
+        # It takes only a key that nobody else may read, and that is its own.
+        shutil.copy(CERTIFICATE, self.directory)
+        key = f"install -m 600 {CERTIFICATE.name} data/server.pem"
         serve = (
             f"exec {find('postgres')} -D data -p {self.port} -h 127.0.0.1 -k {self.directory} "
-            "-c fsync=off -c full_page_writes=off -c shared_buffers=32MB -c max_connections=50"
+            "-c fsync=off -c full_page_writes=off -c shared_buffers=32MB -c max_connections=50 "
+            "-c ssl=on -c ssl_cert_file=server.pem -c ssl_key_file=server.pem"
         )
-        return ["/bin/sh", "-c", f"{initialise} && {serve}"]
+        return ["/bin/sh", "-c", f"{initialise} && {key} && {serve}"]
 
     def answers(self):
         command = [find("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-d", "postgres"]
@@ -153,19 +162,29 @@ class PostgreSQL(Server):
         return f"postgresql://ferrio@127.0.0.1:{self.port}/postgres?sslmode=disable"
 
     @property
+    def tls_dsn(self):
+        """The connection string, over TCP and TLS, with all that can be checked of the certificate."""
+        return f"postgresql://ferrio@127.0.0.1:{self.port}/postgres?sslmode=verify-full&sslrootcert={CA}"
+
+    @property
     def unix_dsn(self):
         """The connection string, over the Unix socket."""
         return f"postgresql://ferrio@/postgres?host={self.directory}&port={self.port}"
 
 
 class Redis(Server):
-    """Redis, empty, keeping nothing on disk."""
+    """Redis, empty, keeping nothing on disk; at `tls_port` with TLS."""
 
     needs = ("redis-server",)
 
     def command(self):
+        self.tls_port = free_port()
+        shutil.copy(CERTIFICATE, self.directory)
+        certificate = self.directory / CERTIFICATE.name
         return [
-            find("redis-server"), "--bind", "127.0.0.1", "--port", self.port, "--unixsocket", self.path,
+            find("redis-server"), "--tls-port", self.tls_port, "--tls-cert-file", certificate,
+            "--tls-key-file", certificate, "--tls-auth-clients", "no", "--tls-ca-cert-file", certificate,
+            "--bind", "127.0.0.1", "--port", self.port, "--unixsocket", self.path,
             "--save", "", "--appendonly", "no", "--dir", self.directory,
         ]  # fmt: skip
 

@@ -15,6 +15,8 @@ def asyncio(impl):
 @pytest.fixture
 def loop(asyncio):
     loop = asyncio.new_event_loop()
+    # Also under `-X dev`: a test of debug mode asks for it.
+    loop.set_debug(False)
     yield loop
     loop.close()
 

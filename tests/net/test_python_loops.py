@@ -6,6 +6,7 @@ import heapq
 import sys
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -278,6 +279,7 @@ def test_private_attributes_can_be_set(asyncio):
         "_executor_shutdown_called": False,
         "_asyncgens_shutdown_called": False,
         "_internal_fds": 1,
+        "_transports": weakref.WeakValueDictionary(),
         "slow_callback_duration": 1.0,
     }
     for name, value in values.items():

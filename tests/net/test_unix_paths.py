@@ -1,5 +1,6 @@
 """The files of Unix sockets: a stale one is removed, one's own is at the end, and nothing of it blocks Python's way."""
 
+import contextlib
 import os
 import socket
 import stat
@@ -14,6 +15,9 @@ def path(tmp_path):
 
 
 def leave_stale(path, kind=socket.SOCK_STREAM):
+    with contextlib.suppress(FileNotFoundError):
+        # Before 3.13 the server before has left its own.
+        os.unlink(path)
     with socket.socket(socket.AF_UNIX, kind) as sock:
         sock.bind(path)
 
@@ -132,3 +136,38 @@ except LookupError as exc:
         [sys.executable, "-c", program, path, impl], capture_output=True, text=True, timeout=60
     )
     assert done.stdout == "True True\n", done.stderr
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o666, 0])
+@pytest.mark.parametrize("how", ["create_unix_server", "start_unix_server"])
+def test_mode_is_that_of_the_file(loop, clean_run, asyncio, impl, path, how, mode):
+    """Whatever the umask says; since asyncio 3.16."""
+    if impl == "stock" and sys.version_info < (3, 16):
+        pytest.skip("this Python's asyncio does not have it")
+
+    async def main():
+        if how == "create_unix_server":
+            server = await loop.create_unix_server(asyncio.Protocol, path, mode=mode)
+        else:
+            server = await asyncio.start_unix_server(print, path, mode=mode)
+        assert stat.S_IMODE(os.stat(path).st_mode) == mode
+        server.close()
+        await server.wait_closed()
+
+    before = os.umask(0o077)
+    try:
+        clean_run(main())
+    finally:
+        os.umask(before)
+
+
+def test_mode_needs_a_file(loop, run, asyncio, impl, path):
+    if impl == "stock":
+        pytest.skip("what asyncio 3.16 does with a mode and no file is not tested here")
+    with socket.socket(socket.AF_UNIX) as sock, pytest.raises(ValueError, match="no path was specified"):
+        run(loop.create_unix_server(asyncio.Protocol, sock=sock, mode=0o600))
+    with pytest.raises(ValueError, match="an abstract Unix socket has no file"):
+        run(loop.create_unix_server(asyncio.Protocol, f"\0{path}", mode=0o600))
+    with pytest.raises(TypeError):
+        run(loop.create_unix_server(asyncio.Protocol, path, mode="0600"))
+    assert not os.path.exists(path)

@@ -93,12 +93,8 @@ async def context_managers():
         async with asyncio.timeout(3600):
             await asyncio.sleep(3600)
 
-    async def in_group():
-        async with asyncio.TaskGroup():
-            await asyncio.sleep(3600)
-
-    for function in (in_timeout, in_group):
-        attempt(function.__name__, start(function()).close)
+    # A task group lets GeneratorExit through from 3.15 on, and here on each Python: tests/newer/test_task_groups.py.
+    attempt("in_timeout", start(in_timeout()).close)
     await spin(2)
 
 

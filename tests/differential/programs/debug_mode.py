@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+import unittest.mock
 
 import observe
 from observe import attempt, emit, new_loop, scenario, spin
@@ -215,3 +217,59 @@ async def never_awaited_names_the_origin():
         pass
 
     forgotten()
+
+
+@scenario(debug=True)
+async def an_error_report_says_where_the_handle_was_made():
+    loop = asyncio.get_running_loop()
+
+    def reported(context):
+        # The frames of the library in it differ, so the log is not compared.
+        with unittest.mock.patch("asyncio.base_events.logger"):
+            loop.default_exception_handler(context)
+        return context.get("handle_traceback")
+
+    def called():
+        emit(loop._current_handle._callback is called)
+        emit(reported({"message": "from a callback"})[-1].name)
+        emit(reported({"message": "of something else", "source_traceback": []}))
+        done.set_result(None)
+
+    def readable():
+        heard.set_result(reported({"message": "from a reader"}) is not None)
+        loop.remove_reader(reader)
+        emit(reported({"message": "from a reader that was removed"}) is not None)
+
+    done = loop.create_future()
+    loop.call_soon(called)
+    await done
+    reader, writer = os.pipe()
+    heard = loop.create_future()
+    loop.add_reader(reader, readable)
+    os.write(writer, b"x")
+    emit(await heard)
+    os.close(reader)
+    os.close(writer)
+
+
+@scenario(debug=True)
+def every_kind_of_handle_says_where_it_was_made():
+    loop = new_loop(debug=True)
+    reader, writer = os.pipe()
+    handles = {
+        "call_soon": loop.call_soon(int),
+        "call_soon_threadsafe": loop.call_soon_threadsafe(int),
+        "call_later": loop.call_later(60, int),
+        "call_at": loop.call_at(loop.time() + 60, int),
+        "reader": loop._add_reader(reader, int),
+        "writer": loop._add_writer(writer, int),
+    }
+    loop.add_signal_handler(signal.SIGUSR1, int)
+    handles["signal"] = loop._signal_handlers[signal.SIGUSR1]
+    emit({name: handle._source_traceback is not None for name, handle in handles.items()})
+    for handle in handles.values():
+        handle.cancel()
+    emit({name: handle._source_traceback is not None for name, handle in handles.items()})
+    loop.close()
+    os.close(reader)
+    os.close(writer)

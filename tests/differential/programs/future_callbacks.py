@@ -184,3 +184,69 @@ async def against_call_soon():
     fut.set_result(1)
     loop.call_soon(emit, "after")
     await spin(2)
+
+
+@scenario
+async def removing_some_of_many():
+    class Callable:
+        def __init__(self, number):
+            self.number = number
+
+        def method(self, fut):
+            pass
+
+        def other(self, fut):
+            pass
+
+    class Equal:
+        def __eq__(self, other):
+            return isinstance(other, Equal)
+
+        def __call__(self, fut):
+            pass
+
+    def first(fut):
+        pass
+
+    def second(fut):
+        pass
+
+    one, two = Callable(1), Callable(1)
+    added = [
+        first,
+        one.method,
+        second,
+        one.method,
+        two.method,
+        one.other,
+        print,
+        Equal(),
+        first,
+        functools.partial(first),
+    ]
+    for wanted in [first, second, one.method, one.other, two.method, two.other, print, repr, Equal(), None]:
+        fut = asyncio.get_running_loop().create_future()
+        emit(fut.remove_done_callback(wanted))
+        for callback in added:
+            fut.add_done_callback(callback)
+        emit(fut.remove_done_callback(wanted), fut.remove_done_callback(wanted), len(fut._callbacks or ()))
+        # What is left is still in its order.
+        left = [callback for callback, _context in fut._callbacks]
+        emit(
+            [added.index(callback) for callback in left] == sorted(added.index(callback) for callback in left)
+        )
+
+
+@scenario
+async def removing_what_a_task_waits_with():
+    fut = asyncio.get_running_loop().create_future()
+    task = asyncio.ensure_future(asyncio.wait_for(fut, 60))
+    await asyncio.sleep(0)
+
+    def called(fut):
+        emit("called")
+
+    fut.add_done_callback(called)
+    emit(fut.remove_done_callback(called))
+    fut.set_result("the result")
+    emit(await task)

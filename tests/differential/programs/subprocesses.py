@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 
-from observe import attempt, emit, outcome, scenario, spin
+from observe import attempt, emit, outcome, scenario, spin, until
 
 PIPE = asyncio.subprocess.PIPE
 
@@ -46,6 +46,8 @@ async def killing():
         proc = await python("input()", stdin=PIPE)
         getattr(proc, method)(*args)
         emit(method, await proc.wait())
+        # From 3.14 on wait() does not wait for the transport to be done with the process.
+        await until(lambda proc=proc: proc._transport._proc is None)
         attempt("afterwards", getattr(proc, method), *args)
 
 

@@ -1,6 +1,7 @@
 """asyncio.timeout and timeout_at: expiry, rescheduling, nesting, misuse."""
 
 import asyncio
+import weakref
 
 from observe import attempt, chain, emit, outcome, scenario, spin
 
@@ -43,6 +44,34 @@ async def zero_without_await():
     emit(cm.expired())
     await spin(2)
     emit(asyncio.current_task().cancelling())
+
+
+@scenario
+async def ends_with_its_block():
+    """Nothing holds on to what `async with` gave, not even until the step is over."""
+
+    class Witness:
+        def __del__(self):
+            emit("freed")
+
+    async with asyncio.timeout(60) as cm:
+        cm.witness = Witness()
+        alive = weakref.ref(cm)
+        emit(alive() is cm)
+    del cm
+    emit(alive())
+    async with asyncio.timeout(60) as outer, asyncio.timeout(30) as inner:
+        alive = weakref.ref(outer), weakref.ref(inner)
+        del outer, inner
+        emit([each() is None for each in alive])
+    emit([each() is None for each in alive])
+    by_hand = asyncio.timeout(60)
+    entering = by_hand.__aenter__()
+    try:
+        entering.send(None)
+    except StopIteration as exc:
+        emit(exc.value is by_hand, exc.args == (by_hand,))
+    await by_hand.__aexit__(None, None, None)
 
 
 @scenario

@@ -1,6 +1,7 @@
 """A warehouse of files on aiohttp: its server, and its client.
 
     aiohttp_warehouse.py serve DIRECTORY [PATH]   serve until SIGTERM, at a port that it prints, or at a Unix socket
+    aiohttp_warehouse.py serve DIRECTORY X.pem    the same at a port, with TLS and this certificate
     aiohttp_warehouse.py visit URL [PATH]         ask it everything; prints what came of it as one line of JSON
     aiohttp_warehouse.py visit URL --by-proxy     the same, past one that reads no answer while it sends the body
 
@@ -12,6 +13,7 @@ import asyncio
 import hashlib
 import json
 import socket
+import ssl
 import sys
 from pathlib import Path
 
@@ -146,9 +148,14 @@ def serve(where: str, path: str | None = None) -> None:
         )
         return app
 
+    context = None
+    if path and path.endswith(".pem"):
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(path)
+        path = None
     sock = None if path else socket.create_server(("127.0.0.1", 0))
     options = {"access_log": None, "handler_cancellation": True, "print": None}
-    web.run_app(application(), sock=sock, path=path, **options)
+    web.run_app(application(), sock=sock, path=path, ssl_context=context, **options)
     print("stopped", flush=True)
 
 

@@ -1,6 +1,6 @@
 """A client of HTTP servers on asyncio's streams alone.
 
-    http_client.py PORT
+    http_client.py PORT [--tls]
 
 Asks `/` and `/large` of 127.0.0.1 in pipelines, over many connections, with connections of one use, and by halves;
 prints what came of it as one line of JSON. `/large` is one mebibyte of bytes 0, 1, … 255, 0, ….
@@ -10,6 +10,8 @@ import asyncio
 import json
 import sys
 
+# The default context, which trusts what the environment says.
+TLS = True if "--tls" in sys.argv else None
 LARGE = bytes(range(256)) * 4096
 
 
@@ -27,7 +29,7 @@ def request(path: str, *headers: str) -> bytes:
 
 async def pipelined(port: int) -> int:
     """500 requests, the next ones sent while answers come in; returns how many answers were right."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=TLS)
 
     async def send() -> None:
         for _ in range(500):
@@ -44,7 +46,7 @@ async def pipelined(port: int) -> int:
 
 async def single(port: int) -> int:
     """A connection for one request, which the server closes; returns the length of the body if it was right."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=TLS)
     writer.write(request("/", "Connection: close"))
     body = await response(reader)
     assert await reader.read() == b""
@@ -57,7 +59,7 @@ async def main(port: int) -> None:
     seen: dict[str, object] = {}
     seen["pipelined"] = sum(await asyncio.gather(*[pipelined(port) for _ in range(16)]))
     seen["single"] = sum([sum(await asyncio.gather(*[single(port) for _ in range(50)])) for _ in range(20)])
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096, ssl=TLS)
     for _ in range(8):
         writer.write(request("/large"))
     bodies = [await response(reader) for _ in range(8)]

@@ -1,14 +1,15 @@
 """A small HTTP/1.1 server on asyncio alone, in one of three styles, for load generators and proxies.
 
-    http_server.py protocol | buffered | streams
+    http_server.py protocol | buffered | streams [CERTIFICATE]
 
 `GET /` is a greeting; `GET /bytes/N` is N bytes 0, 1, … 255, 0, …; `POST` gives the body back. Connections are kept
 unless the client says otherwise, requests may come in pipelines, bodies have a Content-Length. It prints its port, and
-ends on SIGTERM.
+ends on SIGTERM. With a certificate (and its key, in one file) it speaks TLS.
 """
 
 import asyncio
 import signal
+import ssl
 import sys
 
 NUMBERS = bytes(range(256)) * 256
@@ -107,13 +108,17 @@ async def quietly(reader, writer):
         writer.close()
 
 
-async def main(style: str) -> None:
+async def main(style: str, certificate: str | None = None) -> None:
     loop = asyncio.get_running_loop()
+    context = None
+    if certificate:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
     if style == "streams":
-        server = await asyncio.start_server(quietly, "127.0.0.1", 0)
+        server = await asyncio.start_server(quietly, "127.0.0.1", 0, ssl=context)
     else:
         kind = {"protocol": Web, "buffered": BufferedWeb}[style]
-        server = await loop.create_server(kind, "127.0.0.1", 0)
+        server = await loop.create_server(kind, "127.0.0.1", 0, ssl=context)
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
     print("port", server.sockets[0].getsockname()[1], flush=True)

@@ -11,6 +11,7 @@ requests. Prints what came of it as one line of JSON.
 import asyncio
 import hashlib
 import json
+import ssl
 import sys
 
 import httpx
@@ -29,7 +30,13 @@ async def main(url: str, http2: bool, by_proxy: bool) -> None:
     seen: dict[str, object] = {}
     limits = httpx.Limits(max_connections=10, max_keepalive_connections=5)
     async with httpx.AsyncClient(
-        base_url=url, http1=not http2, http2=http2, limits=limits, timeout=60, trust_env=False
+        base_url=url,
+        http1=not http2,
+        http2=http2,
+        limits=limits,
+        timeout=60,
+        trust_env=False,
+        verify=ssl.create_default_context(),
     ) as client:
         response = await client.get("/")
         seen["greeting"] = [response.http_version, response.status_code, response.text]

@@ -1,6 +1,6 @@
 """A workshop on redis-py: pipelines, watched transactions, scripts, queues, streams, pub/sub, locks, lost connections.
 
-    redis_workshop.py PORT UNIX_SOCKET
+    redis_workshop.py PORT UNIX_SOCKET [CA]     with TLS at the port, if there is a CA
 
 Prints what came of it as one line of JSON.
 """
@@ -15,6 +15,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import LockError, ResponseError, WatchError
+
+
+def tcp(port: int, **options: object) -> redis.Redis:
+    if len(sys.argv) > 3:
+        options |= {"ssl": True, "ssl_ca_certs": sys.argv[3]}
+    return redis.Redis(host="127.0.0.1", port=port, **options)
 
 
 async def pipelines(client: redis.Redis) -> dict[str, object]:
@@ -169,7 +175,7 @@ async def losses(port: int) -> dict[str, object]:
     """A large value; a task cancelled while it waits; connections that the server cuts."""
     seen: dict[str, object] = {}
     once = Retry(NoBackoff(), 0)
-    async with redis.Redis(port=port, retry=once) as client, redis.Redis(port=port) as other:
+    async with tcp(port, retry=once) as client, tcp(port) as other:
         large = bytes(range(256)) * 40_000
         await client.set("large", large)
         seen["ten megabytes"] = await client.get("large") == large
@@ -201,7 +207,7 @@ async def losses(port: int) -> dict[str, object]:
 
 
 async def main(port: int, path: str) -> None:
-    async with redis.Redis(port=port) as client, redis.Redis(unix_socket_path=path) as local:
+    async with tcp(port) as client, redis.Redis(unix_socket_path=path) as local:
         await client.flushall()
         print(
             json.dumps(

@@ -2,6 +2,7 @@
 
     websockets_room.py            over TCP
     websockets_room.py PATH       over a Unix socket
+    websockets_room.py X.pem      over TCP and TLS, with this certificate
 
 Echo of text and bytes, fragments, compression, large messages, broadcast, pings, closing codes, a slow reader, a peer
 that vanishes, reconnecting. Prints what came of it as one line of JSON.
@@ -10,6 +11,7 @@ that vanishes, reconnecting. Prints what came of it as one line of JSON.
 import asyncio
 import contextlib
 import json
+import ssl
 import sys
 
 from websockets.asyncio.client import connect, unix_connect
@@ -155,12 +157,17 @@ async def reconnect(dial, server) -> list[object]:
 
 
 async def main(path: str | None) -> None:
-    if path is None:
-        server = await serve(visit, "127.0.0.1", 0, process_request=refuse, max_size=None)
+    if path is None or path.endswith(".pem"):
+        context = None
+        if path:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(path)
+        server = await serve(visit, "127.0.0.1", 0, process_request=refuse, max_size=None, ssl=context)
+        scheme = "wss" if context else "ws"
         port = server.sockets[0].getsockname()[1]
 
         def dial(where: str, **options):
-            return connect(f"ws://127.0.0.1:{port}{where}", max_size=None, proxy=None, **options)
+            return connect(f"{scheme}://127.0.0.1:{port}{where}", max_size=None, proxy=None, **options)
     else:
         server = await unix_serve(visit, path, process_request=refuse, max_size=None)
 

@@ -9,6 +9,8 @@ import warnings
 
 # The interpreter warns of forks beside threads (3.12).
 warnings.simplefilter("ignore", DeprecationWarning)
+# Ends are what this is about: what is open at the end is open on purpose.
+warnings.simplefilter("ignore", ResourceWarning)
 
 
 class HeadAndBody(asyncio.Protocol):
@@ -45,7 +47,7 @@ def exit_in_daemon_thread(ours, peer):
         written.set()
         never.acquire()
 
-    threading.Thread(target=lambda: asyncio.run(main()), daemon=True).start()
+    threading.Thread(target=lambda: asyncio.run(main(), debug=False), daemon=True).start()
     written.wait()
 
 
@@ -64,7 +66,7 @@ def fork(ours, peer, go_on):
         transport.write(b"4")
         transport.abort()
 
-    asyncio.run(main())
+    asyncio.run(main(), debug=False)
 
 
 what = sys.argv[1]

@@ -12,6 +12,10 @@ import struct
 import sys
 import threading
 import tty
+import warnings
+
+# The peers stay open to the end.
+warnings.simplefilter("ignore", ResourceWarning)
 
 
 def in_thread(function):
@@ -188,4 +192,4 @@ async def lingering_close():
     server.close()
 
 
-asyncio.run(globals()[sys.argv[1]]())
+asyncio.run(globals()[sys.argv[1]](), debug=False)
