@@ -24,8 +24,10 @@ STAMPS := $(VENV)/stamps
 # Rust that does not go into the extension (tests, clippy) shares target/; see above for the other.
 export PYO3_PYTHON := $(abspath $(BIN))/python
 MATURIN := VIRTUAL_ENV="$(abspath $(VENV))" CARGO_TARGET_DIR=target/python-$(VERSION) $(BIN)/maturin
-# Release builds are made for what programs do most (pgo/README.md).
-RELEASE = CARGO_PROFILE_RELEASE_STRIP=none sh pgo/with-profile env $(MATURIN)
+# Release builds are made for what programs do most (pgo/README.md). Line numbers are kept by a flag, not by
+# CARGO_PROFILE_RELEASE_STRIP: cargo hashes its profile's settings into the name of every function, and the record goes by
+# these names.
+RELEASE = RUSTFLAGS="-Cstrip=none $$RUSTFLAGS" sh pgo/with-profile env $(MATURIN)
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
@@ -68,6 +70,7 @@ $(STAMPS)/release: $(RUST_SOURCES) pyproject.toml pgo/ferrio.profdata pgo/rustc 
 	@sh .ci/prerequisites "$(PYTHON)"
 	$(call say,building ferrio for Python $(VERSION) (release; the first time takes some minutes))
 	@$(RELEASE) develop --release --quiet
+	-@$(BIN)/python pgo/fits.py python/ferrio/_ferrio.cpython-$(subst .,,$(VERSION))-*.so
 	@rm -f $(STAMPS)/debug
 	@touch $@
 
@@ -112,6 +115,11 @@ bench: build $(STAMPS)/bench.installed  ## measure against stock asyncio, uvloop
 bench-net:  ## the network part of bench alone: servers under load
 	@$(MAKE) bench BENCH="$(BENCH) --network" RESULTS=bench/results/net-$(VERSION)
 
+# Needs OpenSSL's headers (libssl-dev) for the load generator.
+.PHONY: bench-tls
+bench-tls:  ## the servers over TLS: also against aiofastnet, and a bare epoll and OpenSSL server
+	@$(MAKE) bench BENCH="$(BENCH) --tls" RESULTS=bench/results/tls-$(VERSION)
+
 # Needs valgrind, but no quiet machine.
 .PHONY: bench-instructions
 bench-instructions: build  ## count instructions per operation, compared with bench/instructions-3.NN.json
@@ -122,6 +130,13 @@ bench-instructions: build  ## count instructions per operation, compared with be
 .PHONY: bench-3.14
 bench-3.14:  ## measure the network part on 3.14 (Debian forky), against zuvloop and rsloop as well
 	@sh tests/forky.sh make PYTHON=python3.14 BENCH="$(BENCH)" bench-net
+
+# A file in docs/_build makes the reference from the package that is built.
+.PHONY: docs
+docs: $(STAMPS)/docs.installed  ## build the documents into .work/site, with warnings as errors
+	@test -e $(STAMPS)/release -o -e $(STAMPS)/debug || $(MAKE) build
+	$(call say,building the documents into .work/site)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # ---------------------------------------------------------------------------------------------- testing
 
@@ -156,10 +171,12 @@ leaks: build  ## create and drop a million of everything; memory has to stay fla
 	$(call say,looking for leaks on Python $(VERSION): a million of each kind$(comma) this takes a while)
 	@FERRIO_LEAK_SCALE=1 $(BIN)/python -m pytest --timeout 1800 tests/gc
 
+# What has destructors, collections, forks and buffers in it.
+CHECKED = tests/gc tests/dev_mode tests/hostile tests/net tests/coroutines tests/streams tests/locks tests/queues
 .PHONY: check-debug
 check-debug: develop  ## a debug build with reference count checks, under a checking malloc and -X dev
 	$(call say,tests of memory on a debug build$(comma) PYTHONMALLOC=debug and -X dev$(comma) Python $(VERSION))
-	@PYTHONMALLOC=debug PYTHONDEVMODE=1 $(BIN)/python -m pytest --timeout 1800 tests/gc tests/dev_mode
+	@PYTHONMALLOC=debug PYTHONDEVMODE=1 $(BIN)/python -m pytest --timeout 1800 $(CHECKED)
 	@PYTHONMALLOC=debug $(BIN)/python tests/conformance/run.py --package ferrio \
 		--modules test_futures,test_tasks,test_streams,test_locks,test_queues
 
@@ -214,11 +231,13 @@ lint-rust: $(STAMPS)/venv
 	$(call say,no crate has a dependency that it does not use)
 	@$(BIN)/python .ci/unused_dependencies.py
 	@$(BIN)/python .ci/unused_dependencies.py bench/loadgen
-	$(call say,ferrio-core has no Python in it)
-	@tree=$$(cargo tree --package ferrio-core --edges normal,build,dev --prefix none) || exit 1; \
-	if echo "$$tree" | grep -E '^(pyo3[^ ]*|ferrio-object|ferrio) v'; then \
-		echo "ferrio-core may not depend on the crates above" >&2; exit 1; \
-	fi
+	$(call say,ferrio-core and ferrio-openssl have no Python in them)
+	@for crate in ferrio-core ferrio-openssl; do \
+		tree=$$(cargo tree --package $$crate --edges normal,build,dev --prefix none) || exit 1; \
+		if echo "$$tree" | grep -E '^(pyo3[^ ]*|ferrio-object|ferrio) v'; then \
+			echo "$$crate may not depend on the crates above" >&2; exit 1; \
+		fi; \
+	done
 	$(call say,no file of crates/ferrio imports from a floor above its own)
 	@"$(PYTHON)" .ci/floors.py
 
@@ -249,7 +268,7 @@ cargo-deny:  ## build the checker of dependencies' licences into .work/tools
 	@cargo install --quiet --locked --root .work/tools cargo-deny
 
 .PHONY: check
-check: lint build $(STAMPS)/ecosystem.installed peers  ## everything that CI does: lint, test, ecosystem
+check: lint build docs $(STAMPS)/ecosystem.installed peers  ## everything that CI does: lint, docs, test, ecosystem
 	$(call say,testing on Python $(VERSION))
 	@$(BIN)/python tests/run_all.py --all
 
