@@ -336,6 +336,10 @@ class Play:
         assert self.sock.fileno() == -1
         if exc is not None:
             assert isinstance(exc, (ssl.SSLError, ConnectionError, TimeoutError)), exc
+        if self.closing and self.heard < self.encrypted and exc is not None:
+            # Data that comes after the close_notify ends the connection with an SSLError, on asyncio too, whatever is
+            # still to be sent.
+            self.rough = True
         if not self.rough:
             assert self.read == self.written, f"the peer has {self.read} of {self.written} bytes"
             if not self.closing:
