@@ -129,7 +129,7 @@ fn allocate<T: Class>(py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
             }
             return Ok(obj);
         }
-        if T::GC {
+        if T::GC && !T::BORN_TRACKED {
             return allocate_uncounted(ty);
         }
     }
@@ -147,9 +147,6 @@ fn allocate<T: Class>(py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
     }
 }
 
-/// Bytes of the collector's header.
-const GC_HEADER: usize = GC_HEADER_WORDS * size_of::<usize>();
-
 /// What `PyObject_GC_New` does, but that the collector does not count the object towards its next collection. A million
 /// handles wait in a queue untracked, and collections that they bring about find nothing.
 #[inline]
@@ -158,12 +155,13 @@ fn allocate_uncounted(ty: *mut ffi::PyTypeObject) -> PyResult<*mut ffi::PyObject
     // dict or weak references, which only Python's own classes have. Zeros are the header of an untracked object
     // (3.11 to 3.15), and `PyObject_Init` writes the rest of what makes an object.
     unsafe {
-        let memory = ffi::PyObject_Malloc(GC_HEADER + (*ty).tp_basicsize as usize).cast::<u8>();
+        let header = GC_HEADER_WORDS * size_of::<usize>();
+        let memory = ffi::PyObject_Malloc(header + (*ty).tp_basicsize as usize).cast::<usize>();
         if memory.is_null() {
             return Err(PyMemoryError::new_err(()));
         }
-        ptr::write_bytes(memory, 0, GC_HEADER);
-        let obj = memory.add(GC_HEADER).cast::<ffi::PyObject>();
+        ptr::write_bytes(memory, 0, GC_HEADER_WORDS);
+        let obj = memory.add(GC_HEADER_WORDS).cast::<ffi::PyObject>();
         ffi::PyObject_Init(obj, ty);
         Ok(obj)
     }
@@ -296,10 +294,10 @@ unsafe fn destroy<T: Class>(obj: *mut ffi::PyObject) {
                 ffi::Py_DECREF(ty.cast());
                 return;
             }
-            if T::GC {
+            if T::GC && !T::BORN_TRACKED {
                 drop(spares);
                 // `PyObject_GC_Del` but for its count, see `allocate_uncounted`.
-                ffi::PyObject_Free(obj.cast::<u8>().sub(GC_HEADER).cast());
+                ffi::PyObject_Free(obj.cast::<usize>().sub(GC_HEADER_WORDS).cast());
                 ffi::Py_DECREF(ty.cast());
                 return;
             }
