@@ -15,6 +15,8 @@ _NOBODY = "public code was not seen to use it"
 MISSING = {
     ("loop", "_coroutine_origin_tracking_saved_depth"): _NOBODY,
     ("loop", "_unix_server_sockets"): _NOBODY,
+    ("loop", "_watcher"): "stock's since 3.14; here children are watched without a watcher object",
+    ("as_completed", "_cur_task"): _STEPS,
     ("as_completed", "_done"): _STEPS,
     ("as_completed", "_timeout_handle"): _STEPS,
     ("as_completed", "_todo"): _STEPS,
