@@ -4,8 +4,8 @@
     try_wheel.py [--imports N] PACKAGE      a wheel, a source distribution, or a checkout: what `pip install` takes
 
 Run by the Python that the wheel is for, on any machine that the wheel is to run on. What it does there: hello, the
-REPL, a TLS server with a client, a child process, `ferrio doctor`; and where gdb is, it looks whether gdb finds the debug
-symbols, in the file that lies beside the wheel. `--imports N` also times N imports, with bytecode and without.
+REPL, a TLS server with a client, a child process, `ferrio doctor`; and where gdb is, it looks whether gdb finds the
+debug symbols, in the file that lies beside the wheel. `--imports N` also times N imports, with bytecode and without.
 
 The programs are those of `docs/programs`, and print what the documents say. Nothing here is imported from the checkout.
 Standard library only.

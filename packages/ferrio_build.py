@@ -2,8 +2,8 @@
 
 - A wheel is built with the recorded profile (`pgo/`), as `make wheel` does it, if the Rust here is the one that it was
   recorded with. Another Rust builds without, and says so (`pip install -v` shows it).
-- Where ferrio cannot be built, this says what is missing, before anything is compiled or downloaded. maturin would fetch
-  a Rust toolchain by itself; here the machine's own is used, or none.
+- Where ferrio cannot be built, this says what is missing, before anything is compiled or downloaded. maturin would
+  fetch a Rust toolchain by itself; here the machine's own is used, or none.
 
 pyproject.toml names this file in `[build-system]`. pip, uv, `python -m build` and their like run it by the Python that
 ferrio is built for, in the folder that has Cargo.toml. `make` calls maturin itself.
