@@ -100,7 +100,7 @@ def try_programs(installed: Installed) -> None:
     told = installed.run("ferrio", "doctor").stdout.splitlines()
     print(
         "    doctor: "
-        + " | ".join(line.strip() for line in told if re.match(r"\s*(ferrio|TLS|driver)\b", line))
+        + " | ".join(line.strip() for line in told if re.match(r"\s*(ferrio|driver|tls)\b", line))
     )
 
 
