@@ -537,6 +537,7 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module,
         "wrap_future",
         py_wrap_future,
-        "wrap_future(future, *, loop=None)\n--\n\nWrap a concurrent.futures.Future.",
+        "wrap_future(future, *, loop=None)\n--\n\nA Future with the outcome of a concurrent.futures.Future; to cancel either cancels the other. One of asyncio's is returned\n\
+         as it is.",
     )
 }
