@@ -72,7 +72,8 @@ def draw(rows: Sequence[Row], *, label: str, width: int = 400, beside: int = 0, 
     names = [name for name in COLOURS if any(bar.name == name for row in rows for bar in row.bars)]
     parts += _legend(names, width)
     top = 34 + 14 * ((len(names) - 1) // 4)
-    y = top
+    y: float = top
+    spans = []
     for row in rows:
         height = BAR * len(row.bars)
         if beside:
@@ -80,6 +81,8 @@ def draw(rows: Sequence[Row], *, label: str, width: int = 400, beside: int = 0, 
         else:
             y += TITLE
             parts.append(_text(0, y - 4, row.title, "title"))
+        # The lines of the scale stop at the names.
+        spans.append((y - 2, y + height + (GAP if beside else 2)))
         for bar in row.bars:
             parts += _bar(bar, y, across)
             y += BAR
@@ -88,7 +91,8 @@ def draw(rows: Sequence[Row], *, label: str, width: int = 400, beside: int = 0, 
     lines = []
     for tick in ticks:
         x = across(tick)
-        lines.append(f'<path class="{"one" if tick == 1 else "grid"}" d="M{x:.1f} {top}V{y}"/>')
+        path = "".join(f"M{x:.1f} {begin:g}V{end:g}" for begin, end in spans)
+        lines.append(f'<path class="{"one" if tick == 1 else "grid"}" d="{path}"/>')
         lines.append(_text(x, y + 11, f"{tick:g}×", "tick", anchor="middle"))
     size = background = ""
     if paper != "none":

@@ -22,13 +22,16 @@ from bench.run import BUDGET_SECONDS, ROUNDS, SLICES  # noqa: E402
 from bench.table import duration  # noqa: E402
 
 GROUPS = (
-    ("TLS: messages", "tls_*_echo_*"),
+    ("TLS: protocols", "tls_protocol_echo_*"),
+    ("TLS: buffered protocols", "tls_buffered_echo_*"),
+    ("TLS: streams, read", "tls_streams_read_echo_*"),
+    ("TLS: streams, readline", "tls_streams_readline_echo_*"),
     ("TLS: handshakes", "tls_handshake_*"),
     ("TLS: bulk", "tls_*_bulk_*"),
     ("Protocols", "protocol_echo_*"),
     ("Buffered protocols", "buffered_echo_*"),
-    ("Streams: read", "streams_read_echo_*"),
-    ("Streams: readline", "streams_readline_echo_*"),
+    ("Streams, read", "streams_read_echo_*"),
+    ("Streams, readline", "streams_readline_echo_*"),
     ("sock_recv and sock_sendall", "sock_echo_*"),
     ("Datagrams", "udp_echo_*"),
     ("Connections that live for one message", "*_connect_*"),
@@ -48,6 +51,7 @@ GROUPS = (
 """Heading -> pattern of the scenarios below it; the first that matches counts."""
 ORDER = ("Callbacks, tasks, timers", "Queues and locks")
 """Groups that come first; the others follow in the order of the scenarios."""
+NO_BREAK = "\N{NON-BREAKING HYPHEN}"
 OURS = ("ferrio", "ferrio-portable")
 
 
@@ -195,9 +199,10 @@ def behind(runs: dict[str, Results]) -> list[list[str]]:
                     continue
                 doubt = "cannot be told apart" if ratio.within_noise_of(1) else "yes"
                 if ratio.interval is None:
-                    doubt = "too few turns to tell"
+                    doubt = "too few turns"
                 ours, theirs = scenario.figure("ferrio"), scenario.figure(name)
-                cells = [title_of(scenario.name), f"{results.environment['python']}, {when(results)[:10]}"]
+                date = when(results)[:10].replace("-", NO_BREAK)
+                cells = [title_of(scenario.name), f"{results.environment['python']}, {date}"]
                 cells += [name, duration(theirs), duration(ours), times(ratio), doubt]
                 found.append((ratio.value, cells))
     return [cells for _, cells in sorted(found)]
@@ -237,7 +242,8 @@ def page(runs: dict[str, Results]) -> str:
     if lost:
         lines += [
             f"Of {count} rows, these have something that was faster. The last column says whether the figures show it: "
-            "“cannot be told apart” means that the 95 % interval of the ratio's median has 1 in it.",
+            "“cannot be told apart” means that the 95 % interval of the ratio's median has 1 in it; with fewer than six "
+            "turns there is no such interval.",
             "",
             *table([["row", "Python, date", "faster", "its figure", "ferrio", "ratio", "sure"], *lost], 3),
         ]

@@ -77,7 +77,7 @@ def test_what_leads_before_ferrio_is_listed(runs):
     assert [dict(zip(head, row, strict=True)) for row in rows] == [
         {
             "row": "protocol bulk in, 64 KiB, 1 connection",
-            "Python, date": "3.13.0, 2026-01-03",
+            "Python, date": "3.13.0, 2026-01-03".replace("-", figures.NO_BREAK),
             "faster": "uvloop",
             "its figure": "20.0 µs ±10%",
             "ferrio": "40.0 µs ±10%",

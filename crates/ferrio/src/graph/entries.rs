@@ -235,7 +235,11 @@ impl Class for FrameEntry {
 
     fn define(class: &mut ClassBuilder<Self>) {
         define(class);
-        class.init(init_entry).getter("frame", field::<Self, 0>, "The frame, or an object with its attributes.");
+        class.init(init_entry).getter(
+            "frame",
+            field::<Self, 0>,
+            "The frame, or an object with its attributes.",
+        );
     }
 }
 
