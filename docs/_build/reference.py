@@ -14,6 +14,10 @@ from typing import Any
 
 SINCE = Path(__file__).with_name("since.toml")
 OLDEST = "3.4"
+CODED = re.compile(r"(`[^`]*`)")
+CODE = re.compile(r"((?<![\w.])[A-Za-z_][\w.]*\([^()]*\)|\b[A-Z]\w*(?:Error|Warning|ShutDown|Empty|Full)\b)")
+WIDE = 88
+"""Characters of the longest signature that stands on one line."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +125,17 @@ def signature(value: Any, *, method: bool = False) -> str:
     return str(found.replace(parameters=parameters))
 
 
+def declaration(head: str, parameters: str) -> str:
+    """A signature as a block of code: on one line if that is short, else a parameter on each."""
+    line = f"{head}{parameters}"
+    if len(line) > WIDE and parameters.endswith(")"):
+        inside = ",\n    ".join(re.split(r", (?![^(\[{]*[)\]}])", parameters[1:-1]))
+        line = f"{head}(\n    {inside},\n)"
+    return f"```python\n{line}\n```"
+
+
 def documented(value: Any) -> str:
-    """A docstring as Markdown: lines `name: what it is` become a list."""
+    """A docstring as Markdown: lines `name: what it is` become a list, calls and exceptions become code."""
     lines = []
     for line in (inspect.getdoc(value) or "").split("\n"):
         found = re.match(r"(\*{0,2}[a-z_]\w*(?:, \*{0,2}[a-z_]\w*)*): (?=\S)", line)
@@ -130,7 +143,8 @@ def documented(value: Any) -> str:
         if found and (not lines or not lines[-1] or lines[-1].startswith("- ")):
             names = ", ".join(f"`{name}`" for name in found[1].split(", "))
             line = f"- {names}: {line[found.end() :]}"
-        lines.append(line)
+        # Not within what is code already.
+        lines.append("".join(part if part[:1] == "`" else CODE.sub(r"`\1`", part) for part in CODED.split(line)))
     text = "\n".join(lines)
     if text.startswith("Coroutine: "):  # the signature says so
         text = text.removeprefix("Coroutine: ")
@@ -201,12 +215,12 @@ class Reference:
             taken = signature(value)
             if taken == "(…)" and issubclass(value, BaseException):
                 taken = f"({value.__base__.__name__})"
-            lines += [f"```python\nclass {short}{taken}\n```", ""]
+            lines += [declaration(f"class {short}", taken), ""]
             if kinds := self._bases(value):
                 lines += [f"A kind of {' and '.join(kinds)}: what that has, it has too.", ""]
         elif callable(value) or inspect.isroutine(value):
             prefix = "async " if coroutine(value) else ""
-            lines += [f"```python\n{prefix}{short}{signature(value, method=owner is not None)}\n```", ""]
+            lines += [declaration(f"{prefix}{short}", signature(value, method=owner is not None)), ""]
         elif not inspect.isdatadescriptor(value):
             lines += [f"```python\n{short} = {value!r}\n```", ""]
             text = ""
@@ -223,7 +237,7 @@ class Reference:
 
     def _bases(self, cls: type) -> list[str]:
         """Links to the public classes that a class derives from, without those that one of these derives from."""
-        known = [base for base in cls.__mro__[1:] if id(base) in self.public]
+        known = [base for base in cls.__mro__[1:] if id(base) in self.public and base.__name__ not in ABSTRACT]
         nearest = [base for base in known if not any(b is not base and issubclass(b, base) for b in known)]
         return [f"[`{name}`]({page}.md#{name})" for page, name in (self.public[id(base)] for base in nearest)]
 
