@@ -41,7 +41,7 @@ def _decorators(file: Path) -> Iterator[dict[str, ast.expr]]:
 
 def of_traces() -> list[Difference]:
     """What `@scenario(differs=…)` says, in order of the programs; one that several programs meet once."""
-    found = {}
+    found: dict[str, Difference] = {}
     for file in sorted((TESTS / "differential" / "programs").glob("*.py")):
         for keywords in _decorators(file):
             if "differs" in keywords:

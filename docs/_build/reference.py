@@ -136,7 +136,7 @@ def declaration(head: str, parameters: str) -> str:
 
 def documented(value: Any) -> str:
     """A docstring as Markdown: lines `name: what it is` become a list, calls and exceptions become code."""
-    lines = []
+    lines: list[str] = []
     for line in (inspect.getdoc(value) or "").split("\n"):
         found = re.match(r"(\*{0,2}[a-z_]\w*(?:, \*{0,2}[a-z_]\w*)*): (?=\S)", line)
         # The first line of a paragraph, or the next one of a list.
@@ -214,7 +214,7 @@ class Reference:
         if inspect.isclass(value):
             taken = signature(value)
             if taken == "(…)" and issubclass(value, BaseException):
-                taken = f"({value.__base__.__name__})"
+                taken = f"({value.__bases__[0].__name__})"
             lines += [declaration(f"class {short}", taken), ""]
             if kinds := self._bases(value):
                 lines += [f"A kind of {' and '.join(kinds)}: what that has, it has too.", ""]
