@@ -22,80 +22,91 @@ WIDE = 88
 
 @dataclass(frozen=True)
 class Subject:
-    """A page: its title, what stands above the names, and the names."""
+    """A page: its title, the names on it with spaces between, and what stands above them."""
 
     title: str
-    names: tuple[str, ...]
+    words: str
     text: str = ""
     module: str = ""
     """If set, the page has every name of this module."""
+
+    @property
+    def names(self) -> list[str]:
+        """The names."""
+        return self.words.split()
 
 
 SUBJECTS = {
     "running": Subject(
         "Running programs",
-        ("run", "Runner", "to_thread", "new_event_loop"),
+        "run Runner to_thread new_event_loop",
     ),
     "loop": Subject(
         "The event loop",
-        ("EventLoop", "SelectorEventLoop", "Handle", "TimerHandle", "Server", "AbstractEventLoop", "BaseEventLoop")
-        + ("AbstractServer",),
-        "What `run()`, `Runner` and `new_event_loop()` make is an `EventLoop`; within a coroutine, `get_running_loop()` "
-        "returns it.",
+        "EventLoop SelectorEventLoop Handle TimerHandle Server AbstractEventLoop BaseEventLoop "
+        "AbstractServer",
+        "What `run()`, `Runner` and `new_event_loop()` make is an `EventLoop`; within a coroutine, "
+        "`get_running_loop()` returns it.",
     ),
     "tasks": Subject(
         "Tasks and futures",
-        ("Task", "Future", "TaskGroup", "create_task", "current_task", "all_tasks", "ensure_future", "isfuture")
-        + ("iscoroutine", "iscoroutinefunction", "wrap_future", "run_coroutine_threadsafe", "eager_task_factory")
-        + ("create_eager_task_factory", "get_running_loop", "get_event_loop"),
+        "Task Future TaskGroup create_task current_task all_tasks ensure_future isfuture iscoroutine "
+        "iscoroutinefunction wrap_future run_coroutine_threadsafe eager_task_factory "
+        "create_eager_task_factory get_running_loop get_event_loop",
     ),
     "waiting": Subject(
         "Waiting",
-        ("sleep", "wait", "wait_for", "gather", "shield", "as_completed", "timeout", "timeout_at", "Timeout")
-        + ("ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"),
+        "sleep wait wait_for gather shield as_completed timeout timeout_at Timeout ALL_COMPLETED "
+        "FIRST_COMPLETED FIRST_EXCEPTION",
     ),
-    "sync": Subject("Locks", ("Lock", "Event", "Condition", "Semaphore", "BoundedSemaphore", "Barrier")),
+    "sync": Subject(
+        "Locks",
+        "Lock Event Condition Semaphore BoundedSemaphore Barrier",
+    ),
     "queues": Subject(
-        "Queues", ("Queue", "LifoQueue", "PriorityQueue", "QueueEmpty", "QueueFull", "QueueShutDown")
+        "Queues",
+        "Queue LifoQueue PriorityQueue QueueEmpty QueueFull QueueShutDown",
     ),
     "streams": Subject(
         "Streams",
-        ("open_connection", "start_server", "open_unix_connection", "start_unix_server", "StreamReader")
-        + ("StreamWriter", "StreamReaderProtocol", "IncompleteReadError", "LimitOverrunError"),
+        "open_connection start_server open_unix_connection start_unix_server StreamReader "
+        "StreamWriter StreamReaderProtocol IncompleteReadError LimitOverrunError",
     ),
     "transports": Subject(
         "Transports and protocols",
-        ("BaseTransport", "ReadTransport", "WriteTransport", "Transport", "DatagramTransport", "SubprocessTransport")
-        + ("BaseProtocol", "Protocol", "BufferedProtocol", "DatagramProtocol", "SubprocessProtocol"),
+        "BaseTransport ReadTransport WriteTransport Transport DatagramTransport SubprocessTransport "
+        "BaseProtocol Protocol BufferedProtocol DatagramProtocol SubprocessProtocol",
     ),
     "subprocesses": Subject(
-        "Subprocesses", ("create_subprocess_exec", "create_subprocess_shell", "subprocess.Process")
+        "Subprocesses",
+        "create_subprocess_exec create_subprocess_shell subprocess.Process",
     ),
     "graph": Subject(
         "Call graph",
-        ("print_call_graph", "format_call_graph", "capture_call_graph", "FutureCallGraph", "FrameCallGraphEntry")
-        + ("future_add_to_awaited_by", "future_discard_from_awaited_by"),
+        "print_call_graph format_call_graph capture_call_graph FutureCallGraph FrameCallGraphEntry "
+        "future_add_to_awaited_by future_discard_from_awaited_by",
     ),
     "exceptions": Subject(
         "Exceptions",
-        ("CancelledError", "TimeoutError", "InvalidStateError", "BrokenBarrierError", "SendfileNotAvailableError"),
+        "CancelledError TimeoutError InvalidStateError BrokenBarrierError SendfileNotAvailableError",
         "Those of queues and streams are on the pages of those.",
     ),
     "extras": Subject(
         "Beyond asyncio: extras",
-        (),
+        "",
         "asyncio does not have these. They work however ferrio is used.",
         module="ferrio.extras",
     ),
     "files": Subject(
         "Beyond asyncio: files",
-        (),
-        "asyncio does not have these. They work however ferrio is used; [the guide](../guide/files.md) has more.",
+        "",
+        "asyncio does not have these. They work however ferrio is used; [the guide](../guide/files.md) "
+        "has more.",
         module="ferrio.files",
     ),
     "package": Subject(
         "Taking asyncio's place",
-        ("install", "uninstall", "install_as_asyncio"),
+        "install uninstall install_as_asyncio",
         "asyncio does not have these. They are in the module `ferrio`.",
     ),
 }
@@ -103,7 +114,7 @@ ABSTRACT = {"AbstractEventLoop": "EventLoop", "BaseEventLoop": "EventLoop", "Abs
 """Classes whose methods are described where they do something."""
 NOT_ASYNCIO = ("extras", "files", "package")
 """Pages of what asyncio does not have."""
-OTHERS = Subject("Other names", (), "Policies, child watchers, and what is seldom needed.")
+OTHERS = Subject("Other names", "", "Policies, child watchers, and what is seldom needed.")
 
 
 def since() -> dict[str, str]:
@@ -144,7 +155,9 @@ def documented(value: Any) -> str:
             names = ", ".join(f"`{name}`" for name in found[1].split(", "))
             line = f"- {names}: {line[found.end() :]}"
         # Not within what is code already.
-        lines.append("".join(part if part[:1] == "`" else CODE.sub(r"`\1`", part) for part in CODED.split(line)))
+        lines.append(
+            "".join(part if part[:1] == "`" else CODE.sub(r"`\1`", part) for part in CODED.split(line))
+        )
     text = "\n".join(lines)
     if text.startswith("Coroutine: "):  # the signature says so
         text = text.removeprefix("Coroutine: ")
@@ -168,11 +181,13 @@ class Reference:
             if subject.module:
                 module = import_module(subject.module)
                 self.subjects[page] = Subject(
-                    subject.title, tuple(sorted(module.__all__)), subject.text, subject.module
+                    subject.title, " ".join(sorted(module.__all__)), subject.text, subject.module
                 )
         placed = {name for subject in self.subjects.values() if not subject.module for name in subject.names}
-        rest = (n for n in package.__all__ if n not in placed and not n.startswith("_") and hasattr(package, n))
-        self.subjects["others"] = Subject(OTHERS.title, tuple(sorted(set(rest))), OTHERS.text)
+        rest = (
+            n for n in package.__all__ if n not in placed and not n.startswith("_") and hasattr(package, n)
+        )
+        self.subjects["others"] = Subject(OTHERS.title, " ".join(sorted(set(rest))), OTHERS.text)
         # Where a class or function has its entry; a second name of it refers to that.
         self.public: dict[int, tuple[str, str]] = {}
         for page, subject in self.subjects.items():
@@ -190,7 +205,12 @@ class Reference:
     def pages(self) -> dict[str, str]:
         """File name -> text."""
         pages = {}
-        index = ["# Reference", "", "Every public name. Signatures and texts are those of the package itself.", ""]
+        index = [
+            "# Reference",
+            "",
+            "Every public name. Signatures and texts are those of the package itself.",
+            "",
+        ]
         for page, subject in self.subjects.items():
             lines = [f"# {subject.title}", ""]
             if subject.text:
@@ -206,7 +226,7 @@ class Reference:
     def entry(self, name: str, value: Any, page: str, level: int, owner: type | None = None) -> list[str]:
         """One name: heading, signature, docstring, since when, and what is in a class."""
         short = name.rsplit(".", 1)[-1]
-        lines = [f"{'#' * level} `{name}` {{#{name} data-toc-label=\"{short}\"}}", ""]
+        lines = [f'{"#" * level} `{name}` {{#{name} data-toc-label="{short}"}}', ""]
         text = documented(value)
         first = self.public.get(id(value), (page, name))
         if owner is None and first != (page, name):
@@ -237,7 +257,9 @@ class Reference:
 
     def _bases(self, cls: type) -> list[str]:
         """Links to the public classes that a class derives from, without those that one of these derives from."""
-        known = [base for base in cls.__mro__[1:] if id(base) in self.public and base.__name__ not in ABSTRACT]
+        known = [
+            base for base in cls.__mro__[1:] if id(base) in self.public and base.__name__ not in ABSTRACT
+        ]
         nearest = [base for base in known if not any(b is not base and issubclass(b, base) for b in known)]
         return [f"[`{name}`]({page}.md#{name})" for page, name in (self.public[id(base)] for base in nearest)]
 

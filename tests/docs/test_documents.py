@@ -50,6 +50,32 @@ def test_a_program_prints_what_its_page_says(program):
         assert re.fullmatch(LOGGED[program.name], done.stderr)
 
 
+def test_a_slow_guest_has_to_leave_the_chat():
+    """Its page says so; nobody else is troubled, and nothing is logged."""
+    done = run(
+        "-c",
+        """
+import asyncio, cook_chat
+
+async def main():
+    room = cook_chat.Room()
+    server = await asyncio.start_server(room.enter, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname(), limit=1)
+    writer.write(b"slow\\n")
+    await reader.read(1)
+    assert list(room.guests) == ["slow"]
+    while room.guests:
+        room.say("x" * 10_000)
+        await asyncio.sleep(0)
+    writer.close()
+    server.close()
+
+asyncio.run(main())
+""",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_http_service_answers():
     """It is an application without a server; this is what a server does with it."""
     done = run(
