@@ -537,7 +537,8 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module,
         "wrap_future",
         py_wrap_future,
-        "wrap_future(future, *, loop=None)\n--\n\nA Future with the outcome of a concurrent.futures.Future; to cancel either cancels the other. One of asyncio's is returned\n\
-         as it is.",
+        "wrap_future(future, *, loop=None)\n--\n\n\
+         A Future with the outcome of a concurrent.futures.Future; to cancel one of the two cancels the other.\n\n\
+         One of asyncio's is returned as it is.",
     )
 }

@@ -223,8 +223,8 @@ impl Class for RateLimiter {
     const DOC: &'static str = "RateLimiter(rate, burst=1)\n--\n\n\
         A token bucket: `rate` tokens come in per second, and up to `burst` are kept.\n\n\
         `async with limiter:` takes one token, `await limiter.acquire(n)` takes n. A task that finds too few waits;\n\
-        tasks are served in the order in which they came. It begins full. Belongs to the loop in which it is first used. Raises ValueError for a rate that\n\
-        is not positive and for a burst below 1.";
+        tasks are served in the order in which they came. It begins full. Belongs to the loop in which it is first\n\
+        used. Raises ValueError for a rate that is not positive and for a burst below 1.";
 
     fn blank() -> Self {
         RateLimiter {
