@@ -179,7 +179,14 @@ bench-instructions: build  ## count instructions per operation, compared with be
 bench-3.14:  ## measure the network part on 3.14 (Debian forky), against zuvloop and rsloop as well
 	@sh tests/forky.sh make PYTHON=python3.14 BENCH="$(BENCH)" bench-net
 
-# A file in docs/_build makes the reference from the package that is built.
+# What the page of measurements and the README's table are made from (docs/_build).
+KEEP = $(wildcard bench/results/*.json)
+.PHONY: figures
+figures: $(STAMPS)/venv  ## keep the runs in bench/results/, and write the README's table and picture from what is kept
+	@$(BIN)/python -m bench.keep $(KEEP)
+	@$(BIN)/python docs/_build/front.py
+
+# Files in docs/_build make the reference from the package that is built, and the figures from the runs that are kept.
 .PHONY: docs
 docs: $(STAMPS)/docs.installed  ## build the documents into .work/site, with warnings as errors
 	@test -e $(STAMPS)/release -o -e $(STAMPS)/debug || $(MAKE) build

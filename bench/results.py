@@ -132,11 +132,11 @@ class Results:
     budget: float
     scenarios: list[ScenarioResult] = field(default_factory=list)
 
-    def to_json(self) -> str:
+    def to_json(self, indent: int | None = 1) -> str:
         """Everything, raw samples included."""
         document = {"format": 2, **{k: v for k, v in vars(self).items() if k != "scenarios"}}
         document["scenarios"] = [vars(scenario) for scenario in self.scenarios]
-        return json.dumps(document, indent=1) + "\n"
+        return json.dumps(document, indent=indent) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Results:

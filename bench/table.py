@@ -78,7 +78,7 @@ def _times(results: Results, scenarios: list[ScenarioResult], tally: Tally) -> s
     rivals = _rivals(results)
     rows = [["scenario", "per", *columns, *[f"ferrio vs {name}" for name in rivals]]]
     for scenario in scenarios:
-        cells = [_time(scenario.figure(name)) for name in columns]
+        cells = [duration(scenario.figure(name)) for name in columns]
         rows.append([scenario.name, scenario.per, *cells, *_ratios(scenario, rivals, "ns", tally)])
     return _markdown(rows, text_columns=2)
 
@@ -93,7 +93,7 @@ def _servers(results: Results, scenarios: list[ScenarioResult], tally: Tally) ->
     heads.append("cost of own protocol's")
     rows = [["scenario", "measure", *columns, *heads]]
     for scenario in scenarios:
-        cpu = [_time(scenario.figure(name)) for name in columns]
+        cpu = [duration(scenario.figure(name)) for name in columns]
         rate = [_rate(scenario.figure(name, "messages_per_second")) for name in columns]
         # Targets are marked on CPU time only, the steadier of the two.
         costs = []
@@ -137,7 +137,8 @@ def _ratios(scenario: ScenarioResult, rivals: list[str], measure: str, tally: Ta
     return cells
 
 
-def _time(figure: Figure | None) -> str:
+def duration(figure: Figure | None) -> str:
+    """A time in the unit that suits it, with its spread."""
     if figure is None:
         return "n/a"
     value = figure.value

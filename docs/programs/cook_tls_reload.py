@@ -42,7 +42,7 @@ async def main(folder):
     print(await subject(port))
 
     make_certificate(folder, "new")
-    # Connections that are there keep the old one, new ones get the new one. A handler of SIGHUP is a good place.
+    # Open connections keep the old one, new ones get the new one. A handler of SIGHUP is a good place.
     context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
     print(await subject(port))
     server.close()

@@ -19,10 +19,8 @@ PAGES = sorted(
 )
 SECONDS = 60
 
-# Programs of the documents, and why a plain run says nothing of them.
-NOT_RUN = {
-    "cook_http.py": "an application without a server; tests/ecosystem runs such ones under uvicorn",
-}
+# What programs write to stderr, where their page says so.
+LOGGED = {"cook_blocking.py": r"Executing <Task finished name='rude' .* took \d\.\d+ seconds\n"}
 
 
 def shown(path):
@@ -43,14 +41,53 @@ def run(*arguments):
 
 @pytest.mark.parametrize("program", sorted(PROGRAMS.glob("*.py")), ids=lambda path: path.name)
 def test_a_program_prints_what_its_page_says(program):
-    if reason := NOT_RUN.get(program.name):
-        compile(program.read_text(), program.name, "exec")
-        pytest.skip(reason)
     done = run(program.name)
     assert done.returncode == 0, done.stderr
     expected = program.with_suffix(".out")
     if expected.exists():
         assert done.stdout == expected.read_text()
+    if program.name in LOGGED:
+        assert re.fullmatch(LOGGED[program.name], done.stderr)
+
+
+def test_a_slow_guest_has_to_leave_the_chat():
+    """Its page says so; nobody else is troubled, and nothing is logged."""
+    done = run(
+        "-c",
+        """
+import asyncio, cook_chat
+
+async def main():
+    room = cook_chat.Room()
+    server = await asyncio.start_server(room.enter, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname(), limit=1)
+    writer.write(b"slow\\n")
+    await reader.read(1)
+    assert list(room.guests) == ["slow"]
+    while room.guests:
+        room.say("x" * 10_000)
+        await asyncio.sleep(0)
+    writer.close()
+    server.close()
+
+asyncio.run(main())
+""",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_http_service_answers():
+    """It is an application without a server; this is what a server does with it."""
+    done = run(
+        "-c",
+        "import asyncio, cook_http\n"
+        "sent = []\n"
+        "async def send(message): sent.append(message)\n"
+        "asyncio.run(cook_http.app({'type': 'http', 'path': '/'}, None, send))\n"
+        "print(sent[0]['status'], sent[1]['body'].decode())",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("200 ")
 
 
 def blocks(page):

@@ -537,6 +537,8 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module,
         "wrap_future",
         py_wrap_future,
-        "wrap_future(future, *, loop=None)\n--\n\nWrap a concurrent.futures.Future.",
+        "wrap_future(future, *, loop=None)\n--\n\n\
+         A Future with the outcome of a concurrent.futures.Future; to cancel one of the two cancels the other.\n\n\
+         One of asyncio's is returned as it is.",
     )
 }

@@ -440,8 +440,10 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "run",
         py_run,
         "run(main, *, debug=None, loop_factory=None)\n--\n\nRun a coroutine on a loop of its own; return its result.\n\n\
-         Afterwards all other tasks are cancelled, asynchronous generators and the default executor closed.\n\
-         Raises RuntimeError if a loop is running in this thread. (Since 3.7, loop_factory since 3.12)",
+         Afterwards all other tasks are cancelled, asynchronous generators and the default executor closed.\n\n\
+         debug: turn debug mode on or off; None leaves it to PYTHONASYNCIODEBUG and -X dev.\n\
+         loop_factory: makes the loop, in place of new_event_loop() (since 3.12).\n\n\
+         Raises RuntimeError if a loop is running in this thread. (Since 3.7)",
     )?;
     ClassDef::function(module, "_cancel_all_tasks", py_cancel_all_tasks, "_cancel_all_tasks(loop)\n--\n\n")
 }

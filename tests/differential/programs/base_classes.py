@@ -70,7 +70,8 @@ def abstract_server():
 
 
 @scenario(
-    differs="a timer without a time could not be compared with the others: refused when it is made",
+    differs="A `TimerHandle` whose time is no number is refused when it is made. asyncio takes it, and "
+    "fails when it compares it with other timers.",
     expected=[
         ["event", False],
         ["event", "ran", 1],

@@ -216,7 +216,8 @@ async def connecting_without_descriptors():
 
 
 @scenario(
-    differs="3.13's error, for a server without sockets",
+    differs="`create_server()` that can open no socket raises `OSError`, as since 3.13. Before, asyncio "
+    "returned a server without sockets.",
     differs_in=[(3, 11), (3, 12)],
     expected=[
         [
@@ -234,7 +235,8 @@ async def create_server_without_descriptors():
 
 
 @scenario(
-    differs="stock takes up accepting on the closed socket",
+    differs="A server that is closed while it pauses, because the process has no descriptor left, stays "
+    "closed. asyncio accepts again on the closed socket after a second, and reports an error.",
     expected=[["event", "told", ["socket.accept() out of system resource"]], ["event", "later", []]],
 )
 async def a_server_closed_while_it_pauses():
@@ -255,7 +257,8 @@ async def a_server_closed_while_it_pauses():
 
 
 @scenario(
-    differs="stock takes the number for the closed socket's, and does not hear of the new one",
+    differs="A socket that was closed without `remove_reader()` is forgotten. asyncio takes the next "
+    "socket with the same number for it, and never reports that one as readable.",
     expected=[["event", "heard", "hello"]],
 )
 async def a_descriptor_closed_without_remove_reader():
@@ -282,7 +285,8 @@ async def a_descriptor_closed_without_remove_reader():
 
 
 @scenario(
-    differs="stock goes on sending what has the file's number, whatever that is",
+    differs="`sock_sendfile()` of a file that is closed meanwhile raises `ValueError`. asyncio goes on "
+    "with whatever file has got the number.",
     expected=[["event", "raised", {"exception": "ValueError", "message": "I/O operation on closed file"}]],
 )
 async def a_file_closed_during_sendfile():

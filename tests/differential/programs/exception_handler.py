@@ -80,7 +80,7 @@ def interrupting_handlers():
 
 
 @scenario(
-    differs="the handler runs in the context of what failed, as since 3.12",
+    differs="The exception handler runs in the context of the callback that failed, as since 3.12.",
     differs_in=[(3, 11)],
     expected=[
         ["event", "of the callback", ["exception", "handle", "message"]],

@@ -274,8 +274,8 @@ def plain_generators():
 
 
 @scenario(
-    differs="a coroutine of ferrio's own is an iterator too: the interpreter lets flagged generators delegate to "
-    "coroutines of its own type, and to iterators",
+    differs="A coroutine of ferrio's own, such as `sleep()`, is an iterator too. So a plain generator "
+    "can `yield from` it, where asyncio raises `TypeError`. Generators marked by `types.coroutine` need that.",
     expected=[["event", "without a decorator", "returned", None]],
 )
 async def generators_that_yield_from_in_vain():

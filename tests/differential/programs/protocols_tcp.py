@@ -130,7 +130,7 @@ async def eof_received_false_closes():
 
 
 @scenario(
-    differs="stock's writelines() falls over a method that close() has taken away; ours is like write()",
+    differs="`writelines()` on a closed transport drops the data, as `write()` does. asyncio raises `TypeError`.",
     differs_in=[(3, 12), (3, 13)],
     expected=[
         ["event", "write", "returned", None],
@@ -185,7 +185,7 @@ async def reset_by_the_peer():
 
 
 @scenario(
-    differs="pieces are not joined, so the words are those of 3.12",
+    differs="`writelines()` refuses a wrong argument in the words of 3.12.",
     differs_in=[(3, 11)],
     expected=[
         [
@@ -493,7 +493,8 @@ async def connection_lost_fails():
 
 
 @scenario(
-    differs="stock warns of the socket inside too, which the transport closes",
+    differs="A transport that is collected without `close()` gives one `ResourceWarning`. asyncio gives "
+    "a second one, for the socket inside.",
     expected=[
         [
             "warning",

@@ -36,7 +36,8 @@ def wrong_arguments():
 
 
 @scenario(
-    differs="no frame of the runner's keeps the coroutine, or the loop, alive until the traceback goes",
+    differs="`run()` within a running loop raises as in asyncio, but the traceback has no frame that "
+    "keeps the coroutine and the new loop alive. So warnings about them come earlier.",
     expected=[
         [
             "event",

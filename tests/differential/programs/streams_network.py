@@ -214,7 +214,7 @@ async def back_pressure_of_the_limit():
 
 
 @scenario(
-    differs="a cancelled handler is no error, as since 3.13",
+    differs="A connection's handler that is cancelled is not reported as an error, as since 3.13.",
     differs_in=[(3, 11), (3, 12)],
     expected=[
         ["event", "handler cancelled"],

@@ -90,7 +90,7 @@ async def uncancel():
 
 
 @scenario(
-    differs="uncancel() takes back what was not delivered, as since 3.13",
+    differs="`uncancel()` takes back a cancellation that was not delivered yet, as since 3.13.",
     differs_in=[(3, 11), (3, 12)],
     expected=[
         ["event", 0],

@@ -158,7 +158,7 @@ async def wrong_factories():
 
 
 @scenario(
-    differs="the factory is given the name, as since 3.13.3",
+    differs="`create_task()` gives the name to the task factory, as since 3.13.3.",
     differs_in=[(3, 13)],
     expected=[
         ["event", "create_task", "returned", "Fake"],

@@ -66,7 +66,7 @@ async def never_retrieved():
 
 @scenario(
     since=(3, 12),
-    differs="the factory is given the name, as since 3.13.3",
+    differs="`create_task()` gives the name to the task factory, as since 3.13.3.",
     differs_in=[(3, 13)],
     expected=[
         ["event", "enter", 1, "level 1"],

@@ -478,10 +478,21 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
              flags=0, sock=None, local_addr=None, server_hostname=None, ssl_handshake_timeout=None,\n\
              ssl_shutdown_timeout=None, happy_eyeballs_delay=None, interleave=None, all_errors=False)\n--\n\n\
              Coroutine: connect to a TCP server; returns (transport, protocol).\n\n\
+             protocol_factory: called without arguments once connected; returns the protocol.\n\
+             host, port: where to; or give `sock`, which is connected already.\n\
+             ssl: an ssl.SSLContext, or True for a client's default one.\n\
+             server_hostname: the name that the certificate has to have; `host` by default.\n\
+             family, proto, flags: as for getaddrinfo().\n\
+             local_addr: a pair (host, port) to bind to.\n\
+             ssl_handshake_timeout, ssl_shutdown_timeout: seconds, 60 and 30 by default (since 3.7 and 3.11).\n\
              happy_eyeballs_delay: seconds after which a slow attempt is joined by the next (RFC 8305; since 3.8).\n\
-             all_errors: raise an ExceptionGroup of all errors (since 3.12).")
+             interleave: how many addresses of the first family are tried before the next family's (since 3.8).\n\
+             all_errors: raise an ExceptionGroup of all errors (since 3.12).\n\n\
+             Raises OSError if no address answers, and what the handshake raises.")
         .coroutine("create_unix_connection", create_unix_connection,
             "create_unix_connection($self, protocol_factory, path=None, *, ssl=None, sock=None,\n\
              server_hostname=None, ssl_handshake_timeout=None, ssl_shutdown_timeout=None)\n--\n\n\
-             Coroutine: connect to a Unix socket; returns (transport, protocol).");
+             Coroutine: connect to a Unix socket; returns (transport, protocol).\n\n\
+             path: the socket's path, as str, bytes or a path object; or give `sock`, which is connected already.\n\n\
+             With `ssl`, server_hostname has to be given. Other parameters are those of create_connection().");
 }

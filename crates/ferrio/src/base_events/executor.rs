@@ -154,7 +154,7 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
             Call func(*args) in a thread (or process) of the executor; None is the default one.\n\n\
             Returns a future that gives the result.")
         .method1_named("set_default_executor", set_default_executor, || Signature::new("set_default_executor", ["executor"]), "set_default_executor($self, /, executor)\n--\n\n\
-            Use this ThreadPoolExecutor where None is given.")
+            Use this ThreadPoolExecutor where run_in_executor() is given None. Raises TypeError for another kind.")
         .coroutine("shutdown_default_executor", shutdown_default_executor,
             "shutdown_default_executor($self, timeout=None)\n--\n\n\
             Coroutine: wait until the default executor's threads have ended, at most `timeout` seconds (since 3.9,\n\

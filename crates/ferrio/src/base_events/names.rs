@@ -293,7 +293,7 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
             "getaddrinfo",
             getaddrinfo,
             "getaddrinfo($self, host, port, *, family=0, type=0, proto=0, flags=0)\n--\n\n\
-             Coroutine: socket.getaddrinfo() without blocking the loop.\n\n\
+             Coroutine: socket.getaddrinfo() without blocking the loop; returns what that returns.\n\n\
              In a thread of the default executor if one was set or the function was replaced, else without Python.",
         )
         .coroutine(

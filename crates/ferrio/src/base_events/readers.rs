@@ -132,13 +132,15 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
             "add_reader",
             add_reader,
             "add_reader($self, /, fd, callback, *args)\n--\n\n\
-            Call callback(*args) whenever fd can be read. Replaces an earlier callback.",
+            Call callback(*args) whenever fd can be read. Replaces an earlier callback.\n\n\
+            fd: a file descriptor, or an object with fileno(); call remove_reader() before it is closed.",
         )
         .method(
             "add_writer",
             add_writer,
             "add_writer($self, /, fd, callback, *args)\n--\n\n\
-            Call callback(*args) whenever fd can be written. Replaces an earlier callback.",
+            Call callback(*args) whenever fd can be written. Replaces an earlier callback.\n\n\
+            fd: a file descriptor, or an object with fileno(); call remove_writer() before it is closed.",
         )
         .method1_named(
             "remove_reader",

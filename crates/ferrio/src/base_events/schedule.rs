@@ -263,12 +263,13 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
             Call callback(*args) in `delay` seconds. Returns a TimerHandle. Timers with the same deadline are\n\
             called in the order in which they were set.")
         .method("call_at", call_at, "call_at($self, /, when, callback, *args, context=None)\n--\n\n\
-            Call callback(*args) when the loop's time() reaches `when`. Returns a TimerHandle.")
+            Call callback(*args) when the loop's time() reaches `when`, in seconds. Returns a TimerHandle.")
         .method0("time", time, "time($self, /)\n--\n\nThe loop's monotonic clock, in seconds.")
         .method0("create_future", create_future, "create_future($self, /)\n--\n\nA Future of this loop.")
         .method("create_task", create_task,
             "create_task($self, /, coro, *, name=None, context=None, eager_start=None)\n--\n\n\
-            Schedule a coroutine as a Task of this loop.")
+            Run a coroutine as a Task of this loop, and return the task. Parameters are those of\n\
+            asyncio.create_task(); they go to the task factory, if there is one.")
         .method1_named("set_task_factory", set_task_factory, || Signature::new("set_task_factory", ["factory"]), "set_task_factory($self, /, factory)\n--\n\n\
             Let factory(loop, coro, **kwargs) make the tasks; None for the default. (Since 3.4.4)")
         .method0("get_task_factory", |this: &Obj<Loop>, _py: Python<'_>| this.task_factory.get(),

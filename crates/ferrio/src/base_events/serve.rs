@@ -510,19 +510,29 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
              backlog=100, ssl=None, reuse_address=None, reuse_port=None, keep_alive=None,\n\
              ssl_handshake_timeout=None, ssl_shutdown_timeout=None, start_serving=True)\n--\n\n\
              Coroutine: listen on TCP; returns a Server.\n\n\
-             host is a name, a sequence of names, or None for all interfaces; or give a bound socket. (keep_alive\n\
-             since 3.13.)")
+             protocol_factory: called without arguments for each connection; returns its protocol.\n\
+             host: a name, a sequence of names, or None for all interfaces; or give `sock`, which is bound.\n\
+             port: 0 or None lets the system choose one.\n\
+             family, flags: as for getaddrinfo().\n\
+             backlog: how many connections may wait to be accepted; 100 by default.\n\
+             ssl: an ssl.SSLContext.\n\
+             reuse_address, reuse_port, keep_alive: set these options of the socket (keep_alive since 3.13).\n\
+             ssl_handshake_timeout, ssl_shutdown_timeout: seconds, 60 and 30 by default (since 3.7 and 3.11).\n\
+             start_serving: False leaves it to Server.start_serving() to begin to accept (since 3.7).\n\n\
+             Raises OSError if an address cannot be bound.")
         .coroutine("create_unix_server", create_unix_server,
             "create_unix_server($self, protocol_factory, path=None, *, sock=None, backlog=100, ssl=None,\n\
              ssl_handshake_timeout=None, ssl_shutdown_timeout=None, start_serving=True, cleanup_socket=True,\n\
              mode=None)\n--\n\n\
              Coroutine: listen on a Unix socket; returns a Server.\n\n\
-             mode is the permissions of the socket's file, set before anybody can connect. (cleanup_socket since\n\
-             3.13, mode since 3.16.)")
+             path: the socket's path, as str, bytes or a path object; or give `sock`, which is bound.\n\
+             cleanup_socket: remove the socket's file when the server is closed (since 3.13).\n\
+             mode: the permissions of the socket's file, set before anybody can connect (since 3.16).\n\n\
+             Other parameters are those of create_server().")
         .coroutine("connect_accepted_socket", connect_accepted_socket,
             "connect_accepted_socket($self, protocol_factory, sock, *, ssl=None, ssl_handshake_timeout=None,\n\
              ssl_shutdown_timeout=None)\n--\n\n\
-             Coroutine: a transport over a connection accepted elsewhere; returns (transport, protocol) (since\n\
-             3.5.3).")
+             Coroutine: serve a connection that was accepted elsewhere; returns (transport, protocol) (since 3.5.3).\n\n\
+             sock: the connected socket, which the transport will own. Other parameters are those of create_server().")
         .method1("_stop_serving", stop_serving, "");
 }

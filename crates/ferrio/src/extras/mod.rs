@@ -37,6 +37,6 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
          The results come in the order of the items, or with ordered=False as they are ready. The next item is taken\n\
          from `iterable` only when there is room. The first error, in `function` or in `iterable`, cancels the others,\n\
          waits until they have ended and is raised, and so does a cancellation of the task that iterates. To leave\n\
-         the loop early, call `aclose()`, or uses contextlib.aclosing(). Raises ValueError if `limit` is less than 1.",
+         the loop early, call `aclose()`, or use contextlib.aclosing(). Raises ValueError if `limit` is less than 1.",
     )
 }

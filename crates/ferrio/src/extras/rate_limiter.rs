@@ -222,9 +222,9 @@ impl Class for RateLimiter {
     const NAME: &'static str = "ferrio.extras.RateLimiter";
     const DOC: &'static str = "RateLimiter(rate, burst=1)\n--\n\n\
         A token bucket: `rate` tokens come in per second, and up to `burst` are kept.\n\n\
-        `async with limiter:` takes one token, `await limiter.acquire(n)` takes n; who finds too few waits, in order\n\
-        of arrival. It begins full. Belongs to the loop in which it is first used. Raises ValueError for a rate that\n\
-        is not positive and for a burst below 1.";
+        `async with limiter:` takes one token, `await limiter.acquire(n)` takes n. A task that finds too few waits;\n\
+        tasks are served in the order in which they came. It begins full. Belongs to the loop in which it is first\n\
+        used. Raises ValueError for a rate that is not positive and for a burst below 1.";
 
     fn blank() -> Self {
         RateLimiter {
@@ -245,14 +245,14 @@ impl Class for RateLimiter {
             .coroutine(
                 "acquire",
                 Self::acquire,
-                "acquire($self, /, n=1)\n--\n\nCoroutine: take n tokens; True.\n\n\
-                 Waits until they are there and nobody is before us. A wait that is cancelled takes none. Raises\n\
-                 ValueError if n is not positive or more than `burst`.",
+                "acquire($self, /, n=1)\n--\n\nCoroutine: take n tokens; returns True.\n\n\
+                 Waits until there are as many and the tasks that came before have theirs. A wait that is cancelled\n\
+                 takes none. Raises ValueError if n is not positive or more than `burst`.",
             )
             .method(
                 "try_acquire",
                 Self::try_acquire,
-                "try_acquire($self, /, n=1)\n--\n\nTake n tokens if that needs no waiting; whether it did.",
+                "try_acquire($self, /, n=1)\n--\n\nTake n tokens if that needs no waiting. Returns whether it took them.",
             )
             .special0(
                 "__aenter__",

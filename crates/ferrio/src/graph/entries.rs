@@ -216,9 +216,9 @@ impl Class for FutureGraph {
         define(class);
         class
             .init(init_graph)
-            .getter("future", field::<Self, 0>, "")
-            .getter("call_stack", field::<Self, 1>, "")
-            .getter("awaited_by", field::<Self, 2>, "");
+            .getter("future", field::<Self, 0>, "The future or task.")
+            .getter("call_stack", field::<Self, 1>, "The frames in which it stands, innermost first.")
+            .getter("awaited_by", field::<Self, 2>, "The graphs of what awaits it.");
     }
 }
 
@@ -235,7 +235,11 @@ impl Class for FrameEntry {
 
     fn define(class: &mut ClassBuilder<Self>) {
         define(class);
-        class.init(init_entry).getter("frame", field::<Self, 0>, "");
+        class.init(init_entry).getter(
+            "frame",
+            field::<Self, 0>,
+            "The frame, or an object with its attributes.",
+        );
     }
 }
 

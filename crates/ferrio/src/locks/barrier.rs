@@ -321,9 +321,9 @@ impl Class for Barrier {
                 this.bound.get_loop(py, this.as_any()).map(|event_loop| event_loop.as_any().clone())
             }, "")
             .getter("parties", |this: &Obj<Self>, _py: Python<'_>| this.parties.get(),
-                "How many tasks it takes.")
+                "How many tasks have to wait before all go on.")
             .getter("n_waiting", |this: &Obj<Self>, _py: Python<'_>| this.n_waiting(),
-                "How many tasks wait to be complete.")
+                "How many tasks wait at it now.")
             .getter("broken", |this: &Obj<Self>, _py: Python<'_>| this.state.get() == State::Broken,
                 "Whether it is broken.")
             .getset("_count", |this: &Obj<Self>, _py: Python<'_>| this.count.get(),

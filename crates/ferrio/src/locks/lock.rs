@@ -262,8 +262,8 @@ impl Class for Lock {
             .method0("locked", |this: &Obj<Self>, _py: Python<'_>| this.locked.get(),
                 "locked($self, /)\n--\n\nWhether the lock is taken.")
             .coroutine0("acquire", Self::acquire, "acquire($self, /)\n--\n\nCoroutine: take the lock.\n\n\
-                Waits until it is free and nobody is before us; returns True. A wait that is cancelled takes\n\
-                nothing.")
+                Waits until it is free and the tasks that came before have had it. Returns True. A wait that is\n\
+                cancelled takes nothing.")
             .method0("_wake_up_first", |this: &Obj<Self>, py: Python<'_>| this.wake_first(py), "")
             .function0("release", Self::release, "release($self, /)\n--\n\nFree the lock.\n\n\
                 The first task that waits gets it. Raises RuntimeError if the lock is free.")

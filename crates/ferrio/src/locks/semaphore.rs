@@ -330,8 +330,9 @@ impl Class for Semaphore {
             .coroutine0(
                 "acquire",
                 Self::acquire,
-                "acquire($self, /)\n--\n\nCoroutine: take a place; True.\n\n\
-                Waits until one is free and nobody is before us. A wait that is cancelled takes nothing.",
+                "acquire($self, /)\n--\n\nCoroutine: take a place; returns True.\n\n\
+                Waits until one is free and the tasks that came before have theirs. A wait that is cancelled takes\n\
+                nothing.",
             )
             .function0(
                 "release",

@@ -336,12 +336,12 @@ impl Class for Server {
             .method0(
                 "close_clients",
                 |this: &Obj<Self>, py: Python<'_>| Self::each_client(this, py, "close"),
-                "close_clients($self, /)\n--\n\nClose all connections (since 3.13).",
+                "close_clients($self, /)\n--\n\nClose all connections, each when what is buffered has been sent (since 3.13).",
             )
             .method0(
                 "abort_clients",
                 |this: &Obj<Self>, py: Python<'_>| Self::each_client(this, py, "abort"),
-                "abort_clients($self, /)\n--\n\nClose all connections at once (since 3.13).",
+                "abort_clients($self, /)\n--\n\nClose all connections at once, and drop what is buffered (since 3.13).",
             )
             .method0(
                 "get_loop",

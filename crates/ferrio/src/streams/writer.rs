@@ -354,7 +354,7 @@ impl Class for StreamWriter {
                  Raises ConnectionResetError if the connection is lost, or what the reader failed with.")
             .coroutine("start_tls", Self::start_tls,
                 "start_tls($self, sslcontext, *, server_hostname=None, ssl_handshake_timeout=None, \
-                 ssl_shutdown_timeout=None)\n--\n\nCoroutine: go over to TLS (since 3.11; timeouts in seconds).")
+                 ssl_shutdown_timeout=None)\n--\n\nCoroutine: go over to TLS (since 3.11).\n\nAwaits drain() first. Parameters are those of loop.start_tls().")
             .getter("transport", |this: &Obj<Self>, _py: Python<'_>| this.transport.get(), "The transport.")
             .getter("_complete_fut", Self::get_complete, "");
         cell!(class, StreamWriter, "_transport", transport);

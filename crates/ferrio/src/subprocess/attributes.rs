@@ -3,6 +3,9 @@
 /// An attribute that shows a cell; `None` and deletion empty it.
 macro_rules! cell {
     ($class:expr, $ty:ty, $name:literal, $field:ident) => {
+        cell!($class, $ty, $name, $field, "")
+    };
+    ($class:expr, $ty:ty, $name:literal, $field:ident, $doc:literal) => {
         $class.getset(
             $name,
             |this: &ferrio_object::Obj<$ty>, _py: pyo3::Python<'_>| this.$field.get(),
@@ -12,7 +15,7 @@ macro_rules! cell {
                 this.$field.set(ferrio_object::Obj::unless_none(value));
                 Ok(())
             },
-            "",
+            $doc,
         )
     };
 }

@@ -313,9 +313,27 @@ impl Class for Process {
         cell!(class, Process, "_transport", transport);
         cell!(class, Process, "_protocol", protocol);
         cell!(class, Process, "_loop", event_loop);
-        cell!(class, Process, "stdin", stdin);
-        cell!(class, Process, "stdout", stdout);
-        cell!(class, Process, "stderr", stderr);
-        cell!(class, Process, "pid", pid);
+        cell!(
+            class,
+            Process,
+            "stdin",
+            stdin,
+            "The StreamWriter of the child's input; None unless stdin=PIPE was given."
+        );
+        cell!(
+            class,
+            Process,
+            "stdout",
+            stdout,
+            "The StreamReader of the child's output; None unless stdout=PIPE was given."
+        );
+        cell!(
+            class,
+            Process,
+            "stderr",
+            stderr,
+            "The StreamReader of the child's errors; None unless stderr=PIPE was given."
+        );
+        cell!(class, Process, "pid", pid, "The process's number.");
     }
 }

@@ -170,7 +170,8 @@ impl Class for Task {
     const NAME: &'static str = "_asyncio.Task";
     const DOC: &'static str = "Task(coro, *, loop=None, name=None, context=None, eager_start=False)\n--\n\n\
         A coroutine run by the event loop.\n\n\
-        `name` since 3.8, `context` since 3.11, `eager_start` since 3.12.";
+        Programs make tasks with asyncio.create_task(), which says what the parameters are. `name` since 3.8,\n\
+        `context` since 3.11, `eager_start` since 3.12.";
     const FINALIZE: bool = true;
 
     fn blank() -> Self {
@@ -269,8 +270,11 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "create_task",
         create::py_create_task,
         "create_task(coro, *, name=None, context=None, eager_start=None)\n--\n\n\
-         Schedule a coroutine as a Task of the running loop (since 3.7).\n\n\
-         Raises RuntimeError if no loop is running.",
+         Run a coroutine as a Task of the running loop, and return the task (since 3.7).\n\n\
+         name: what the task is called; Task-N by default (since 3.8).\n\
+         context: the contextvars.Context that it runs in; a copy of the current one by default (since 3.11).\n\
+         eager_start: whether its first step runs at once, within this call (since 3.14).\n\n\
+         Keep a reference: the loop holds tasks only weakly. Raises RuntimeError if no loop is running.",
     )?;
     ClassDef::function(
         module,

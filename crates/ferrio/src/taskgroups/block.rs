@@ -287,7 +287,7 @@ impl Class for TaskGroup {
             .special0("__aenter__", aenter, "__aenter__($self, /)\n--\n\n")
             .special("__aexit__", aexit, "__aexit__($self, /, et, exc, tb)\n--\n\n")
             .method("create_task", Self::create_task, "create_task($self, /, coro, **kwargs)\n--\n\n\
-                Start a task in this group; keywords as for asyncio.create_task().\n\n\
+                Start a task in this group, and return it; keywords as for asyncio.create_task().\n\n\
                 Raises RuntimeError if the group has not been entered, is finished or is shutting down.")
             .method0("cancel", Self::cancel, "cancel($self, /)\n--\n\n\
                 Cancel the tasks and the block; the group is then left without CancelledError. Before the group is\n\
