@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ ENDINGS = "py|pyi|rs|md|toml|sh|yml|json|txt|svg|profdata|proptest-regressions"
 # Made by commands, a user's own, the system's, or no path at all.
 ELSEWHERE = re.compile(
     r"""\.venv-3\.(NN|\d+)/.* | \.work/.* | \.hypothesis/ | \.build-id/.* | \.dist-info/.* | ferrio-.*\.dist-info/.*
-        | target/.* | licenses/ | sboms/
+        | target/.* | licenses/ | sboms/ | (bench/)?results/(\*.*|kept.*|out.*)
         | /.*
         | app\.py | PROGRAM\.py | OUT\.(md|svg) | n/a
         | call_soon/later/at | add_reader/writer""",
@@ -84,6 +85,23 @@ def test_what_lies_at_the_top_is_named():
     )
     top = {name.split("/")[0] for name in FILES} - {".gitignore"}
     assert sorted(name for name in top if name not in front) == []
+
+
+@pytest.mark.parametrize("folder", ["crates", "docs"])
+def test_what_lies_in_a_folder_of_rooms_is_named(folder):
+    front = (ROOT / "ARCHITECTURE.md").read_text() + (ROOT / "CONTRIBUTING.md").read_text()
+    inside = {name.split("/")[1] for name in FILES if name.startswith(f"{folder}/")}
+    assert sorted(name for name in inside if not re.search(rf"[`(\s/]{re.escape(name)}\b", front)) == []
+
+
+@pytest.mark.parametrize("folder", ["bench", "pgo"])
+def test_a_readme_names_every_file_beside_it(folder):
+    """tests/ has a test of its own for that, test_readme.py."""
+    named = set(re.findall(r"`([\w.*/-]+)`", (ROOT / folder / "README.md").read_text()))
+    patterns = [name.rstrip("/") for name in named]
+    beside = {name.split("/")[1] for name in FILES if name.startswith(f"{folder}/")}
+    beside -= {"README.md", "__init__.py"}
+    assert sorted(name for name in beside if not any(fnmatch(name, pattern) for pattern in patterns)) == []
 
 
 def test_every_workflow_calls_the_makefile():
