@@ -165,7 +165,8 @@ async def iteration_protocol():
 
 
 @scenario(
-    differs="stock crashes in next() of an iterator that was thrown into, since 3.14",
+    differs="Since 3.14 asyncio crashes in `next()` of a future's iterator that was thrown into. "
+    "Here it ends.",
     differs_in=[(3, 14), (3, 15)],
     expected=[
         ["event", "throw", "raised", {"exception": "ValueError", "message": "thrown"}],

@@ -196,7 +196,8 @@ async def gathered_never_retrieved():
 
 
 @scenario(
-    differs="stock keeps the call graph by done callbacks since 3.14, ferrio without them",
+    differs="Since 3.14 asyncio's repr of what `gather()` returns has a done callback more, by "
+    "which it keeps the call graph.",
     differs_in=[(3, 14), (3, 15)],
     expected=[
         ["event", "<_GatheringFuture pending>"],

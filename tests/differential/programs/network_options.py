@@ -380,7 +380,8 @@ async def writing_ends():
 
 @scenario(
     since=(3, 12),
-    differs="stock leaves out everything false since 3.14, so None passes for an empty line",
+    differs="`writelines()` refuses what is not bytes-like. Since 3.14 asyncio leaves out "
+    "everything that is false, None too.",
     differs_in=[(3, 14), (3, 15)],
     expected=[
         ["event", "['text']", "class TypeError"],

@@ -36,7 +36,8 @@ def all_tasks_elsewhere():
 
 
 @scenario(
-    differs="since 3.14 stock keeps its own tasks elsewhere; the set has all of ferrio's on every Python",
+    differs="`_scheduled_tasks` and its like have all tasks, on every Python. Since 3.14 asyncio "
+    "keeps its own tasks elsewhere.",
     differs_in=[(3, 14), (3, 15)],
     expected=[
         ["event", True, False, True],
