@@ -97,7 +97,7 @@ class Servers(unittest.TestCase):
 
 class SingleServerTestCase(Servers):
     def servers(self):
-        return [NATSD(4222)]
+        return [NATSD(4222, 8222)]
 
 
 def two_users(**configuration):
