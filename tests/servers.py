@@ -1,4 +1,4 @@
-"""PostgreSQL, Redis, NATS and nginx for the tests: each in a directory of its own, on a port of its own, stopped after.
+"""PostgreSQL, Redis and nginx for the tests: each in a directory of its own, on a port of its own, stopped after.
 
 `.ci/peers` installs them; this only looks for them, and `missing` says which are not here, so that the tests that need
 one are skipped with that reason. Nothing of a server that may run on this machine already is read or touched: neither
