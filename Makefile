@@ -212,7 +212,7 @@ ecosystem: build $(STAMPS)/ecosystem.installed peers  ## run real programs unmod
 
 # In environments of their own, in .work/suites; PyPI and a Debian mirror have to be reached the first time.
 .PHONY: suites
-suites: build  ## run other projects' own tests, on stock asyncio and then on ferrio
+suites: build peers  ## run other projects' own tests, on stock asyncio and then on ferrio
 	$(call say,running other projects' tests on Python $(VERSION))
 	@$(BIN)/python tests/suites/run.py $(SUITES)
 

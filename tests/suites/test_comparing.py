@@ -5,7 +5,8 @@ import sys
 
 import pytest
 import run
-from suite import Suite
+import servers
+from suite import Suite, Unobtainable
 
 TESTS = '''
 """Tests that pass on stock asyncio; on ferrio, some do not."""
@@ -165,8 +166,32 @@ def test_what_fails_alone_on_stock_is_not_steady(compared):
     assert (names(result.unsteady), result.failed, result.passed) == (["test_b"], [], 2)
 
 
+def test_the_server_of_a_suite(monkeypatch):
+    stopped = []
+
+    class Pretended:
+        needs = ()
+        port = 7
+
+        def stop(self):
+            stopped.append(self)
+
+    monkeypatch.setattr(servers, "Pretended", Pretended, raising=False)
+    suite = Own("own", "1", "pypi", [], [], ["--port={server.port}"])
+    with suite.served() as got:
+        assert got == (["--port={server.port}"], {})
+    suite = dataclasses.replace(suite, server="Pretended", environment={"PORT": "{server.port}"})
+    with suite.served() as got:
+        assert got == (["--port=7"], {"PORT": "7"}) and not stopped
+    assert len(stopped) == 1
+    Pretended.needs = ("no-such-program",)
+    with pytest.raises(Unobtainable, match="no-such-program"), suite.served():
+        raise AssertionError("its tests would run")
+
+
 def test_the_table():
     suites = run.all_suites()
     assert len({suite.name for suite in suites}) == len(suites)
     for suite in suites:
         assert all(dataclasses.asdict(suite)[key] for key in ("version", "source", "needs", "tests"))
+        assert not suite.server or issubclass(getattr(servers, suite.server), servers.Server)

@@ -25,14 +25,17 @@ PATIENCE = 30
 """Seconds for a server to start, and for a test."""
 
 
-def async_test(test):
+def async_test(test, patience=PATIENCE):
     """Makes a test of a coroutine function."""
 
     @functools.wraps(test)
     def run(case):
-        asyncio.run(asyncio.wait_for(test(case), PATIENCE))
+        asyncio.run(asyncio.wait_for(test(case), patience))
 
     return run
+
+
+async_long_test = functools.partial(async_test, patience=3 * PATIENCE)
 
 
 class NATSD:
@@ -97,7 +100,7 @@ class Servers(unittest.TestCase):
 
 class SingleServerTestCase(Servers):
     def servers(self):
-        return [NATSD(4222)]
+        return [NATSD(4222, 8222)]
 
 
 def two_users(**configuration):
