@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs a command on the oldest glibc that this project has tested: Debian bullseye's, 2.31.
+# Runs a command on the oldest glibc that a Debian mirror still has: bullseye's, 2.31.
 #
 #   sh tests/bullseye.sh python3.13 .ci/try_wheel.py target/wheels/ferrio-...-cp313-...whl
 #   sh tests/bullseye.sh --prepare         only makes the root, or says why it cannot be made (exit status 3)
