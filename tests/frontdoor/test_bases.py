@@ -1,6 +1,7 @@
 """A method that a program replaces on a base class is what the classes below it have, where asyncio's have it."""
 
 import json
+import sys
 from pathlib import Path
 
 import implementation
@@ -23,6 +24,16 @@ DIFFERENT = {
     ("locks.BoundedSemaphore", "locks._ContextManagerMixin", "__aexit__"): _MIXIN,
     ("selector_events._SelectorDatagramTransport", "selector_events._SelectorTransport", "*"): _BESIDE,
 }  # fmt: skip
+if sys.version_info < (3, 12):
+    # Since 3.12 stock's transport has a method of its own, too.
+    DIFFERENT |= {
+        (
+            "selector_events._SelectorSocketTransport",
+            f"transports.{base}",
+            "writelines",
+        ): "native on every Python"
+        for base in ("ReadTransport", "Transport", "WriteTransport", "_FlowControlMixin")
+    }
 
 
 def seen(impl, *args):

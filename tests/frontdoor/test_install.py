@@ -228,7 +228,7 @@ def test_a_fork_after_a_late_install(program, inside):
         import asyncio
 
         async def child():
-            assert asyncio.current_task() is _asyncio.current_task()
+            assert asyncio.current_task() is stock.current_task()
             return asyncio.get_running_loop() is _asyncio.get_running_loop()
 
         def fork():

@@ -40,6 +40,14 @@ MISSING_SINCE_3_14 = {
     ("loop", "_watcher"): "children are watched without a watcher object",
     ("as_completed", "_cur_task"): _STEPS,
 }
+MISSING_SINCE_3_15 = {
+    ("stream transport", "_buffer_size"): _STEPS,
+    ("stream transport", "_context"): "the context is kept natively",
+    ("datagram transport", "_context"): "the context is kept natively",
+    ("Server", "_context"): "the context is kept natively",
+    ("TaskGroup", "_cancel_on_enter"): _STEPS,
+    ("TaskGroup in its block", "_cancel_on_enter"): _STEPS,
+}
 
 
 def run(impl, *args):
@@ -63,6 +71,8 @@ def test_every_attribute_is_there_or_has_a_reason(missing):
         reasons |= set(MISSING_TO_3_12)
     if sys.version_info >= (3, 14):
         reasons |= set(MISSING_SINCE_3_14)
+    if sys.version_info >= (3, 15):
+        reasons |= set(MISSING_SINCE_3_15)
     assert missing - reasons == set()
 
 

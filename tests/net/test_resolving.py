@@ -377,17 +377,23 @@ def test_debug_mode_reports(clean_run, loop, caplog, slow):
 
 
 def test_connecting_by_name(asyncio, clean_run, loop):
+    class Serving(asyncio.Protocol):
+        def connection_lost(self, exc):
+            served.set_result(None)
+
     async def main():
-        server = await loop.create_server(asyncio.Protocol, "localhost", 0)
+        server = await loop.create_server(Serving, "localhost", 0)
         # Of the machine's families for that name, the first.
         address = server.sockets[0].getsockname()
         port = address[1]
         transport, _ = await loop.create_connection(asyncio.Protocol, "localhost", port)
         assert transport.get_extra_info("peername") == address
         transport.close()
+        await asyncio.wait_for(served, 30)
         server.close()
         with pytest.raises(socket.gaierror) as caught:
             await loop.create_connection(asyncio.Protocol, "name.invalid", port)
         assert caught.value.errno in {socket.EAI_NONAME, socket.EAI_AGAIN}
 
+    served = loop.create_future()
     clean_run(main())

@@ -20,6 +20,18 @@ pub(crate) enum Phase {
     Closed,
 }
 
+impl Phase {
+    /// The name that `inspect` has for it.
+    fn name(self) -> &'static str {
+        match self {
+            Phase::Created => "CORO_CREATED",
+            Phase::Suspended => "CORO_SUSPENDED",
+            Phase::Running => "CORO_RUNNING",
+            Phase::Closed => "CORO_CLOSED",
+        }
+    }
+}
+
 /// The base of every native coroutine's class. That it is the base is what marks the class ([`is_native`]).
 pub struct Native {
     /// `cr_origin`, where origins are tracked.
@@ -220,6 +232,10 @@ pub(crate) fn define<T: NativeCoroutine>(class: &mut ClassBuilder<T>) {
         .getter("cr_code", |this: &Obj<T>, py: Python<'_>| code(py, this.qualname()), "")
         .getter("cr_origin", |this: &Obj<T>, _py: Python<'_>| this.base().origin.get(), "")
         .getter("__class__", coroutine_type::<T>, "");
+    // What `inspect.getcoroutinestate()` returns there.
+    if cfg!(Py_3_15) {
+        class.getter("cr_state", |this: &Obj<T>, _py: Python<'_>| this.phase().name(), "");
+    }
 }
 
 #[cold]

@@ -147,6 +147,9 @@ impl Class for Inner {
             .getter("cr_running", |_this: &Obj<Self>, _py: Python<'_>| false, "")
             .getter("cr_suspended", |_this: &Obj<Self>, _py: Python<'_>| true, "")
             .getter("__class__", |_this: &Obj<Self>, py: Python<'_>| types_name(py, "CoroutineType"), "");
+        if cfg!(Py_3_15) {
+            class.getter("cr_state", |_this: &Obj<Self>, _py: Python<'_>| "CORO_SUSPENDED", "");
+        }
     }
 }
 
