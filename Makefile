@@ -30,6 +30,9 @@ MATURIN := VIRTUAL_ENV="$(abspath $(VENV))" CARGO_TARGET_DIR=target/python-$(VER
 RELEASE = RUSTFLAGS="-Cstrip=none $$RUSTFLAGS" sh pgo/with-profile env $(MATURIN)
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
+# `pip` calls packages/ferrio_build.py; maturin, called by itself, would warn that it is another.
+export MATURIN_NO_MISSING_BUILD_BACKEND_WARNING := 1
+
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 
 comma := ,
@@ -88,11 +91,56 @@ build: $(STAMPS)/release  ## build the extension in release mode, into a virtual
 .PHONY: develop
 develop: $(STAMPS)/debug  ## build it in debug mode instead: quick, checks reference counts, slow at run time
 
+# Wheels ask for this glibc or a newer one, whatever the machine has that builds them (packages/README.md). The machine's
+# architecture is in the name of cargo's variable for the linker.
+GLIBC := 2.28
+STUBS := target/glibc-$(GLIBC)
+OLD_GLIBC = FERRIO_GLIBC="$(abspath $(STUBS))" \
+	CARGO_TARGET_$(shell uname -m | tr a-z A-Z)_UNKNOWN_LINUX_GNU_LINKER="$(abspath .ci/old-glibc-linker)"
+WHEELS := target/wheels
+TAG = cp$(subst .,,$(VERSION))
+
+$(STUBS)/libc.so:
+	@$(MAKE) $(STAMPS)/packages.installed
+	$(call say,writing the symbols of glibc $(GLIBC) into $(STUBS))
+	@sh .ci/glibc_symbols "$(abspath $(BIN))/python" $(GLIBC) $(STUBS)
+
 .PHONY: wheel
-wheel: $(STAMPS)/test.installed  ## build a release wheel into target/wheels/, its debug symbols beside it
-	$(call say,building a wheel for Python $(VERSION) into target/wheels/)
-	@$(RELEASE) build --release --quiet --out target/wheels
-	@$(BIN)/python .ci/split_symbols.py target/wheels/*cp$(subst .,,$(VERSION))*.whl
+wheel: $(STAMPS)/test.installed $(STUBS)/libc.so  ## build a release wheel into target/wheels/, its debug symbols beside it
+	$(call say,building a wheel for Python $(VERSION) into $(WHEELS)/)
+	@rm -f $(WHEELS)/*-$(TAG)-*.whl
+	@$(OLD_GLIBC) $(RELEASE) build --release --quiet --compatibility manylinux_$(subst .,_,$(GLIBC)) --out $(WHEELS)
+	@$(BIN)/python .ci/split_symbols.py $(WHEELS)/*-$(TAG)-*.whl
+
+.PHONY: wheels
+wheels:  ## the wheels of every Python from 3.11 to 3.15: this machine's, and Debian forky's
+	@sh .ci/each_python wheel
+
+.PHONY: sdist
+sdist: $(STAMPS)/test.installed  ## make the source distribution, into target/wheels/ too
+	@rm -f $(WHEELS)/*.tar.gz
+	@$(MATURIN) sdist --out $(WHEELS) 2>/dev/null
+	@ls $(WHEELS)/*.tar.gz
+
+# What is looked at, and by what, is in packages/README.md. IMPORTS=20 times imports too.
+.PHONY: check-wheels
+check-wheels: $(STAMPS)/packages.installed  ## look at the packages in target/wheels/, and try each wheel
+	$(call say,what is in the packages)
+	@$(BIN)/python -m twine check --strict $(WHEELS)/ferrio-*
+	@$(BIN)/check-wheel-contents $(WHEELS)
+	@for wheel in $(WHEELS)/*.whl; do $(BIN)/auditwheel show "$$wheel" || exit 1; done
+	@$(BIN)/python .ci/check_wheel.py $(WHEELS)/*.whl
+	$(call say,the wheels in clean environments)
+	@for wheel in $(WHEELS)/*.whl; do sh .ci/with_python_of "$$wheel" .ci/try_wheel.py --imports $(or $(IMPORTS),0) "$$wheel" || exit 1; done
+
+# `pip` builds as it does for a user, out of an empty folder.
+.PHONY: check-sdist
+check-sdist: sdist  ## install the source distribution into a clean environment, and use it
+	@"$(PYTHON)" .ci/try_wheel.py $(WHEELS)/*.tar.gz
+
+.PHONY: licences
+licences: $(STAMPS)/venv  ## write down the licences of what is linked in, which packages carry
+	@$(BIN)/python .ci/licences.py
 
 .PHONY: profile
 profile: $(STAMPS)/test.installed  ## record anew what release builds are made for (pgo/README.md)
@@ -195,22 +243,32 @@ check-memory: build  ## programs that have crashed loops, under valgrind: no inv
 	@PYTHONMALLOC=malloc FERRIO_TEST_UNDER="$(MEMORY_CHECKER)" FERRIO_EXIT_RUNS=1 \
 		$(BIN)/python -m pytest --timeout 7200 tests/hostile $(MEMORY)
 
-# 3.14 and 3.15 are tested in a root of Debian forky where the machine does not have them itself.
+# Random scripts against locks, queues, files and TLS, that no earlier run has played. A finding stays in .hypothesis/.
+EXAMPLES := 1000
+.PHONY: fuzz
+fuzz: build  ## play new random scripts, EXAMPLES of each kind, beside a model of what asyncio does
+	$(call say,$(EXAMPLES) new random scripts of each kind on Python $(VERSION))
+	@FERRIO_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q --timeout 7200 tests/locks tests/queues tests/files tests/tls
+
+# Both need a nightly Rust. What has no Python in it: the interpreter is not built for them.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+.PHONY: check-sanitized
+check-sanitized:  ## the tests of the crates without Python under AddressSanitizer
+	$(call say,ferrio-core and ferrio-openssl under AddressSanitizer)
+	@RUSTFLAGS="-Zsanitizer=address" RUSTDOCFLAGS="-Zsanitizer=address" CARGO_TARGET_DIR=target/sanitized \
+		cargo +nightly test --quiet --target $(HOST) -p ferrio-core -p ferrio-openssl
+
+# What has no system call in it: Miri knows none of epoll.
+MIRI = timers write_queue write_timing read_buffer registry turn_queue
+.PHONY: check-miri
+check-miri:  ## the state machines under Miri
+	$(call say,state machines of ferrio-core under Miri: $(MIRI))
+	@MIRIFLAGS="-Zmiri-disable-isolation" PROPTEST_CASES=8 CARGO_TARGET_DIR=target/miri \
+		cargo +nightly miri test --quiet -p ferrio-core -- $(MIRI)
+
 .PHONY: matrix
 matrix:  ## make test on every Python from 3.11 to 3.15: this machine's, and Debian forky's where that can be had
-	@failed=""; here=$$(sh .ci/pythons | cut -f1); \
-	for python in $$(sh .ci/pythons | cut -f2); do \
-		$(MAKE) PYTHON="$$python" test || failed="$$failed $$python"; \
-	done; \
-	for version in 3.14 3.15; do \
-		if echo "$$here" | grep -qx "$$version"; then continue; fi; \
-		if sh tests/forky.sh --prepare; then \
-			sh tests/forky.sh make PYTHON=python$$version test || failed="$$failed python$$version(forky)"; \
-		else \
-			echo "==> not tested: Python $$version" >&2; \
-		fi; \
-	done; \
-	if [ -n "$$failed" ]; then echo "failed on:$$failed" >&2; exit 1; fi
+	@sh .ci/each_python test
 
 # ---------------------------------------------------------------------------------------------- checking
 
@@ -225,7 +283,7 @@ format: $(STAMPS)/lint.installed  ## format Rust and Python
 	@$(BIN)/ruff format --quiet .
 
 .PHONY: lint
-lint: prerequisites lint-rust lint-python lint-dependencies  ## formatting, lints, types, boundaries, licences
+lint: prerequisites lint-rust lint-python lint-workflows lint-dependencies  ## formatting, lints, types, boundaries, licences
 
 .PHONY: lint-rust
 lint-rust: $(STAMPS)/venv
@@ -255,11 +313,18 @@ lint-python: $(STAMPS)/lint.installed
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy
 
+.PHONY: lint-workflows
+lint-workflows: $(STAMPS)/lint.installed
+	$(call say,actionlint of .github/workflows)
+	@$(BIN)/actionlint
+
 # cargo-deny is a few minutes' build of its own: where it is missing, CI makes it and a developer is told how.
 # Without the network its database of advisories cannot be had, so it is not asked for that.
 CARGO_DENY := $(firstword $(wildcard .work/tools/bin/cargo-deny) $(shell command -v cargo-deny))
 .PHONY: lint-dependencies
-lint-dependencies:
+lint-dependencies: $(STAMPS)/venv
+	$(call say,the licences that packages carry are of what is linked in)
+	@$(BIN)/python .ci/licences.py --check
 ifneq ($(CARGO_DENY)$(CI),)
 	@if [ -z "$(CARGO_DENY)" ]; then \
 		echo "==> building cargo-deny into .work/tools (some minutes)"; $(MAKE) cargo-deny; fi

@@ -38,7 +38,7 @@ __all__ = (
 )
 
 __getattr__ = attributes(
-    __name__, "contextvars", "format_helpers", "signal", "socket", "subprocess", "threading"
+    __name__, "contextvars", "format_helpers", "signal", "socket", "subprocess", "threading", "warnings"
 )
 
 

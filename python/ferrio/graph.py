@@ -1,5 +1,6 @@
 """The call graph: who awaits whom; since asyncio 3.14, native."""
 
+from ._lazy import attributes
 from ._native import (
     FrameCallGraphEntry,
     FutureCallGraph,
@@ -15,3 +16,5 @@ __all__ = (
     "format_call_graph",
     "print_call_graph",
 )
+
+__getattr__ = attributes(__name__, "dataclasses", "events", "futures", "io", "sys", "tasks", "types")

@@ -14,6 +14,7 @@ __getattr__ = attributes(
     "events",
     "exceptions",
     "functools",
+    "inspect",
     "signal",
     "sys",
     "tasks",

@@ -5,4 +5,4 @@ from ._native import staggered_race
 
 __all__ = ("staggered_race",)
 
-__getattr__ = attributes(__name__, "contextlib", "events", "locks", "tasks")
+__getattr__ = attributes(__name__, "contextlib", "events", "futures", "locks", "tasks")

@@ -5,4 +5,4 @@ from ._native import TaskGroup
 
 __all__ = ("TaskGroup",)
 
-__getattr__ = attributes(__name__, "events", "exceptions", "tasks")
+__getattr__ = attributes(__name__, "events", "exceptions", "futures", "tasks")

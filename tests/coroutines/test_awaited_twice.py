@@ -6,6 +6,7 @@ their own (sleep, wait_for, streams), operations that usually end at once (locks
 
 import contextlib
 import socket
+import threading
 
 import implementation
 import pytest
@@ -51,7 +52,13 @@ def wait():
 
 
 def to_thread():
-    return library.to_thread(str, "threaded"), lambda: None, "threaded"
+    released = threading.Event()
+
+    def call():
+        released.wait()
+        return "threaded"
+
+    return library.to_thread(call), released.set, "threaded"
 
 
 def lock():
@@ -98,8 +105,9 @@ def sock_recv():
 
 def shutdown_default_executor():
     loop = library.get_running_loop()
-    loop.run_in_executor(None, str)
-    return loop.shutdown_default_executor(), lambda: None, None
+    released = threading.Event()
+    loop.run_in_executor(None, released.wait)
+    return loop.shutdown_default_executor(), released.set, None
 
 
 MAKERS = [

@@ -10,11 +10,19 @@ import sys
 import threading
 import types
 import warnings
+import weakref
 
 import implementation
 import pytest
 
 library = implementation.package(implementation.chosen())
+
+
+def releases(released, coro):
+    """Has the thread of `coro` be in its call for as long as there is `coro`."""
+    weakref.finalize(coro, released.set)
+    return coro
+
 
 MAKERS = {
     "sleep": lambda: library.sleep(30),
@@ -24,7 +32,7 @@ MAKERS = {
     "queue": lambda: library.Queue().get(),
     "event": lambda: library.Event().wait(),
     "read": lambda: library.StreamReader().read(),
-    "to_thread": lambda: library.to_thread(str),
+    "to_thread": lambda: releases(released := threading.Event(), library.to_thread(released.wait)),
 }
 
 

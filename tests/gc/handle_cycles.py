@@ -178,6 +178,13 @@ def left_by_a_run(loop, sentinel, create):
 
 
 @end
+def left_by_a_second_run(loop, sentinel, create):
+    run(loop, functools.partial(loop.call_later, 3600, int), 2)
+    run(loop, functools.partial(make, loop, sentinel, create), 0)
+    run(loop, lambda: None, 0)
+
+
+@end
 def left_by_a_run_then_closed(loop, sentinel, create):
     run(loop, functools.partial(make, loop, sentinel, create), 0)
     loop.close()

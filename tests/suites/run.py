@@ -29,6 +29,7 @@ from suite import HERE, ROOT, WORK, Unobtainable, all_suites
 
 sys.path.append(str(ROOT / "tests" / "conformance"))
 from expectations import Expectations
+from servers import CERTIFICATES
 
 PATIENCE = 120
 """Seconds for a test; one that takes longer hangs."""
@@ -52,6 +53,8 @@ class Outcomes:
         self.running = None
         self.asyncio = None
         """The name of the package that the tests had as asyncio."""
+        self.seconds = 0
+        """How long all of it took."""
 
     def read(self):
         """Read the file anew."""
@@ -74,29 +77,41 @@ class Outcomes:
             file.write(json.dumps(["end", name, "failed" if why else "passed", why]) + "\n")
 
 
-def command(suite, implementation):
-    """The command line that runs a suite's tests."""
+def command(suite, implementation, options):
+    """The command line that runs a suite's tests, with these further options for pytest."""
     python = [str(suite.python), "-X", "faulthandler"]
     if implementation == "ferrio":
         python += ["-m", "ferrio", "run"]
     # The suite's own configuration holds, but for the options that measure coverage, and what it writes to its folder.
     own = ["--rootdir=.", "--override-ini=addopts=", "-p", "no:cacheprovider", "-p", "outcomes"]
     shown = ["-q", "--tb=short", "--continue-on-collection-errors"]
-    return [*python, "-m", "pytest", *own, *shown, *suite.options, *suite.tests]
+    return [*python, "-m", "pytest", *own, *shown, *options, *suite.tests]
 
 
 def play(suite, implementation, directory, only=()):
     """Run a suite's tests on an implementation, to the last of them. Returns its Outcomes."""
+    with suite.served() as (options, environment):
+        return played(suite, implementation, directory, only, options, environment)
+
+
+def played(suite, implementation, directory, only, options, environment):
+    """`play`, with the server that the suite needs."""
     record = directory / f"{suite.name}-{implementation}.jsonl"
     record.write_text("")
     outcomes = Outcomes(record)
+    began = time.monotonic()
     # Both implementations get the same, so that a test that looks at its environment sees the same.
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(ROOT / "python"), str(HERE / "plugin")]),
-        "SUITES_OUTCOMES": str(record),
-        "SUITES_FINISHED": str(directory / "finished"),
-        "SUITES_ONLY": "",
-    }
+    environment = (
+        os.environ
+        | environment
+        | {
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "python"), str(HERE / "plugin")]),
+            "SUITES_OUTCOMES": str(record),
+            "SUITES_FINISHED": str(directory / "finished"),
+            "SUITES_ONLY": "",
+            "SUITES_CERTIFICATES": str(CERTIFICATES),
+        }
+    )
     if only:
         (directory / "only").write_text("\n".join(only))
         environment["SUITES_ONLY"] = str(directory / "only")
@@ -104,7 +119,9 @@ def play(suite, implementation, directory, only=()):
     with log.open("w") as output:
         for _ in range(RESTARTS):
             (directory / "finished").write_text("\n".join(outcomes.ended))
-            status = run_once(command(suite, implementation), suite.sources, environment, output, outcomes)
+            status = run_once(
+                command(suite, implementation, options), suite.sources, environment, output, outcomes
+            )
             if outcomes.running is not None:
                 outcomes.end(outcomes.running, status)
                 outcomes.read()
@@ -115,6 +132,7 @@ def play(suite, implementation, directory, only=()):
             break
     if not only and not set(outcomes.ended) - {PROCESS}:
         raise Unobtainable(f"no test was run on {implementation}; see {log}")
+    outcomes.seconds = time.monotonic() - began
     if implementation == "ferrio" and outcomes.asyncio != "ferrio":
         raise Unobtainable(f"the tests had {outcomes.asyncio} for asyncio, not ferrio")
     return outcomes
@@ -201,7 +219,8 @@ class Result:
         print(
             f"{suite.name} {suite.version}: {len(self.passing)} pass on stock, of these {self.passed} on ferrio; "
             f"{len(self.failed) + len(self.wrongly_expected)} failed, {len(self.expected)} expected to differ, "
-            f"{len(self.unsteady)} not steady on stock; {self.other} do not pass on stock"
+            f"{len(self.unsteady)} not steady on stock; {self.other} do not pass on stock "
+            f"({self.stock.seconds:.0f} s, on ferrio {self.ferrio.seconds:.0f} s)"
         )
         listed("FAILED", {name: self.why(name) for name in self.failed})
         listed("PASSES", dict.fromkeys(self.wrongly_expected, "expectations.toml says that it does not"))

@@ -1,10 +1,11 @@
-"""A suite of suites.toml's: its table, and how its sources and its environment come to be in `.work/suites/`.
+"""A suite of suites.toml's: its table, how its sources and its environment come to be in `.work/suites/`, its server.
 
 Only package registries are asked: PyPI through pip, and Debian through apt-get from the mirror that apt uses here. What
 has been fetched is kept. Each suite has a virtual environment of its own, because pytest loads every plugin that is
 installed beside it.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -17,6 +18,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 WORK = ROOT / ".work" / "suites"
+sys.path.append(str(ROOT / "tests"))
+import servers  # noqa: E402 - found by the line above
+
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -34,6 +38,10 @@ class Suite:
     needs: list[str]
     tests: list[str]
     options: list[str] = field(default_factory=list)
+    installed: list[str] = field(default_factory=list)
+    server: str = ""
+    programs: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def sources(self):
@@ -47,8 +55,12 @@ class Suite:
 
     def prepare(self):
         """Fetch and install what is missing. Raises Unobtainable."""
+        if why := servers.missing(*self.programs):
+            raise Unobtainable(why)
         if not self.sources.exists():
             self._fetch()
+        if (supplied := HERE / "supplied" / self.name).exists():
+            shutil.copytree(supplied, self.sources, dirs_exist_ok=True)
         # For a suite without a configuration: pytest would look further up, and take ferrio's own.
         (WORK / "pytest.ini").write_text("[pytest]\n")
         wanted = "\n".join([f"{self.name}=={self.version}", *self.needs])
@@ -59,6 +71,22 @@ class Suite:
             called([sys.executable, "-m", "venv", "--without-pip", environment])
             called([*pip("--python", self.python, "install"), *wanted.split("\n")])
             stamp.write_text(wanted)
+
+    @contextlib.contextmanager
+    def served(self):
+        """What the tests get while their server runs: their options and their environment. Raises Unobtainable."""
+        if not self.server:
+            yield self.options, self.environment
+            return
+        kind = getattr(servers, self.server)
+        if why := servers.missing(*kind.needs):
+            raise Unobtainable(why)
+        server = kind()
+        try:
+            options = [option.format(server=server) for option in self.options]
+            yield options, {name: value.format(server=server) for name, value in self.environment.items()}
+        finally:
+            server.stop()
 
     def _fetch(self):
         downloads = WORK / "downloads" / self.name
@@ -77,6 +105,8 @@ class Suite:
         with tarfile.open(archive) as tar:
             tar.extractall(unpacked, filter="data")
         (top,) = unpacked.iterdir()
+        for package in self.installed:
+            shutil.rmtree(top / package)
         top.rename(self.sources)
 
 

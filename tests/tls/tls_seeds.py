@@ -12,6 +12,8 @@ SEEDS = [
         [("let out", BIG)],
     ),
     ("server", "1.2", [("write", BIG), ("write", BIG)], ("close",), [("turns", 4), ("write", 10)]),
+    # Data that comes after the transport's close_notify: what is not sent yet is given up.
+    ("client", "1.2", [("write", BIG)], ("close",), [("peer encrypts", 1)]),
     # A close_notify behind more than one buffer of a BufferedProtocol, and while it has paused.
     (
         "server",

@@ -171,6 +171,18 @@ impl<T> Timers<T> {
         }
     }
 
+    /// How many timers have been set so far.
+    pub fn count_set(&self) -> u64 {
+        self.next_sequence
+    }
+
+    /// The values of the timers that wait and were set when [`Timers::count_set`] was `count` or more; in no particular
+    /// order.
+    pub fn set_since(&self, count: u64) -> impl Iterator<Item = &T> {
+        let entries = self.heap.iter().filter(move |entry| entry.sequence >= count);
+        entries.filter_map(|entry| self.values.get(entry.token))
+    }
+
     /// The values of all timers that wait, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.values.iter().map(|(_, value)| value)
@@ -310,6 +322,21 @@ mod tests {
         }
         assert_eq!(sortable(-0.0), sortable(0.0));
         assert!(sortable(f64::NAN) > sortable(f64::INFINITY));
+    }
+
+    #[test]
+    fn those_set_since_are_those_that_still_wait() {
+        let mut timers = Timers::new();
+        timers.insert(3.0, "before");
+        let count = timers.count_set();
+        assert_eq!(timers.set_since(count).count(), 0);
+        timers.insert(2.0, "after");
+        let cancelled = timers.insert(1.0, "cancelled");
+        timers.cancel(cancelled);
+        timers.insert(0.0, "due");
+        timers.pop_due(0.5);
+        assert_eq!(timers.set_since(count).collect::<Vec<_>>(), [&"after"]);
+        assert_eq!(timers.set_since(timers.count_set()).count(), 0);
     }
 
     #[test]

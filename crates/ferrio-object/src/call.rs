@@ -161,7 +161,12 @@ pub fn await_iter(py: Python<'_>, obj: &Obj) -> PyResult<Obj> {
         return Ok(obj.clone());
     }
     let name = obj.bind(py).get_type().name()?;
-    Err(PyTypeError::new_err(format!("object {name} can't be used in 'await' expression")))
+    // The interpreter's words for `await`.
+    Err(PyTypeError::new_err(if cfg!(Py_3_14) {
+        format!("'{name}' object can't be awaited")
+    } else {
+        format!("object {name} can't be used in 'await' expression")
+    }))
 }
 
 /// Whether `obj` is a generator made awaitable by `types.coroutine`.

@@ -6,7 +6,7 @@ use std::os::raw::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyMemoryError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
@@ -129,6 +129,9 @@ fn allocate<T: Class>(py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
             }
             return Ok(obj);
         }
+        if T::GC && !T::BORN_TRACKED {
+            return allocate_uncounted(ty);
+        }
     }
     // SAFETY: a ready type; `_New` gives untracked memory with one reference.
     unsafe {
@@ -140,6 +143,26 @@ fn allocate<T: Class>(py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
         if obj.is_null() {
             return Err(PyErr::fetch(py));
         }
+        Ok(obj)
+    }
+}
+
+/// What `PyObject_GC_New` does, but that the collector does not count the object towards its next collection. A million
+/// handles wait in a queue untracked, and collections that they bring about find nothing.
+#[inline]
+fn allocate_uncounted(ty: *mut ffi::PyTypeObject) -> PyResult<*mut ffi::PyObject> {
+    // SAFETY: attached; a ready type, whose instances have nothing before them but the collector's header: no managed
+    // dict or weak references, which only Python's own classes have. Zeros are the header of an untracked object
+    // (3.11 to 3.15), and `PyObject_Init` writes the rest of what makes an object.
+    unsafe {
+        let header = GC_HEADER_WORDS * size_of::<usize>();
+        let memory = ffi::PyObject_Malloc(header + (*ty).tp_basicsize as usize).cast::<usize>();
+        if memory.is_null() {
+            return Err(PyMemoryError::new_err(()));
+        }
+        ptr::write_bytes(memory, 0, GC_HEADER_WORDS);
+        let obj = memory.add(GC_HEADER_WORDS).cast::<ffi::PyObject>();
+        ffi::PyObject_Init(obj, ty);
         Ok(obj)
     }
 }
@@ -268,6 +291,13 @@ unsafe fn destroy<T: Class>(obj: *mut ffi::PyObject) {
                 }
                 spares.push(obj);
                 drop(spares);
+                ffi::Py_DECREF(ty.cast());
+                return;
+            }
+            if T::GC && !T::BORN_TRACKED {
+                drop(spares);
+                // `PyObject_GC_Del` but for its count, see `allocate_uncounted`.
+                ffi::PyObject_Free(obj.cast::<usize>().sub(GC_HEADER_WORDS).cast());
                 ffi::Py_DECREF(ty.cast());
                 return;
             }

@@ -164,7 +164,18 @@ async def iteration_protocol():
     attempt("done already", next, it)
 
 
-@scenario
+@scenario(
+    differs="stock crashes in next() of an iterator that was thrown into, since 3.14",
+    differs_in=[(3, 14), (3, 15)],
+    expected=[
+        ["event", "throw", "raised", {"exception": "ValueError", "message": "thrown"}],
+        ["event", "afterwards", "raised", {"exception": "StopIteration", "message": ""}],
+        ["event", "throw before start", "raised", {"exception": "KeyError", "message": "'thrown'"}],
+        ["event", "close", "returned", None],
+        ["event", "after close", "raised", {"exception": "StopIteration", "message": ""}],
+        ["event", "throw text", "raised", "TypeError"],
+    ],
+)
 async def iterator_throw_and_close():
     loop = asyncio.get_running_loop()
     fut = loop.create_future()

@@ -142,7 +142,17 @@ async def as_completed():
                 await outcome(f"{cls.__name__} {make.__name__}", next_one)
 
 
-@scenario
+@scenario(
+    differs="stock keeps the call graph by done callbacks since 3.14, ferrio without them",
+    differs_in=[(3, 14), (3, 15)],
+    expected=[
+        ["event", "Result", "returned", ["mine", 2]],
+        ["event", "Raises", "raised", {"exception": "LookupError", "message": "mine"}],
+        ["event", "Cancelled", "raised", {"exception": "CancelledError", "message": ""}],
+        ["event", "add_done_callback", False],
+        ["event", "Callbacks", "returned", 2],
+    ],
+)
 async def shielded():
     for cls in (Result, Raises, Cancelled, Callbacks):
         await outcome(cls.__name__, asyncio.shield(pending(cls)))

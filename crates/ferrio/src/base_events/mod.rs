@@ -82,6 +82,7 @@ impl Class for Loop {
     ferrio_object::fields!(Loop {
         ready: each(|ready, see| ready.iter().for_each(see), std::mem::take),
         timers: each(|timers, see| timers.iter().for_each(see), Timers::drain),
+        timers_tracked,
         driver,
         waker,
         events,
@@ -132,6 +133,7 @@ impl Class for Loop {
         Loop {
             ready: RefCell::new(TurnQueue::new()),
             timers: RefCell::new(Timers::default()),
+            timers_tracked: Cell::new(0),
             driver: RefCell::new(None),
             waker: RefCell::new(None),
             events: RefCell::new(Events::new()),

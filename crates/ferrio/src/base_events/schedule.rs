@@ -163,6 +163,9 @@ fn schedule_at(this: &Obj<Loop>, py: Python<'_>, when: f64, call: Call) -> PyRes
         let handle = Handle::new(call.callback, call.args, call.context, this.clone());
         (((), handle), TimerHandle::new(when))
     })?;
+    if !this.is_running() {
+        timer.track();
+    }
     if this.debug.get() {
         timer.base().set_source_traceback(Some(debug::extract_stack(py)?));
     }

@@ -52,6 +52,7 @@ fn move_timers(this: &Obj<Loop>, py: Python<'_>, list: &Bound<'_, PyList>) -> Py
             }
         };
         handle.scheduled.set(true);
+        handle.track();
         push.call1((list, handle))?;
     }
     Ok(())

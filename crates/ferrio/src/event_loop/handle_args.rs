@@ -1,15 +1,19 @@
 //! The arguments of a callback that waits to be called: nearly always none or one.
 
 use ferrio_object::Obj;
+use smallvec::{SmallVec, smallvec};
 
-/// As many arguments as there are, in three words at most: a million handles may wait at once.
+/// As many arguments as there are, in two words: a million handles may wait at once. More than one are in a box of their
+/// own, and more than three in two.
 #[derive(Default)]
 pub(crate) enum HandleArgs {
     #[default]
     None,
     One(Obj),
-    Many(Box<[Obj]>),
+    Many(Box<SmallVec<[Obj; 3]>>),
 }
+
+const _: () = assert!(size_of::<HandleArgs>() == 2 * size_of::<usize>());
 
 ferrio_object::traverse!(
     enum HandleArgs {
@@ -37,8 +41,8 @@ impl FromIterator<Obj> for HandleArgs {
         let mut args = args.into_iter();
         let Some(first) = args.next() else { return HandleArgs::None };
         let Some(second) = args.next() else { return HandleArgs::One(first) };
-        let mut all = vec![first, second];
+        let mut all: Box<SmallVec<[Obj; 3]>> = Box::new(smallvec![first, second]);
         all.extend(args);
-        HandleArgs::Many(all.into_boxed_slice())
+        HandleArgs::Many(all)
     }
 }

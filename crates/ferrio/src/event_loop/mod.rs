@@ -124,6 +124,8 @@ ferrio_object::traverse!(
 pub struct Loop {
     pub(crate) ready: RefCell<TurnQueue<Ready>>,
     pub(crate) timers: RefCell<Timers<Timer>>,
+    /// How many timers had been set when the loop last stopped: the collector tracks the handles of those.
+    pub(crate) timers_tracked: Cell<u64>,
     pub(crate) driver: RefCell<Option<Arc<Driver>>>,
     pub(crate) waker: RefCell<Option<Arc<Waker>>>,
     pub(crate) events: RefCell<Events>,
@@ -209,6 +211,15 @@ impl Loop {
                 Ready::Call(handle) | Ready::Again(handle) => handle.track(),
                 Ready::CallThreadSafe(handle) => handle.track(),
                 _ => {}
+            }
+        }
+        let timers = self.timers.borrow();
+        let tracked = self.timers_tracked.replace(timers.count_set());
+        if tracked < timers.count_set() {
+            for timer in timers.set_since(tracked) {
+                if let Timer::Call(handle) = timer {
+                    handle.track();
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! `asyncio.TimerHandle`: a handle with a deadline.
 //!
-//! Unlike its base, which runs in the next turn, it is tracked by the garbage collector from the first: a timer waits for
-//! long, and its owner often keeps it.
+//! The garbage collector tracks it as it tracks its base: not while its loop runs, unless it is cancelled or Python code
+//! has had a hand in it. Most timers are set and cancelled again, and a collection would look at each of those that wait.
 
 use std::cell::Cell;
 
@@ -147,6 +147,7 @@ impl Class for TimerHandle {
     const NAME: &'static str = "asyncio.TimerHandle";
     const DOC: &'static str = "TimerHandle(when, callback, args, loop, context=None)\n--\n\n\
         A callback scheduled by call_later() or call_at().";
+    const BORN_TRACKED: bool = false;
 
     fn blank() -> Self {
         TimerHandle::new(0.0)

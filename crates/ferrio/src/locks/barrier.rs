@@ -56,7 +56,9 @@ impl Barrier {
         let [parties] = args.bind(&SIGNATURE)?;
         let parties = parties.map_or(Ok(0), PyAnyMethods::extract::<i64>)?;
         if parties < 1 {
-            return Err(PyValueError::new_err("parties must be > 0"));
+            // Worded anew in 3.14.
+            let bound = if cfg!(Py_3_14) { ">= 1" } else { "> 0" };
+            return Err(PyValueError::new_err(format!("parties must be {bound}")));
         }
         this.condition.set(Some(Condition::create(py)?));
         this.parties.set(parties);

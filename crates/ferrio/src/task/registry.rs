@@ -151,10 +151,12 @@ fn leave(py: Python<'_>, event_loop: &LoopRef, task: &Obj) -> PyResult<()> {
             Some(now) => now.bind(py).repr()?.to_string(),
             None => "None".to_owned(),
         };
-        return Err(PyRuntimeError::new_err(format!(
-            "Leaving task {} does not match the current task {now}.",
-            task.bind(py).repr()?
-        )));
+        let task = task.bind(py).repr()?;
+        return Err(PyRuntimeError::new_err(if cfg!(Py_3_14) {
+            format!("Invalid attempt to leave task {task} while task {now} is entered.")
+        } else {
+            format!("Leaving task {task} does not match the current task {now}.")
+        }));
     }
     set_current(py, event_loop, None).map(drop)
 }

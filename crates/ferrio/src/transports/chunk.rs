@@ -59,6 +59,31 @@ impl<'place> Data<'place> {
         py: Python<'_>,
         data: &Bound<'_, PyAny>,
     ) -> PyResult<Self> {
+        Self::named(place, py, data, "bytes-like")
+    }
+
+    /// As [`Self::new`], for a stream, whose refusal 3.14 words anew.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    #[inline]
+    pub(crate) fn of_stream(
+        place: &'place mut BufferPlace,
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        let taken = if cfg!(Py_3_14) { "bytes, bytearray, or memoryview" } else { "bytes-like" };
+        Self::named(place, py, data, taken)
+    }
+
+    /// `taken` is what the refusal says.
+    #[inline]
+    fn named(
+        place: &'place mut BufferPlace,
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+        taken: &str,
+    ) -> PyResult<Self> {
         if data.is_exact_instance_of::<PyBytes>() {
             return Ok(Data::Shared(data.into()));
         }
@@ -68,7 +93,7 @@ impl<'place> Data<'place> {
         if !known {
             let class = data.get_type().name()?;
             return Err(PyTypeError::new_err(format!(
-                "data argument must be a bytes-like object, not '{class}'"
+                "data argument must be a {taken} object, not '{class}'"
             )));
         }
         Ok(Data::Buffer(PlacedBuffer::get_in(place, py, &data.into(), false)?))

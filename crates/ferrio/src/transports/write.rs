@@ -42,7 +42,7 @@ impl StreamTransport {
     /// `TypeError` for what is not bytes-like, `RuntimeError` after `write_eof()` or during `sendfile()`.
     pub(crate) fn write(this: &Obj<Self>, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut place = BufferPlace::new();
-        let data = Data::new(&mut place, py, data)?;
+        let data = Data::of_stream(&mut place, py, data)?;
         Self::write_data(this, py, data)
     }
 

@@ -1,11 +1,11 @@
-"""PostgreSQL, Redis and nginx for the tests: each in a directory of its own, on a port of its own, stopped after.
+"""PostgreSQL, Redis, NATS and nginx for the tests: each in a directory of its own, on a port of its own, stopped after.
 
 `.ci/peers` installs them; this only looks for them, and `missing` says which are not here, so that the tests that need
 one are skipped with that reason. Nothing of a server that may run on this machine already is read or touched: neither
 its configuration, nor its data, nor its port.
 
 A server has started when it answers in its own protocol; until then it is asked again and again, and if it ends
-instead, what it wrote is the error. `guard.py` ends it with the tests, whatever becomes of them.
+instead, what it wrote is the error. `server_guard.py` ends it with the tests, whatever becomes of them.
 """
 
 import glob
@@ -20,9 +20,9 @@ import tempfile
 import time
 from pathlib import Path
 
-GUARD = Path(__file__).parent / "guard.py"
+GUARD = Path(__file__).parent / "server_guard.py"
 
-CERTIFICATES = Path(__file__).parents[1] / "tls" / "certificates"
+CERTIFICATES = Path(__file__).parent / "tls" / "certificates"
 CA = CERTIFICATES / "ca.pem"
 CERTIFICATE = CERTIFICATES / "ecdsa.pem"
 """The certificate of every server, with its key; it is good for `localhost` and 127.0.0.1."""

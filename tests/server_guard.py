@@ -1,6 +1,6 @@
 """Runs a server for the tests and ends with them, however they end.
 
-    python guard.py STOP_SIGNAL DIRECTORY USER COMMAND...
+    python server_guard.py STOP_SIGNAL DIRECTORY USER COMMAND...
 
 The tests hold the other end of this process's standard input. When that closes, because they are done, were
 interrupted, hung and were ended by pytest-timeout's `os._exit`, or were killed, the server gets its signal, and the
