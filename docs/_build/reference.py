@@ -148,10 +148,12 @@ def declaration(head: str, parameters: str) -> str:
 def documented(value: Any) -> str:
     """A docstring as Markdown: lines `name: what it is` become a list, calls and exceptions become code."""
     lines: list[str] = []
+    listed = False
     for line in (inspect.getdoc(value) or "").split("\n"):
         found = re.match(r"(\*{0,2}[a-z_]\w*(?:, \*{0,2}[a-z_]\w*)*): (?=\S)", line)
-        # The first line of a paragraph, or the next one of a list.
-        if found and (not lines or not lines[-1] or lines[-1].startswith("- ")):
+        # In the first line of a paragraph, or where a list has begun.
+        listed = bool(line) and (listed or (found is not None and (not lines or not lines[-1])))
+        if found and listed:
             names = ", ".join(f"`{name}`" for name in found[1].split(", "))
             line = f"- {names}: {line[found.end() :]}"
         # Not within what is code already.

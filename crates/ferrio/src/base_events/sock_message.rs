@@ -116,9 +116,11 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
             sock_sendmsg,
             "sock_sendmsg($self, sock, buffers, ancdata=(), flags=0, address=None)\n--\n\n\
             Coroutine: send the buffers as one message, with ancillary data; as socket.sendmsg().\n\n\
-            buffers: an iterable of bytes-like objects. ancdata: an iterable of (level, type, data), as (SOL_SOCKET,\n\
-            SCM_RIGHTS, array('i', descriptors)) to hand over descriptors. address: where to, for a socket that is not\n\
-            connected. Returns the number of bytes sent, on a stream socket perhaps fewer than given; the ancillary\n\
+            buffers: an iterable of bytes-like objects.\n\
+            ancdata: an iterable of (level, type, data), as (SOL_SOCKET, SCM_RIGHTS, array('i', descriptors)) to hand\n\
+            over descriptors.\n\
+            address: where to, for a socket that is not connected.\n\n\
+            Returns the number of bytes sent, on a stream socket perhaps fewer than given; the ancillary\n\
             data is sent with the first of them. ferrio only.",
         )
         .method(

@@ -61,8 +61,8 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
         open::py_open_connection,
         "open_connection(host=None, port=None, *, limit=65536, **kwds)\n--\n\n\
          Coroutine: connect, and return a pair (StreamReader, StreamWriter).\n\n\
-         limit: bytes that the reader buffers, and the longest line it reads. All other arguments are those of\n\
-         loop.create_connection(), but for the protocol factory.",
+         limit: bytes that the reader buffers, and the longest line it reads.\n\n\
+         All other arguments are those of loop.create_connection(), but for the protocol factory.",
     )?;
     ClassDef::coroutine_function(
         module,
@@ -70,8 +70,9 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
         open::py_start_server,
         "start_server(client_connected_cb, host=None, port=None, *, limit=65536, **kwds)\n--\n\n\
          Coroutine: listen, call `client_connected_cb(reader, writer)` for each connection, return the Server.\n\n\
-         A coroutine function is run as a task per connection; what it raises goes to the loop's exception handler.\n\
-         limit: bytes that each reader buffers. All other arguments are those of loop.create_server().",
+         A coroutine function is run as a task per connection; what it raises goes to the loop's exception handler.\n\n\
+         limit: bytes that each reader buffers, and the longest line it reads.\n\n\
+         All other arguments are those of loop.create_server().",
     )?;
     ClassDef::coroutine_function(
         module,

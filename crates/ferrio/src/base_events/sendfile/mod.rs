@@ -552,14 +552,18 @@ pub(super) fn define(class: &mut ClassBuilder<Loop>) {
     class
         .coroutine("sendfile", sendfile, "sendfile($self, transport, file, offset=0, count=None, *, fallback=True)\n--\n\n\
             Coroutine: send a file, opened in binary mode, over a transport; returns the number of bytes sent.\n\n\
-            offset: where in the file to begin; count: bytes to send, all if None. The file is left where the\n\
+            offset: where in the file to begin.\n\
+            count: bytes to send, all if None.\n\n\
+            The file is left where the\n\
             sending ended, also after an error. Raises SendfileNotAvailableError if the kernel cannot do it and\n\
             fallback is false; RuntimeError for a transport that is closing or cannot send files. (Since 3.7)")
         .coroutine("sock_sendfile", sock_sendfile,
             "sock_sendfile($self, sock, file, offset=0, count=None, *, fallback=True)\n--\n\n\
              Coroutine: send a file, opened in binary mode, over a non-blocking stream socket; returns the number of\n\
              bytes sent.\n\n\
-             offset: where in the file to begin; count: bytes to send, all if None. The file is left where the\n\
+             offset: where in the file to begin.\n\
+             count: bytes to send, all if None.\n\n\
+             The file is left where the\n\
              sending ended, also after an error. Raises SendfileNotAvailableError if the kernel cannot do it and\n\
              fallback is false. (Since 3.7)")
         .coroutine("_sock_sendfile_native", sock_sendfile_native, "")
