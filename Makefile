@@ -339,8 +339,13 @@ endif
 cargo-deny:  ## build the checker of dependencies' licences into .work/tools
 	@cargo install --quiet --locked --root .work/tools cargo-deny
 
+# Beside each other, because the one spends minutes in linking, on one core, and the other in compiling cargo-deny.
+.PHONY: lint-and-build
+lint-and-build: prerequisites lint-rust lint-python lint-workflows
+	@$(MAKE) lint-dependencies & lint=$$!; $(MAKE) build; built=$$?; wait $$lint && exit $$built
+
 .PHONY: check
-check: lint build docs $(STAMPS)/ecosystem.installed peers  ## everything that CI does: lint, docs, test, ecosystem
+check: lint-and-build docs $(STAMPS)/ecosystem.installed peers  ## everything that CI does: lint, docs, test, ecosystem
 	$(call say,testing on Python $(VERSION))
 	@$(BIN)/python tests/run_all.py --all
 

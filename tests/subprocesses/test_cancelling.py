@@ -17,13 +17,18 @@ async def cancelled_after(asyncio, turns, coro):
         return None
 
 
+def more(turns):
+    """The next number of turns to try. Each of the first is tried; then the child begins, which may take thousands."""
+    return turns + 1 + turns // 20
+
+
 @pytest.mark.parametrize("kwargs", [{}, PIPES], ids=["no pipes", "pipes"])
 def test_at_each_turn(asyncio, run, left, kwargs):
     async def main():
         turns = done = 0
         # The child takes its time: how many turns there are differs.
         while done < 3:
-            turns += 1
+            turns = more(turns)
             proc = await cancelled_after(
                 asyncio, turns, asyncio.create_subprocess_exec("sleep", "1000", **kwargs)
             )
@@ -42,7 +47,7 @@ def test_at_each_turn_of_one_that_fails(asyncio, run, left):
     async def main():
         turns = failed = 0
         while failed < 3:
-            turns += 1
+            turns = more(turns)
             try:
                 await cancelled_after(
                     asyncio, turns, asyncio.create_subprocess_exec("/no/such/program", **PIPES)

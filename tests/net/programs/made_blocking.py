@@ -95,7 +95,12 @@ async def listener():
 
     def connect():
         while not enough.is_set():
-            clients.append(socket.create_connection(address))
+            try:
+                clients.append(socket.create_connection(address))
+            except ConnectionError:
+                # Refused by a server that has been closed meanwhile.
+                if not enough.is_set():
+                    raise
 
     in_thread(connect)
     await some.wait()
