@@ -12,8 +12,13 @@ use std::os::fd::RawFd;
 use super::socket::{self, MAX_SLICES};
 use super::sys::{is_ready, once, retry};
 
-/// Bytes that a pipe which is reported as writable has room for, and a terminal mostly (`PIPE_BUF`).
+/// Bytes that a pipe which is reported as writable has room for (`PIPE_BUF`).
 pub const WRITE_MAX: usize = 4096;
+
+/// Bytes that a terminal which is reported as writable has room for. Of two, Linux may make the second wait: it asks for
+/// room anew at every control character, and a pseudoterminal counts its room in units of 256 bytes, also those that are
+/// begun.
+const TERMINAL_WRITE_MAX: usize = 1;
 
 /// Whether a file does not know `RWF_NOWAIT`, or the kernel or a sandbox not the system call.
 fn is_unknown(error: &io::Error) -> bool {
@@ -72,12 +77,27 @@ pub fn write_vectored(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
 /// [`write()`] for what is `Unsupported` there, of at most [`WRITE_MAX`] bytes. `WouldBlock` also after an interruption by
 /// a signal.
 pub fn write_waiting(fd: RawFd, data: &[u8]) -> io::Result<usize> {
+    let data = &data[..data.len().min(WRITE_MAX)];
+    // SAFETY: asks, and takes no pointers.
+    let portion = if unsafe { libc::isatty(fd) } == 1 { TERMINAL_WRITE_MAX } else { WRITE_MAX };
+    let mut sent = 0;
+    for portion in data.chunks(portion) {
+        match write_portion(fd, portion) {
+            Ok(count) => sent += count,
+            Err(_) if sent > 0 => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sent)
+}
+
+/// Writes what a file that is reported as writable takes without waiting.
+fn write_portion(fd: RawFd, data: &[u8]) -> io::Result<usize> {
     if !is_ready(fd, libc::POLLOUT)? {
         return Err(io::ErrorKind::WouldBlock.into());
     }
-    let len = data.len().min(WRITE_MAX);
     // SAFETY: the kernel reads at most the length of the slice.
-    let count = once(|| unsafe { libc::write(fd, data.as_ptr().cast(), len) });
+    let count = once(|| unsafe { libc::write(fd, data.as_ptr().cast(), data.len()) });
     count.map(|count| count as usize).map_err(interrupted)
 }
 
@@ -164,6 +184,18 @@ mod tests {
             let mut received = 0;
             while received < sent.min(1000) {
                 received += reader.read(&mut buffer).unwrap();
+            }
+        }
+    }
+
+    /// However little room is left, and also for newlines, of which each becomes two bytes.
+    #[test]
+    fn a_terminal_with_little_room_is_not_waited_for() {
+        for byte in [b'x', b'\n'] {
+            let (mut reader, writer) = terminal();
+            for taken in 1..400 {
+                while write_somehow(writer.as_raw_fd(), &[byte; 5000]).is_ok() {}
+                reader.read_exact(&mut vec![0; taken]).unwrap();
             }
         }
     }
