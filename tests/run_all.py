@@ -17,14 +17,17 @@ Run by the interpreter that ferrio was built for. Standard library only.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import re
+import signal
 import subprocess
 import sys
 import sysconfig
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -133,6 +136,8 @@ class Stage:
     command: list[str]
     read: Callable[[str], Count | None]
     environment: dict[str, str] = field(default_factory=dict)
+    limit: float = 1500
+    """Seconds after which it is ended, and has failed: one test that hangs must not take the others' time."""
 
 
 def stages() -> list[Stage]:
@@ -157,6 +162,7 @@ def stages() -> list[Stage]:
             "pytest of tests/",
             [*python, "-m", "pytest", "-q", "--ignore=tests/ecosystem", "tests"],
             of_pytest,
+            limit=2400,
         ),
         Stage(
             "conformance",
@@ -221,6 +227,29 @@ def missing(stage: Stage) -> str:
     return ""
 
 
+@contextlib.contextmanager
+def ended_after(seconds: float, process: subprocess.Popen[str]) -> Iterator[threading.Event]:
+    """End a process, which leads a session, and what it has started, unless the block ends first. Yields whether so."""
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        # Whoever holds its output, or reading it would not end.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    timer = threading.Timer(seconds, end)
+    timer.start()
+    try:
+        yield late
+    except BaseException:
+        # It is not in the terminal's group, and does not see ^C by itself.
+        os.killpg(process.pid, signal.SIGINT)
+        raise
+    finally:
+        timer.cancel()
+
+
 def run(stage: Stage) -> Count:
     """Run one stage with its output passed on, and return what it came to."""
     print(f"\n==> {stage.title}", flush=True)
@@ -240,14 +269,19 @@ def run(stage: Stage) -> Count:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        start_new_session=True,
     ) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            sys.stdout.write(line)
-            sys.stdout.flush()
-            if count := stage.read(line.strip()):
-                total += count
-    if process.returncode != 0 and not total.failed:
+        with ended_after(stage.limit, process) as late:
+            for line in process.stdout:
+                sys.stdout.write(line)
+                sys.stdout.flush()
+                if count := stage.read(line.strip()):
+                    total += count
+    if late.is_set():
+        print(f"{stage.title}: ended after {stage.limit:.0f} s", flush=True)
+        total.failed += 1
+    elif process.returncode != 0 and not total.failed:
         print(f"{stage.title}: exit status {process.returncode} with no failure counted", flush=True)
         total.failed = 1
     elif not total.passed and not total.failed:
