@@ -243,10 +243,18 @@ impl StreamTransport {
             // Whatever it is, as in asyncio since 3.12.
             return Ok(());
         }
+        // Since 3.14, asyncio does not look at the data of a lost connection, and leaves out what is false, None too.
+        if cfg!(Py_3_14) && this.conn_lost.get() > 0 {
+            return Self::write_to_lost(this, py);
+        }
         let mut chunks: Vec<Chunk> = Vec::new();
         for line in lines.try_iter()? {
+            let line = line?;
+            if cfg!(Py_3_14) && !line.is_truthy()? {
+                continue;
+            }
             let mut place = BufferPlace::new();
-            let data = Data::of_buffer(&mut place, py, &line?)?;
+            let data = Data::of_buffer(&mut place, py, &line)?;
             if data.len() > 0 {
                 chunks.push(data.into_chunk(py));
             }
