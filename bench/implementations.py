@@ -26,6 +26,8 @@ PATCHED = {"aiofastnet": "", "aiofastnet-uvloop": "uvloop"}
 NAMES = ("stock", *LOOPS, "ferrio")
 TLS_NAMES = ("stock", *LOOPS, *PATCHED, "ferrio-portable", "ferrio")
 """With TLS there are more: ferrio is the direct engine where it can be, `ferrio-portable` the other one."""
+BEFORE = "ferrio-before"
+"""An earlier build of ferrio, of which `FERRIO_BEFORE` names the folder that has the package; only if asked for."""
 LIMIT = "epoll"
 """The bare epoll server (`loadgen/src/serve.rs`): not an asyncio, only the limit for one."""
 
@@ -40,6 +42,9 @@ def become(name: str) -> Callable[[], asyncio.Runner]:
         raise RuntimeError("asyncio is already imported: something before become() must not be")
     if name == "ferrio-portable":
         os.environ["FERRIO_TLS"] = "portable"
+        name = "ferrio"
+    if name == BEFORE:
+        sys.path.insert(0, os.environ["FERRIO_BEFORE"])
         name = "ferrio"
     if name == "ferrio":
         import ferrio
@@ -105,7 +110,10 @@ import asyncio
 with runner() as r:
     r.run(asyncio.sleep(0))
 try:
-    print(sys.version.split()[0] if name == "stock" else version(name.partition("-")[0]))
+    if name == "ferrio-before":
+        print(sys.modules["ferrio"].__file__)
+    else:
+        print(sys.version.split()[0] if name == "stock" else version(name.partition("-")[0]))
 except PackageNotFoundError:
     print("not a distribution")
 """

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ if __package__ in (None, ""):  # run as a file, `python bench/run.py`: the packa
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from bench import cold, slices
-from bench.implementations import LIMIT, NAMES, ROOT, TLS_NAMES, last_line, probe, python_environment
+from bench.implementations import BEFORE, LIMIT, NAMES, ROOT, TLS_NAMES, last_line, probe, python_environment
 from bench.results import Results, Sample, ScenarioResult, describe_machine
 from bench.scenario import Scenario, select
 
@@ -43,6 +44,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         default="",
         help="comma-separated implementations (default: all, where they are installed)",
     )
+    parser.add_argument(
+        "--before", type=Path, metavar="DIR", help="an earlier build too: the python/ folder of its checkout"
+    )
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds over everything")
     parser.add_argument(
         "--slices",
@@ -61,6 +65,11 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="list the scenarios and exit")
     options = parser.parse_args(argv)
     names = (*(TLS_NAMES if options.tls else NAMES), LIMIT)
+    if options.before is not None:
+        if not (options.before / "ferrio" / "__init__.py").exists():
+            parser.error(f"--before: there is no ferrio in {options.before}")
+        os.environ["FERRIO_BEFORE"] = str(options.before.resolve())
+        names = (BEFORE, *names)
     options.impl = [name.strip() for name in options.impl.split(",") if name.strip()] or list(names)
     if unknown := [name for name in options.impl if name not in names]:
         known = ", ".join(names)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bench.implementations import LIMIT, TLS_NAMES
+from bench.implementations import BEFORE, LIMIT, TLS_NAMES
 from bench.results import BESIDE, Figure, Results, ScenarioResult, targets_of
 
-RIVALS = tuple(name for name in TLS_NAMES if name != "ferrio")
+RIVALS = (*(name for name in TLS_NAMES if name != "ferrio"), BEFORE)
 Row = list[str]
 
 
