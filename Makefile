@@ -110,7 +110,7 @@ wheel: $(STAMPS)/test.installed $(STUBS)/libc.so  ## build a release wheel into 
 	$(call say,building a wheel for Python $(VERSION) into $(WHEELS)/)
 	@rm -f $(WHEELS)/*-$(TAG)-*.whl
 	@$(OLD_GLIBC) $(RELEASE) build --release --quiet --compatibility manylinux_$(subst .,_,$(GLIBC)) --out $(WHEELS)
-	@$(BIN)/python .ci/split_symbols.py $(WHEELS)/*-$(TAG)-*.whl
+	@$(BIN)/python .ci/finish_wheel.py $(WHEELS)/*-$(TAG)-*.whl
 
 .PHONY: wheels
 wheels:  ## the wheels of every Python from 3.11 to 3.15: this machine's, and Debian forky's

@@ -14,7 +14,7 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parent.parent.parent / ".ci"))
 
 import check_wheel
-import split_symbols
+import finish_wheel
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MACHINE = platform.machine()
@@ -81,7 +81,7 @@ def made(tmp_path):
             for file, content in files.items():
                 archive.writestr(file, content)
         if split:
-            split_symbols.rewrite(wheel)
+            finish_wheel.rewrite(wheel)
         return wheel
 
     return made

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Takes the line numbers out of wheels, into a file of debug symbols beside each; `make wheel` runs it.
+"""Takes out of wheels what is not for their users: line numbers, and the folder of the build. `make wheel` runs it.
 
-    split_symbols.py WHEEL...
+    finish_wheel.py WHEEL...
 
 Of WHEEL's extension `NAME.so` a file `NAME.so.debug` is made. gdb finds that where it lies beside the installed
 extension, or as `.build-id/XX/YYY.debug` below /usr/lib/debug. What stays in the wheel are the names of functions and
 the tables that unwind the stack: a profiler shows every frame of the extension by its name, without a line number.
+
+The bill of materials (`sboms/`) names the crates of this repository by the folder that they were built in, as
+`path+file:///FOLDER/crates/ferrio`. The folder goes, so that two machines write the same.
 
 Needs objcopy (binutils, which comes with the C compiler). Run a second time on the same wheel it changes nothing.
 """
@@ -19,6 +22,8 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def split(extension: Path, symbols: Path) -> bool:
@@ -48,10 +53,15 @@ def recorded(record: str, changed: dict[str, bytes]) -> str:
 
 
 def rewrite(wheel: Path) -> None:
-    """Split the symbols off one wheel, in its place."""
+    """Split the symbols off one wheel, and clean its bill of materials, in its place."""
     with tempfile.TemporaryDirectory() as directory, zipfile.ZipFile(wheel) as before:
         changed = {}
         for name in before.namelist():
+            if "/sboms/" in name:
+                bill = before.read(name)
+                without = bill.replace(f"{ROOT.as_uri()}/".encode(), b"file:///")
+                if without != bill:
+                    changed[name] = without
             if not name.endswith(".so"):
                 continue
             extension = Path(directory, Path(name).name)

@@ -1,4 +1,4 @@
-"""`.ci/split_symbols.py`, which `make wheel` runs: what leaves the wheel, what stays, and that it is still whole."""
+"""`.ci/finish_wheel.py`, which `make wheel` runs: what leaves the wheel, what stays, and that it is still whole."""
 
 import base64
 import hashlib
@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-SPLIT = Path(__file__).resolve().parent.parent / ".ci" / "split_symbols.py"
+ROOT = Path(__file__).resolve().parent.parent.parent
+FINISH = ROOT / ".ci" / "finish_wheel.py"
 SOURCE = """
 static __attribute__((noinline)) int inner(int n) { return n + 1; }
 int f(void) { return inner(1); }
 """
 RECORD = "made-1.dist-info/RECORD"
+BILL = "made-1.dist-info/sboms/made.cyclonedx.json"
 
 
 def checksum(content):
@@ -33,6 +35,7 @@ def wheel(tmp_path):
     extension = tmp_path / "made.so"
     subprocess.run(["cc", "-g", "-shared", "-fPIC", "-o", extension, source], check=True)
     files = {"made.so": extension.read_bytes(), "made.py": b"import made\n"}
+    files[BILL] = f'{{"ref": "path+{ROOT.as_uri()}/crates/made#1"}}'.encode()
     rows = [f"{name},{checksum(content)},{len(content)}\n" for name, content in files.items()]
     files[RECORD] = "".join([*rows, f"{RECORD},,\n"]).encode()
     path = tmp_path / "dist" / "made-1-py3-none-any.whl"
@@ -43,12 +46,12 @@ def wheel(tmp_path):
     return path
 
 
-def split(wheel):
-    subprocess.run([sys.executable, SPLIT, wheel], check=True, capture_output=True)
+def finish(wheel):
+    subprocess.run([sys.executable, FINISH, wheel], check=True, capture_output=True)
 
 
 def test_line_numbers_leave_and_names_stay(wheel, tmp_path):
-    split(wheel)
+    finish(wheel)
     with zipfile.ZipFile(wheel) as archive:
         archive.extract("made.so", tmp_path / "installed")
     extension, symbols = tmp_path / "installed" / "made.so", wheel.parent / "made.so.debug"
@@ -59,19 +62,25 @@ def test_line_numbers_leave_and_names_stay(wheel, tmp_path):
 
 
 def test_the_wheel_is_whole(wheel):
-    split(wheel)
+    finish(wheel)
     with zipfile.ZipFile(wheel) as archive:
         assert archive.testzip() is None
         rows = [row.split(",") for row in archive.read(RECORD).decode().splitlines()]
-        assert [row[0] for row in rows] == ["made.so", "made.py", RECORD]
-        for name, recorded, size in rows[:2]:
+        assert [row[0] for row in rows] == ["made.so", "made.py", BILL, RECORD]
+        for name, recorded, size in rows[:3]:
             content = archive.read(name)
             assert (recorded, size) == (checksum(content), str(len(content)))
-        assert rows[2][1:] == ["", ""]
+        assert rows[3][1:] == ["", ""]
 
 
 def test_a_second_time_changes_nothing(wheel):
-    split(wheel)
+    finish(wheel)
     before = wheel.read_bytes(), (wheel.parent / "made.so.debug").read_bytes()
-    split(wheel)
+    finish(wheel)
     assert (wheel.read_bytes(), (wheel.parent / "made.so.debug").read_bytes()) == before
+
+
+def test_the_bill_of_materials_does_not_name_the_folder_of_the_build(wheel):
+    finish(wheel)
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.read(BILL) == b'{"ref": "path+file:///crates/made#1"}'
