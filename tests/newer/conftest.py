@@ -1,14 +1,8 @@
-"""The implementation under test, and which of the newer asyncio's ways it has."""
+"""Which of the newer asyncio's ways the implementation under test has."""
 
 import sys
 
-import implementation
 import pytest
-
-
-@pytest.fixture(scope="session")
-def asyncio(impl):
-    return implementation.package(impl)
 
 
 @pytest.fixture

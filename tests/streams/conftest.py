@@ -1,12 +1,6 @@
-"""The implementation under test, a loop of it, and a transport that only remembers what it was told."""
+"""A loop of the implementation under test, and a transport that only remembers what it was told."""
 
-import implementation
 import pytest
-
-
-@pytest.fixture(scope="session")
-def asyncio(impl):
-    return implementation.package(impl)
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
-"""The implementation under test, each way of making and watching children, and a look at what is left of them."""
+"""Each way of making and watching children, and a look at what is left of them."""
 
 import contextlib
 import os
 import time
 
-import implementation
 import pytest
 
 WAYS = {
@@ -12,11 +11,6 @@ WAYS = {
     "thread": {"FERRIO_CHILD_WATCHER": "thread"},
     "copy": {"FERRIO_SPAWN": "copy"},
 }
-
-
-@pytest.fixture(scope="session")
-def asyncio(impl):
-    return implementation.package(impl)
 
 
 @pytest.fixture(params=WAYS, autouse=True)
