@@ -183,6 +183,6 @@ def test_pipesize(asyncio, run):
         for fd in (0, 1):
             pipe = proc._transport.get_pipe_transport(fd).get_extra_info("pipe")
             assert fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) == 8192
-        await proc.communicate()
+        await proc.communicate(b"")
 
     run(main())
