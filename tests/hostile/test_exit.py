@@ -31,3 +31,27 @@ def test_ends_quietly(work, ending, impl):
             )
         else:
             assert not proc.stderr, proc.stderr[-4000:]
+
+
+IMPORTS_AT_EXIT = """
+import atexit, sys, threading
+before = set()
+# The first to be registered is the last to be called.
+atexit.register(lambda: print(sorted(set(sys.modules) - before)))
+import asyncio
+at_work = threading.Event()
+async def main():
+    at_work.set()
+    await asyncio.get_running_loop().create_future()
+threading.Thread(target=lambda: asyncio.run(main()), daemon=True).start()
+at_work.wait()
+before |= set(sys.modules)
+"""
+
+
+def test_nothing_is_imported_beside_a_thread_that_works(impl, tmp_path):
+    """The thread could make the import last for as long as it likes."""
+    script = tmp_path / "program.py"
+    script.write_text(IMPORTS_AT_EXIT)
+    proc = implementation.run(impl, script, seconds=60)
+    assert (proc.returncode, proc.stdout.strip(), proc.stderr) == (0, "[]", "")

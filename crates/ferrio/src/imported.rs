@@ -8,7 +8,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use ferrio_object::{GilStatic, Obj};
+use ferrio_object::{GilStatic, Obj, ThreadState};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -56,8 +56,13 @@ pub(crate) fn ready_to_report(py: Python<'_>) -> PyResult<()> {
 /// A loop was made, which may still be open when the interpreter exits.
 ///
 /// # Errors
-/// What `atexit` raises.
+/// What importing and `atexit` raise.
 pub(crate) fn loop_opened(py: Python<'_>) -> PyResult<()> {
+    if is_started_thread(py)? {
+        // It may still run when the interpreter exits. Nothing is imported beside it then: that would last for as long
+        // as it makes garbage with finalizers faster than the collections take it away, which importing sets off.
+        ready_to_report(py)?;
+    }
     OPEN_LOOPS.get(py).set(OPEN_LOOPS.get(py).get() + 1);
     if REGISTERED.get(py).replace(true) {
         return Ok(());
@@ -78,6 +83,14 @@ pub(crate) fn loop_opened(py: Python<'_>) -> PyResult<()> {
     })?;
     py.import("atexit")?.call_method1("register", (hook,))?;
     Ok(())
+}
+
+/// Whether this thread was started by Python's `threading`.
+fn is_started_thread(py: Python<'_>) -> PyResult<bool> {
+    let imported = py.import("sys")?.getattr("modules")?;
+    let Some(threading) = imported.cast::<PyDict>()?.get_item("threading")? else { return Ok(false) };
+    let main: Option<u64> = threading.call_method0("main_thread")?.getattr("ident")?.extract()?;
+    Ok(main != Some(ThreadState::ident()))
 }
 
 /// A loop was closed.
