@@ -123,13 +123,23 @@ def test_a_path_to_send_datagrams_to(loop, run, asyncio, tmp_path):
 def test_a_name_in_the_abstract_namespace_is_no_path(loop, clean_run, asyncio, recorder):
     name = f"\0ferrio-test-{id(loop)}\0with another"
 
+    accepted = []
+
+    def accept():
+        accepted.append(recorder())
+        return accepted[-1]
+
     async def main():
-        server = await loop.create_unix_server(recorder, name)
+        server = await loop.create_unix_server(accept, name)
         transport, _ = await loop.create_unix_connection(recorder, name)
         assert transport.get_extra_info("peername") == name.encode()
+        while not accepted:
+            await asyncio.sleep(0)
         transport.abort()
         server.close()
         await server.wait_closed()
+        # Up to 3.11, wait_closed() does not wait for it.
+        await asyncio.wait_for(accepted[0].lost, 10)
 
     clean_run(main())
 

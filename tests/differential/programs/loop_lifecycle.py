@@ -239,13 +239,13 @@ def closed_loop():
         [
             "event",
             "<Task cancelling name='left' coro=<closed_while_tasks_wait.<locals>.child() "
-            "running at loop_lifecycle.py:257> wait_for=<Future cancelled>>",
+            "running at loop_lifecycle.py:258> wait_for=<Future cancelled>>",
         ],
         [
             "log",
             "ERROR",
             "Task was destroyed but it is pending!\ntask: <Task cancelling name='left' "
-            "coro=<closed_while_tasks_wait.<locals>.child() running at loop_lifecycle.py:257> "
+            "coro=<closed_while_tasks_wait.<locals>.child() running at loop_lifecycle.py:258> "
             "wait_for=<Future cancelled>>",
             None,
         ],
