@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from bench.implementations import BEFORE
 from bench.results import Results, Sample
 
 KEPT = Path(__file__).resolve().parent / "results" / "kept"
@@ -29,7 +30,11 @@ def reduced(sample: Sample | None) -> Sample | None:
 def keep(path: Path, into: Path = KEPT) -> Path:
     """Keep one run; returns the file that was written."""
     results = Results.from_json(path.read_text())
+    # Another build of ferrio is no news to readers.
+    results.implementations.pop(BEFORE, None)
     for scenario in results.scenarios:
+        scenario.samples.pop(BEFORE, None)
+        scenario.missing.pop(BEFORE, None)
         for name, turns in scenario.samples.items():
             scenario.samples[name] = [reduced(sample) for sample in turns]
     into.mkdir(parents=True, exist_ok=True)
