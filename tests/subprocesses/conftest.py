@@ -55,7 +55,10 @@ def children():
     """The processes that this one has made and nobody has reaped, from any of its threads."""
     found = set()
     for thread in os.listdir("/proc/self/task"):
-        with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{thread}/children") as file:
+        with (
+            contextlib.suppress(FileNotFoundError, ProcessLookupError),
+            open(f"/proc/self/task/{thread}/children") as file,
+        ):
             found |= set(map(int, file.read().split()))
     return found
 
@@ -66,7 +69,10 @@ def wait_for_waiters():
     while children_wait:
         children_wait = False
         for thread in os.listdir("/proc/self/task"):
-            with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{thread}/comm") as name:
+            with (
+                contextlib.suppress(FileNotFoundError, ProcessLookupError),
+                open(f"/proc/self/task/{thread}/comm") as name,
+            ):
                 children_wait |= name.read() == "ferrio-waitpid\n"
         time.sleep(0)
 
