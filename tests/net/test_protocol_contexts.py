@@ -3,13 +3,17 @@
 asyncio calls them through handles, each with a copy of the context in which the handle was made: `connection_made()`
 and reading with copies of the one in which the transport was made, reading with another one each time it is resumed,
 writing with a copy of the one that wrote, `connection_lost()` with a copy of the one that ended the connection.
+Since 3.15 all calls share one context: tests/newer/test_shared_contexts.py.
 """
 
 import contextvars
 import os
 import socket
+import sys
 
 import pytest
+
+pytestmark = pytest.mark.skipif(sys.version_info >= (3, 15), reason="all calls share one context since 3.15")
 
 var = contextvars.ContextVar("var", default="default")
 

@@ -44,7 +44,18 @@ async def get_loop():
     emit(futures._get_loop(LikeAFuture()))
 
 
-@scenario
+@scenario(
+    differs="asyncio's own futures are copied from too. Since 3.15 asyncio asks the source for what only "
+    "`concurrent.futures.Future` has.",
+    differs_in=[(3, 15)],
+    expected=[
+        ["event", "target", "returned", 1],
+        ["event", "target", "raised", {"exception": "ValueError", "message": "x"}],
+        ["event", "target", "raised", {"exception": "CancelledError", "message": ""}],
+        ["event", "AssertionError"],
+        ["event", "AssertionError"],
+    ],
+)
 async def copy_future_state():
     loop = asyncio.get_running_loop()
     cancelled = loop.create_future()
@@ -61,7 +72,29 @@ async def copy_future_state():
             emit("AssertionError")
 
 
-@scenario
+@scenario(
+    differs="asyncio's own futures are chained. Since 3.15 asyncio asks the source for what only "
+    "`concurrent.futures.Future` has, and the future at the other end waits for ever.",
+    differs_in=[(3, 15)],
+    expected=[
+        ["event", "from the source"],
+        ["event", True],
+        ["event", "target", "raised", {"exception": "CancelledError", "message": "theirs"}],
+        ["event", {"exception": "ValueError", "message": "ours"}],
+        [
+            "event",
+            "no future",
+            "raised",
+            {"exception": "TypeError", "message": "A future is required for source argument"},
+        ],
+        [
+            "event",
+            "no future",
+            "raised",
+            {"exception": "TypeError", "message": "A future is required for destination argument"},
+        ],
+    ],
+)
 async def chained():
     loop = asyncio.get_running_loop()
     source, target = loop.create_future(), loop.create_future()

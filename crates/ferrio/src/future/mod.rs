@@ -153,7 +153,8 @@ impl Future {
     /// `RuntimeError` then.
     pub(crate) fn refuse_again(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         if cfg!(Py_3_15) && this.event_loop.get().is_some() {
-            let name = this.bind(py).get_type().name()?;
+            let class = this.bind(py).get_type();
+            let name = if class.module()? == "_asyncio" { class.fully_qualified_name()? } else { class.name()? };
             return Err(PyRuntimeError::new_err(format!("{name} object is already initialized")));
         }
         Ok(())
