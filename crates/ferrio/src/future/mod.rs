@@ -154,7 +154,8 @@ impl Future {
     pub(crate) fn refuse_again(this: &Obj<Self>, py: Python<'_>) -> PyResult<()> {
         if cfg!(Py_3_15) && this.event_loop.get().is_some() {
             let class = this.bind(py).get_type();
-            let name = if class.module()? == "_asyncio" { class.fully_qualified_name()? } else { class.name()? };
+            let name =
+                if class.module()? == "_asyncio" { class.fully_qualified_name()? } else { class.name()? };
             return Err(PyRuntimeError::new_err(format!("{name} object is already initialized")));
         }
         Ok(())
