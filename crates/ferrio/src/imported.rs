@@ -9,6 +9,7 @@
 use std::cell::{Cell, RefCell};
 
 use ferrio_object::{GilStatic, Obj, ThreadState};
+use pyo3::exceptions::{PyImportError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -53,16 +54,29 @@ pub(crate) fn ready_to_report(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
+/// A loop is about to be made, by whichever thread.
+///
+/// One that `threading` has started may still run when the interpreter exits. Nothing is imported beside it then: that
+/// would last for as long as it makes garbage with finalizers faster than the collections take it away that importing sets
+/// off. So reports get their modules now. Where they cannot be had (no descriptors), the loop is made all the same.
+///
+/// # Errors
+/// What importing raises, but for `OSError` and `ImportError`.
+pub(crate) fn before_a_loop(py: Python<'_>) -> PyResult<()> {
+    if !is_started_thread(py)? {
+        return Ok(());
+    }
+    match ready_to_report(py) {
+        Err(err) if err.is_instance_of::<PyOSError>(py) || err.is_instance_of::<PyImportError>(py) => Ok(()),
+        result => result,
+    }
+}
+
 /// A loop was made, which may still be open when the interpreter exits.
 ///
 /// # Errors
-/// What importing and `atexit` raise.
+/// What `atexit` raises.
 pub(crate) fn loop_opened(py: Python<'_>) -> PyResult<()> {
-    if is_started_thread(py)? {
-        // It may still run when the interpreter exits. Nothing is imported beside it then: that would last for as long
-        // as it makes garbage with finalizers faster than the collections take it away, which importing sets off.
-        ready_to_report(py)?;
-    }
     OPEN_LOOPS.get(py).set(OPEN_LOOPS.get(py).get() + 1);
     if REGISTERED.get(py).replace(true) {
         return Ok(());

@@ -63,6 +63,7 @@ fn init(this: &Obj<Loop>, py: Python<'_>, args: Args<'_, '_>) -> PyResult<()> {
     const SIGNATURE: ferrio_object::Signature<1> =
         ferrio_object::Signature::new("BaseEventLoop", ["selector"]).required(0);
     let [selector] = args.bind(&SIGNATURE)?;
+    crate::imported::before_a_loop(py)?;
     this.held.open(py)?;
     let selector = selector.filter(|selector| !selector.is_none());
     let own = selector.map_or(Ok(false), |selector| selector::is_own(selector))?;
