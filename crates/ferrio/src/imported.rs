@@ -14,8 +14,18 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 /// What the reports of objects that are dropped need.
-const OF_REPORTS: [&str; 7] =
-    ["warnings", "traceback", "reprlib", "inspect", "functools", "builtins", "collections.abc"];
+const OF_REPORTS: &[&str] = &[
+    "warnings",
+    "traceback",
+    "reprlib",
+    "inspect",
+    "functools",
+    "builtins",
+    "collections.abc",
+    // `traceback` fetches it at the first report.
+    #[cfg(Py_3_15)]
+    "_colorize",
+];
 
 static KEPT: GilStatic<RefCell<Vec<(&'static str, Obj)>>> = GilStatic::new(RefCell::new(Vec::new()));
 static OPEN_LOOPS: GilStatic<Cell<usize>> = GilStatic::new(Cell::new(0));
