@@ -45,7 +45,7 @@ async def get_loop():
 
 
 @scenario(
-    differs="asyncio's own futures are copied from too. Since 3.15 asyncio asks the source for what only "
+    differs="`_copy_future_state()` copies from asyncio's own futures too. Since 3.15 asyncio asks the source for what only "
     "`concurrent.futures.Future` has.",
     differs_in=[(3, 15)],
     expected=[
@@ -73,7 +73,7 @@ async def copy_future_state():
 
 
 @scenario(
-    differs="asyncio's own futures are chained. Since 3.15 asyncio asks the source for what only "
+    differs="`_chain_future()` chains asyncio's own futures. Since 3.15 asyncio asks the source for what only "
     "`concurrent.futures.Future` has, and the future at the other end waits for ever.",
     differs_in=[(3, 15)],
     expected=[
