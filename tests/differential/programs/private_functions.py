@@ -45,8 +45,8 @@ async def get_loop():
 
 
 @scenario(
-    differs="`_copy_future_state()` copies from asyncio's own futures too. Since 3.15 asyncio asks the source for what only "
-    "`concurrent.futures.Future` has.",
+    differs="`_copy_future_state()` copies from asyncio's own futures too. Since 3.15 asyncio asks the source for "
+    "what only `concurrent.futures.Future` has.",
     differs_in=[(3, 15)],
     expected=[
         ["event", "target", "returned", 1],
