@@ -103,14 +103,14 @@ class Availability:
 _PROBE = """
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from bench.implementations import become
+from bench.implementations import BEFORE, become
 name = sys.argv[1]
 runner = become(name)
 import asyncio
 with runner() as r:
     r.run(asyncio.sleep(0))
 try:
-    if name == "ferrio-before":
+    if name == BEFORE:
         print(sys.modules["ferrio"].__file__)
     else:
         print(sys.version.split()[0] if name == "stock" else version(name.partition("-")[0]))

@@ -32,7 +32,7 @@ def asyncio(impl):
 
 @pytest.fixture
 def clean_run(run):
-    """The same; what the exception handler was told and the test did not take out fails it."""
+    """A folder's `run`; what the exception handler was told and the test did not take out fails the test."""
     yield run
     assert run.reported == []
 

@@ -229,12 +229,12 @@ def missing(stage: Stage) -> str:
 
 @contextlib.contextmanager
 def ended_after(seconds: float, process: subprocess.Popen[str]) -> Iterator[threading.Event]:
-    """End a process, which leads a session, and what it has started, unless the block ends first. Yields whether so."""
+    """End a process, which leads a session, and all that it started, if the block takes longer. Yields whether it did."""
     late = threading.Event()
 
     def end() -> None:
         late.set()
-        # Whoever holds its output, or reading it would not end.
+        # All of its processes: as long as one of them has the pipe open, the block goes on reading.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
@@ -244,7 +244,8 @@ def ended_after(seconds: float, process: subprocess.Popen[str]) -> Iterator[thre
         yield late
     except BaseException:
         # It is not in the terminal's group, and does not see ^C by itself.
-        os.killpg(process.pid, signal.SIGINT)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
         raise
     finally:
         timer.cancel()

@@ -28,6 +28,8 @@ def run(loop):
 
 @pytest.fixture
 def recorder(asyncio, noting):
+    """A protocol class whose instances note every call in `calls`, `data_received()` with its data."""
+
     class Recorder(noting, asyncio.Protocol):
         def data_received(self, data):
             self.data += data

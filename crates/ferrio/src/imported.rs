@@ -2,9 +2,10 @@
 //!
 //! A task, a future or a transport may be dropped when the interpreter has torn its import system down, and has to say
 //! what is wrong all the same. asyncio has its modules as globals; here they are kept at the first use, and those that
-//! no program has used are fetched when the interpreter begins to exit with a loop left open. Importing them earlier
-//! would make every program wait for what few need; but servers have them from their start on, because what a server
-//! has to report may be that the process has run out of descriptors, and importing takes one.
+//! no program has used are fetched when the interpreter begins to exit with a loop left open, or when another thread than
+//! the main one makes a loop. Importing them earlier would make every program wait for what few need; but servers have
+//! them from their start on, because what a server has to report may be that the process has run out of descriptors, and
+//! importing takes one.
 
 use std::cell::{Cell, RefCell};
 
@@ -64,11 +65,11 @@ pub(crate) fn ready_to_report(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// A loop is about to be made, by whichever thread.
+/// A loop is about to be made. In a thread that `threading` has started, reports get their modules now.
 ///
-/// One that `threading` has started may still run when the interpreter exits. Nothing is imported beside it then: that
-/// would last for as long as it makes garbage with finalizers faster than the collections take it away that importing sets
-/// off. So reports get their modules now. Where they cannot be had (no descriptors), the loop is made all the same.
+/// Such a thread may still run when the interpreter exits. To import beside it may take for ever: importing starts
+/// collections, and they do not end while the thread makes garbage with finalizers faster than they free it. Where the
+/// modules cannot be imported (no descriptors), the loop is made all the same.
 ///
 /// # Errors
 /// What importing raises, but for `OSError` and `ImportError`.

@@ -15,9 +15,8 @@ use super::sys::{is_ready, once, retry};
 /// Bytes that a pipe which is reported as writable has room for (`PIPE_BUF`).
 pub const WRITE_MAX: usize = 4096;
 
-/// Bytes that a terminal which is reported as writable has room for. Of two, Linux may make the second wait: it asks for
-/// room anew at every control character, and a pseudoterminal counts its room in units of 256 bytes, also those that are
-/// begun.
+/// Bytes that a terminal which is reported as writable has room for. A write of two may block at the second: Linux checks
+/// the room again at every control character, and a pseudoterminal counts a buffer of 256 bytes as full once it is begun.
 const TERMINAL_WRITE_MAX: usize = 1;
 
 /// Whether a file does not know `RWF_NOWAIT`, or the kernel or a sandbox not the system call.
