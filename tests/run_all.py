@@ -229,7 +229,7 @@ def missing(stage: Stage) -> str:
 
 @contextlib.contextmanager
 def ended_after(seconds: float, process: subprocess.Popen[str]) -> Iterator[threading.Event]:
-    """End a process, which leads a session, and all that it started, if the block takes longer. Yields whether it did."""
+    """End a process, which leads a session, and what it started, if the block takes longer. Yields whether it did."""
     late = threading.Event()
 
     def end() -> None:
